@@ -1,0 +1,98 @@
+//! Write an analysis module for `spe`: a function that sees one data subject at a time and answers with a few numbers.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![forbid(unsafe_code)]
+//! use spe_guest::{analysis, Category, Column, GroupedMean, Integer, Output, Outputs, Params, Subject, Table};
+//!
+//! analysis! { manifest: "../manifest.json", map: visits_by_coinsurance }
+//!
+//! const YEARS: Table = MANIFEST.table("years");
+//! const COINSURANCE: Column<Category> = YEARS.category("coins");
+//! const DOCTOR_VISITS: Column<Integer> = YEARS.integer("mdvis");
+//! const VISITS: Output<GroupedMean> = MANIFEST.grouped_mean("visits");
+//!
+//! fn visits_by_coinsurance(subject: &Subject, _params: &Params, out: &mut Outputs) {
+//!     let group = subject.column(COINSURANCE).first();
+//!     out.grouped_mean(VISITS, group, subject.column(DOCTOR_VISITS).mean());
+//! }
+//! ```
+//!
+//! Names are looked up in the manifest by the compiler. What a module computes for one person cannot reach the next: the
+//! host restores the module's memory in between, clamps every number to the manifest's bounds and adds noise.
+//! An output that is not set, and every output of a person for whom the module panics, takes the manifest's default.
+
+#![no_std]
+#![warn(missing_docs)]
+
+#[cfg(not(target_arch = "wasm32"))]
+extern crate std;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod export;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+mod json;
+mod kinds;
+mod manifest;
+mod outputs;
+mod params;
+mod raw;
+mod subject;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use kinds::{Boolean, Category, ColumnKind, Date, Integer, Number, Numeric, Text, Timestamp};
+pub use manifest::{Manifest, Param};
+pub use outputs::{Count, GroupedMean, Histogram, Mean, Output, Outputs, Sum};
+pub use params::Params;
+pub use spe_abi as abi;
+pub use subject::{Column, Subject, Table};
+pub use values::Values;
+
+/// An analysis: what one data subject contributes.
+pub type Map = fn(&Subject, &Params, &mut Outputs);
+
+/// Makes a crate of type `cdylib` an analysis module.
+///
+/// `manifest` is the manifest's path from this source file: it becomes the custom section `spe.manifest`, and the
+/// constant `MANIFEST` from which names are taken. `map` is the [`Map`] to run for each data subject.
+#[macro_export]
+macro_rules! analysis {
+    (manifest: $manifest:literal, map: $map:path $(,)?) => {
+        /// The module's manifest.
+        const MANIFEST: $crate::Manifest = $crate::Manifest::new(::core::include_str!($manifest));
+
+        const _: $crate::Map = $map;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[used]
+            #[link_section = "spe.manifest"]
+            static SECTION: [u8; MANIFEST.bytes().len()] = MANIFEST.section();
+
+            static PARAMS: $crate::export::ParamStore<{ MANIFEST.params() }> = $crate::export::ParamStore::new();
+
+            #[no_mangle]
+            extern "C" fn spe_input(bytes: u32) -> u32 {
+                $crate::export::input(bytes)
+            }
+
+            #[no_mangle]
+            extern "C" fn spe_start(params: u32, len: u32) -> i32 {
+                // SAFETY: only the host calls this, as the ABI says.
+                unsafe { $crate::export::start(params, len, &PARAMS) }
+            }
+
+            #[no_mangle]
+            extern "C" fn spe_map(record: u32, out: u32) {
+                // SAFETY: only the host calls this, as the ABI says.
+                unsafe { $crate::export::map::<{ MANIFEST.params() }, { MANIFEST.numbers() }>(record, out, &PARAMS, $map) }
+            }
+        };
+    };
+}

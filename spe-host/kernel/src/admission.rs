@@ -1,0 +1,165 @@
+//! Who may ask what: permit, person, purpose, dataset, columns, module, plan and node policy must all agree.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::Offer,
+    dsse::PublicKey,
+    filter::Filter,
+    ids::{Digest, NodeName},
+    job::{Job, Purpose},
+    ledger::{AnswerKey, Charge},
+    permit::{Modules, Permit},
+    plan::{Plan, record_bytes_max},
+    refusal::Refusal,
+    units::Loss,
+};
+
+/// The operator's rules; `policies/` holds samples. Every limit is checked on top of the permit (**sovereign**).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePolicy {
+    /// Keys of the data access bodies whose permits this node accepts.
+    pub access_bodies: Vec<PublicKey>,
+    /// Purposes that this node serves.
+    pub purposes: Vec<Purpose>,
+    /// Modules that this node runs whatever a permit says: `"any"` or a list.
+    pub modules: Modules,
+    /// Most loss that one job may take, one entry for each measure in use.
+    pub loss_per_job_max: Vec<Loss>,
+    /// Most fuel for one data subject.
+    pub fuel_per_subject_max: u64,
+    /// Most linear memory of a guest in bytes.
+    pub guest_memory_bytes_max: u64,
+}
+
+/// A job that this node will run. Made only by [`admit`].
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    job: Job,
+    charge: Charge,
+}
+
+impl Admitted {
+    /// What is asked.
+    pub const fn plan(&self) -> &Plan {
+        &self.job.body().plan
+    }
+
+    /// What it costs, and against which caps.
+    pub const fn charge(&self) -> &Charge {
+        &self.charge
+    }
+
+    /// The job.
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+}
+
+/// Checks everything that can be checked without the module and without the data.
+///
+/// # Privacy
+/// A function of request, permit, policy and public schema (**data-blind refusal**).
+///
+/// # Errors
+/// The first clause that does not hold, by name.
+pub fn admit(job: Job, permit: &Permit, offer: &Offer, policy: &NodePolicy, node: &NodeName) -> Result<Admitted, Refusal> {
+    if !job.asks(node) {
+        return Err(Refusal::NodeNotAsked { node: node.clone() });
+    }
+    person_and_purpose(&job, permit)?;
+    let plan = &job.body().plan;
+    plan.fits_schema(&offer.schema).map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
+    data(plan, permit, offer)?;
+    module(plan.module(), permit)?;
+    operator(&job, offer, policy)?;
+    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot };
+    let charge = Charge {
+        key,
+        permit: permit.body().number.clone(),
+        loss: plan.loss(),
+        dataset_cap: offer.budget,
+        permit_cap: permit.body().loss_cap,
+    };
+    Ok(Admitted { job, charge })
+}
+
+fn person_and_purpose(job: &Job, permit: &Permit) -> Result<(), Refusal> {
+    let (asked, allowed) = (job.body(), permit.body());
+    if asked.permit != allowed.number {
+        return Err(Refusal::WrongPermit { named: asked.permit.to_string(), given: allowed.number.to_string() });
+    }
+    let authorised = |p: &crate::permit::PermitPerson| p.name == asked.person && p.key == job.signer();
+    if !allowed.persons.iter().any(authorised) {
+        return Err(Refusal::PersonNotInPermit { person: asked.person.clone() });
+    }
+    if !allowed.purposes.contains(&asked.purpose) {
+        return Err(Refusal::PurposeNotInPermit { purpose: asked.purpose });
+    }
+    Ok(())
+}
+
+/// Columns that are read and columns that a filter names count alike.
+fn data(plan: &Plan, permit: &Permit, offer: &Offer) -> Result<(), Refusal> {
+    let dataset = plan.dataset();
+    let covered: Vec<&String> =
+        permit.body().data.iter().filter(|d| d.dataset == *dataset).flat_map(|d| &d.columns).collect();
+    if permit.body().data.iter().all(|d| d.dataset != *dataset) {
+        return Err(Refusal::DatasetNotInPermit { dataset: dataset.clone() });
+    }
+    for input in plan.inputs() {
+        let mut columns: Vec<_> = input.columns.clone();
+        if let (Some(text), Some(table)) = (&input.filter, offer.schema.table(&input.table)) {
+            let filter = Filter::parse(text, table).map_err(|e| Refusal::PlanUnfit { why: e.to_string() })?;
+            columns.extend(filter.columns().iter().cloned());
+        }
+        for column in columns {
+            let name = format!("{}.{column}", input.table);
+            if !covered.contains(&&name) {
+                return Err(Refusal::ColumnNotInPermit { dataset: dataset.clone(), column: name });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn module(module: Digest, permit: &Permit) -> Result<(), Refusal> {
+    match &permit.body().modules {
+        Modules::Only(list) if !list.contains(&module) => Err(Refusal::ModuleNotInPermit { module }),
+        _ => Ok(()),
+    }
+}
+
+fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal> {
+    let plan = &job.body().plan;
+    let forbid = |rule: String| Err(Refusal::PolicyForbids { rule });
+    if !policy.purposes.contains(&job.body().purpose) {
+        return forbid(format!("purpose {} is not served", job.body().purpose));
+    }
+    if matches!(&policy.modules, Modules::Only(list) if !list.contains(&plan.module())) {
+        return forbid(format!("module {} is not in the operator's list", plan.module()));
+    }
+    if plan.measure() != offer.budget.measure() {
+        let measure = offer.budget.measure().parameter();
+        return forbid(format!("dataset {} is accounted in {measure}; ask with {measure}=<loss>", plan.dataset()));
+    }
+    let cap = policy.loss_per_job_max.iter().find(|cap| cap.measure() == plan.measure());
+    let Some(cap) = cap else { return forbid(format!("no job in {} is served", plan.measure().parameter())) };
+    if !plan.loss().fits(*cap) {
+        return forbid(format!("a job may cost at most {cap}, not {}", plan.loss()));
+    }
+    let (fuel, memory) = (policy.fuel_per_subject_max, policy.guest_memory_bytes_max);
+    if plan.fuel_per_subject() > fuel {
+        return forbid(format!("fuel for one data subject is at most {fuel}, not {}", plan.fuel_per_subject()));
+    }
+    if plan.memory_bytes_max() > memory {
+        return forbid(format!("a guest has at most {memory} bytes of memory, not {}", plan.memory_bytes_max()));
+    }
+    let record = record_bytes_max(plan, &offer.schema);
+    if record > plan.memory_bytes_max() / 2 {
+        let rule = format!("one record may take {record} bytes, more than half of the guest's memory; lower max_rows or raise memory");
+        return Err(Refusal::PolicyForbids { rule });
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The public description of a dataset: what every node that holds a part of it declares alike.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ColumnName, DatasetName, Digest, TableName},
+    units::Loss,
+};
+
+/// Categories of one column or output at most.
+pub const CATEGORIES_MAX: usize = 10_000;
+
+/// A dataset's public schema. Nodes of a federation that share a dataset agree on every field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSchema {
+    /// The dataset's name.
+    pub name: DatasetName,
+    /// One line for people.
+    pub title: String,
+    /// At how many nodes one person may be (m); 1 = nobody is at two (**disjoint**).
+    #[serde(default = "one")]
+    pub overlap: u32,
+    /// The tables, each with the same data subjects as unit.
+    pub tables: Vec<TableSchema>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// A table: any number of rows for each data subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSchema {
+    /// The table's name.
+    pub name: TableName,
+    /// Columns that modules may read; identifiers are not among them.
+    pub columns: Vec<ColumnSchema>,
+}
+
+/// A column and its public bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnSchema {
+    /// The column's name.
+    pub name: ColumnName,
+    /// What its values are.
+    #[serde(flatten)]
+    pub kind: ColumnType,
+    /// What it means, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// The type of a column's values, with bounds that ingest enforces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ColumnType {
+    /// Whole numbers in `[min, max]`.
+    Integer {
+        /// Smallest value.
+        min: i64,
+        /// Largest value.
+        max: i64,
+    },
+    /// Finite numbers in `[min, max]`.
+    Number {
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+    },
+    /// True or false.
+    Boolean,
+    /// One of a public list, in this order; modules see the index.
+    Category {
+        /// The list.
+        values: Vec<String>,
+    },
+    /// A calendar day.
+    Date,
+    /// An instant, microseconds UTC.
+    Timestamp,
+    /// UTF-8 text.
+    Text {
+        /// Longest value in bytes.
+        max_bytes: u32,
+    },
+}
+
+impl ColumnType {
+    /// The type's name as written in declarations.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Integer { .. } => "integer",
+            Self::Number { .. } => "number",
+            Self::Boolean => "boolean",
+            Self::Category { .. } => "category",
+            Self::Date => "date",
+            Self::Timestamp => "timestamp",
+            Self::Text { .. } => "text",
+        }
+    }
+}
+
+impl DatasetSchema {
+    /// The table of that name.
+    pub fn table(&self, name: &TableName) -> Option<&TableSchema> {
+        self.tables.iter().find(|t| &t.name == name)
+    }
+}
+
+impl TableSchema {
+    /// The column of that name.
+    pub fn column(&self, name: &ColumnName) -> Option<&ColumnSchema> {
+        self.columns.iter().find(|c| &c.name == name)
+    }
+}
+
+/// One node's part of a dataset, as it stands in the node's catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// The public schema.
+    pub schema: DatasetSchema,
+    /// Digest of the ingested snapshot; keyed, so that it says nothing about the data.
+    pub snapshot: Digest,
+    /// All loss this node will ever allow on the dataset.
+    pub budget: Loss,
+    /// Loss spent so far. A function of requests only, never of records.
+    pub spent: Loss,
+}

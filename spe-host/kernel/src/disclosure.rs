@@ -1,0 +1,288 @@
+//! How a number computed from records becomes something that may leave.
+//!
+//! `Confidential` → (`noise`, paid by a `Reservation`) → `Noised` → (`Ledger::commit`) → `Committed` →
+//! (`audit::append`) → `Released`. Each type is made only by the step before it, and consumed by the step after it.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    fault::Fault,
+    ids::{DatasetName, Digest, NodeName},
+    ledger::{AnswerKey, Reservation},
+    refusal::Refusal,
+    units::Loss,
+};
+
+/// Anything computed from records.
+///
+/// # Privacy
+/// No `Debug`, `Clone`, `Serialize`, `Deref` or `PartialEq`; [`Self::map`] stays inside, and the one exit is
+/// [`Confidential::noise`] (**one-exit**). Wrapping is open to all, because it only takes away.
+/// Watched by the compile-fail tests in `kernel/tests/it`.
+///
+/// ```compile_fail
+/// let secret = spe_kernel::disclosure::Confidential::seal(7);
+/// println!("{secret:?}");
+/// ```
+pub struct Confidential<T>(T);
+
+impl<T> Confidential<T> {
+    /// Marks `value` as computed from records.
+    pub const fn seal(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Computes on, inside. `step` must not let anything out: it may not log, send or store what it sees.
+    pub fn map<U>(self, step: impl FnOnce(T) -> U) -> Confidential<U> {
+        Confidential(step(self.0))
+    }
+
+    /// Joins two confidential values, inside.
+    pub fn join<U, V>(self, other: Confidential<U>, step: impl FnOnce(T, U) -> V) -> Confidential<V> {
+        Confidential(step(self.0, other.0))
+    }
+}
+
+/// Exact sums in grid units, one vector for each output of the plan.
+pub type Sums = Vec<Vec<i128>>;
+
+/// Noise drawn for one plan, before any sum was known. Zeroed when dropped.
+///
+/// # Privacy
+/// Made by `release` from opendp's exact samplers only; `ci/doors` fails when another crate calls [`Draw::new`].
+pub struct Draw {
+    plan: Digest,
+    outputs: Vec<DrawnOutput>,
+}
+
+/// Noise for one output.
+pub struct DrawnOutput {
+    /// The distribution.
+    pub mechanism: Mechanism,
+    /// σ of the Gaussian or b of the Laplace, in grid units.
+    pub scale: f64,
+    /// One draw for each cell, in grid units.
+    pub noise: Vec<i128>,
+}
+
+impl Draw {
+    /// Noise for the plan of that digest.
+    pub const fn new(plan: Digest, outputs: Vec<DrawnOutput>) -> Self {
+        Self { plan, outputs }
+    }
+}
+
+impl Drop for Draw {
+    fn drop(&mut self) {
+        for output in &mut self.outputs {
+            zeroize::Zeroize::zeroize(&mut output.noise);
+        }
+    }
+}
+
+/// The noise distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// Discrete Gaussian (Canonne, Kamath, Steinke, NeurIPS 2020); loss in ρ.
+    DiscreteGaussian,
+    /// Discrete Laplace; loss in ε.
+    DiscreteLaplace,
+}
+
+impl Confidential<Sums> {
+    /// The one exit: adds `draw` to the sums, paid for by `paid`.
+    ///
+    /// # Privacy
+    /// Claim: the result is as private as `paid` was charged for, if every sum's sensitivity is the plan's and `draw` was
+    /// sampled at the scale that the plan's loss buys. `Reservation` is consumed: one charge, one draw (**same-answer**).
+    ///
+    /// # Errors
+    /// A draw for another plan or of another shape. The charge stays spent.
+    pub fn noise(self, paid: Reservation, draw: Draw) -> Result<Noised, Fault> {
+        let wrong = |what: &str| Fault::new("adding noise", what);
+        if draw.plan != paid.key().plan || draw.outputs.len() != self.0.len() {
+            return Err(wrong("the noise was drawn for another plan"));
+        }
+        let mut outputs = Vec::with_capacity(self.0.len());
+        for (sums, drawn) in self.0.iter().zip(&draw.outputs) {
+            if sums.len() != drawn.noise.len() {
+                return Err(wrong("the noise has another shape than the sums"));
+            }
+            let noisy = sums.iter().zip(&drawn.noise).map(|(sum, noise)| sum.checked_add(*noise));
+            let cells = noisy.collect::<Option<Vec<_>>>().ok_or_else(|| wrong("a noisy sum exceeds 128 bits"))?;
+            outputs.push(NoisyOutput { mechanism: drawn.mechanism, scale: drawn.scale, cells: Cells(cells) });
+        }
+        Ok(Noised { paid, outputs })
+    }
+}
+
+/// Noisy sums that are not yet durable; they cannot be read.
+pub struct Noised {
+    paid: Reservation,
+    outputs: Vec<NoisyOutput>,
+}
+
+impl Noised {
+    pub(crate) fn into_answer(self, node: NodeName) -> (Reservation, Answer) {
+        let AnswerKey { plan, dataset, snapshot } = self.paid.key().clone();
+        let loss = self.paid.loss();
+        (self.paid, Answer { format: ANSWER_FORMAT.into(), node, dataset, snapshot, plan, loss, outputs: self.outputs })
+    }
+}
+
+/// [`Answer::format`] of this version.
+pub const ANSWER_FORMAT: &str = "spe.answer/1";
+/// DSSE payload type of a signed [`Answer`].
+pub const ANSWER_TYPE: &str = "application/vnd.spe.answer+json";
+
+/// One node's noisy answer. Its length is a function of the plan: cells are written with a fixed width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// [`ANSWER_FORMAT`].
+    pub format: String,
+    /// The node that answers.
+    pub node: NodeName,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The snapshot of the dataset.
+    pub snapshot: Digest,
+    /// The plan answered.
+    pub plan: Digest,
+    /// What the node charged.
+    pub loss: Loss,
+    /// One for each output of the plan.
+    pub outputs: Vec<NoisyOutput>,
+}
+
+/// Noisy sums of one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoisyOutput {
+    /// The noise's distribution.
+    pub mechanism: Mechanism,
+    /// Its scale (σ or b) in grid units.
+    pub scale: f64,
+    /// The noisy sums in grid units.
+    pub cells: Cells,
+}
+
+/// Integers of 128 bits, written as base64 of 16 little-endian bytes each, so that the length tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cells(pub Vec<i128>);
+
+impl From<Cells> for String {
+    fn from(cells: Cells) -> Self {
+        let bytes: Vec<u8> = cells.0.iter().flat_map(|c| c.to_le_bytes()).collect();
+        STANDARD.encode(bytes)
+    }
+}
+
+impl TryFrom<String> for Cells {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = STANDARD.decode(text).map_err(|_| "cells are not base64")?;
+        let (cells, rest) = bytes.as_chunks::<16>();
+        if rest.is_empty() {
+            Ok(Self(cells.iter().map(|c| i128::from_le_bytes(*c)).collect()))
+        } else {
+            Err("cells are not whole 16-byte integers")
+        }
+    }
+}
+
+/// A signed answer that is durable together with its charge.
+pub struct Committed {
+    pub(crate) key: AnswerKey,
+    pub(crate) envelope: Vec<u8>,
+}
+
+/// A signed answer that was paid for, is durable and is in the audit log. The only form in which numbers leave.
+///
+/// ```compile_fail,E0451
+/// let forged = spe_kernel::disclosure::Released { envelope: vec![1] };
+/// ```
+pub struct Released {
+    envelope: Vec<u8>,
+}
+
+impl Released {
+    pub(crate) fn from_committed(committed: Committed) -> Self {
+        Self { envelope: committed.envelope }
+    }
+
+    /// The signed answer's bytes, the same each time.
+    pub fn envelope(&self) -> &[u8] {
+        &self.envelope
+    }
+}
+
+/// What may leave a node; `wire::encode` accepts nothing else. Sealed: another crate cannot add to the list.
+pub trait MayLeave: sealed::Sealed {
+    /// Tells the receiver what the bytes are.
+    const KIND: &'static str;
+    /// The bytes that leave.
+    fn leave(&self) -> Vec<u8>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! leaves_as_json {
+    ($kind:literal, $type:ty) => {
+        impl sealed::Sealed for $type {}
+        impl MayLeave for $type {
+            const KIND: &'static str = $kind;
+            fn leave(&self) -> Vec<u8> {
+                // Plain data always serialises; should it ever not, nothing leaves.
+                serde_json::to_vec(self).unwrap_or_default()
+            }
+        }
+    };
+}
+
+leaves_as_json!("refusal", Refusal);
+leaves_as_json!("stage", Stage);
+leaves_as_json!("catalogue", Catalogue);
+
+impl sealed::Sealed for Released {}
+impl MayLeave for Released {
+    const KIND: &'static str = "released";
+    fn leave(&self) -> Vec<u8> {
+        self.envelope.clone()
+    }
+}
+
+/// How far a job is at a node. A function of requests and ledger only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Admitted by the node; waits for its turn.
+    Admitted,
+    /// Paid for; the module runs.
+    Running,
+}
+
+/// What a node offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// The node.
+    pub node: NodeName,
+    /// The key that signs its answers.
+    pub key: crate::dsse::PublicKey,
+    /// Its datasets.
+    pub datasets: Vec<crate::dataset::Offer>,
+}
+
+/// Reads what left another program. The caller has checked the length.
+///
+/// # Errors
+/// Says where the bytes stop being a `T`.
+pub fn arrive<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}

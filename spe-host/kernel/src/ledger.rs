@@ -1,0 +1,227 @@
+//! The privacy ledger: decides here, durable through a [`Journal`]. It knows requests only, never records.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disclosure::{ANSWER_TYPE, Committed, Noised},
+    dsse::{self, SecretKey},
+    fault::Fault,
+    ids::{DatasetName, Digest, NodeName, PermitNumber},
+    refusal::{Refusal, Stop},
+    units::Loss,
+};
+
+/// What identifies an answer: a plan over a snapshot of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AnswerKey {
+    /// Digest of the plan.
+    pub plan: Digest,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Digest of the dataset's snapshot.
+    pub snapshot: Digest,
+}
+
+/// A charge to be reserved: what for, how much, and the caps that apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// What is bought.
+    pub key: AnswerKey,
+    /// The permit under which it is bought.
+    pub permit: PermitNumber,
+    /// The price.
+    pub loss: Loss,
+    /// All loss that the dataset's population will ever bear.
+    pub dataset_cap: Loss,
+    /// All loss that the permit allows on this dataset.
+    pub permit_cap: Loss,
+}
+
+/// Proof that a charge is durable. Consumed by `noise`; dropping it leaves the charge spent (**pay-first**).
+///
+/// Not `Clone`: it cannot be used twice.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped is a charge without an answer"]
+pub struct Reservation {
+    key: AnswerKey,
+    loss: Loss,
+}
+
+impl Reservation {
+    /// What was bought.
+    pub const fn key(&self) -> &AnswerKey {
+        &self.key
+    }
+
+    /// What was paid.
+    pub const fn loss(&self) -> Loss {
+        self.loss
+    }
+}
+
+/// What the journal holds for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A charge without an answer.
+    Open,
+    /// The signed answer.
+    Answered(Vec<u8>),
+}
+
+/// A sum of charges in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The permit.
+    pub permit: PermitNumber,
+    /// All its charges on that dataset, answered or open.
+    pub spent: Loss,
+}
+
+/// A change of the ledger.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A charge.
+    Reserved(&'a Charge),
+    /// Loss and answer become final together.
+    Committed {
+        /// The charge's key.
+        key: &'a AnswerKey,
+        /// The signed answer.
+        envelope: &'a [u8],
+    },
+}
+
+/// Durable storage of the ledger. When `append` returns `Ok`, the event has survived a power cut.
+pub trait Journal {
+    /// The sums of all charges, by dataset and permit.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn totals(&mut self) -> Result<Vec<Total>, Fault>;
+    /// What is stored for `key`.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault>;
+    /// Stores `event`, all or nothing.
+    ///
+    /// # Errors
+    /// The storage's own; the event may or may not have become durable.
+    fn append(&mut self, event: &Event<'_>) -> Result<(), Fault>;
+}
+
+/// The privacy ledger of one node: the only place where loss is spent.
+///
+/// # Privacy
+/// A filter, not an odometer (Feldman & Zrnic, NeurIPS 2021): a charge is accepted only if the sum stays within the caps,
+/// and before anything is read. An [`Entry::Open`] is spent: it counts in [`Journal::totals`] like any other.
+/// Watched by the model test in `kernel/tests/it/ledger.rs` and by the kill test of the node.
+pub struct Ledger<J> {
+    journal: J,
+    by_dataset: HashMap<DatasetName, Loss>,
+    by_permit: HashMap<(DatasetName, PermitNumber), Loss>,
+    /// After a failed append memory and journal may differ; the ledger refuses to go on.
+    broken: bool,
+}
+
+/// What came of asking to reserve.
+pub enum Reserving {
+    /// The charge is durable.
+    Paid(Reservation),
+    /// The same question was answered before; here it is again, free.
+    Answered(Committed),
+}
+
+impl<J: Journal> Ledger<J> {
+    /// Reads the state from the journal.
+    ///
+    /// # Errors
+    /// The journal's own, or charges that cannot be added up.
+    pub fn open(mut journal: J) -> Result<Self, Fault> {
+        let totals = journal.totals()?;
+        let (by_dataset, by_permit) = (HashMap::new(), HashMap::new());
+        let mut ledger = Self { journal, by_dataset, by_permit, broken: false };
+        for Total { dataset, permit, spent } in totals {
+            let sum = ledger.spent(&dataset, spent).plus(spent).map_err(Fault::while_("adding up the ledger"))?;
+            ledger.by_dataset.insert(dataset.clone(), sum);
+            ledger.by_permit.insert((dataset, permit), spent);
+        }
+        Ok(ledger)
+    }
+
+    /// What was spent on `dataset`, in the measure of `like`.
+    pub fn spent(&self, dataset: &DatasetName, like: Loss) -> Loss {
+        self.by_dataset.get(dataset).copied().unwrap_or(Loss::zero(like.measure()))
+    }
+
+    /// The stored answer of `key`, if there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::Interrupted`] for a charge whose answer was lost with the process that computed it.
+    pub fn recall(&mut self, key: &AnswerKey) -> Result<Option<Committed>, Stop> {
+        match self.journal.find(key)? {
+            None => Ok(None),
+            Some(Entry::Answered(envelope)) => Ok(Some(Committed { key: key.clone(), envelope })),
+            Some(Entry::Open) => Err(Refusal::Interrupted { plan: key.plan }.into()),
+        }
+    }
+
+    /// Makes `charge` durable, or says why not. The same key is never charged twice.
+    ///
+    /// # Errors
+    /// A refusal when a cap would be exceeded or the same job was interrupted; the journal's faults.
+    pub fn reserve(&mut self, charge: &Charge) -> Result<Reserving, Stop> {
+        if self.broken {
+            return Err(Fault::new("reserving", "an earlier append failed; restart the node").into());
+        }
+        if let Some(committed) = self.recall(&charge.key)? {
+            return Ok(Reserving::Answered(committed));
+        }
+        let (dataset_sum, permit_sum) = self.decide(charge)?;
+        self.apply(&Event::Reserved(charge))?;
+        let Charge { key, permit, loss, .. } = charge.clone();
+        self.by_dataset.insert(key.dataset.clone(), dataset_sum);
+        self.by_permit.insert((key.dataset.clone(), permit), permit_sum);
+        Ok(Reserving::Paid(Reservation { key, loss }))
+    }
+
+    /// The sums after `charge`, if both caps allow it.
+    ///
+    /// # Errors
+    /// Which cap does not.
+    pub fn decide(&self, charge: &Charge) -> Result<(Loss, Loss), Refusal> {
+        let Charge { key, permit, loss, dataset_cap, permit_cap } = charge;
+        let spent = self.spent(&key.dataset, *dataset_cap);
+        let spent_permit = self.by_permit.get(&(key.dataset.clone(), permit.clone())).copied();
+        let spent_permit = spent_permit.unwrap_or(Loss::zero(permit_cap.measure()));
+        let within = |spent: Loss, cap: Loss| spent.plus(*loss).ok().filter(|sum| sum.fits(cap));
+        let dataset = key.dataset.clone();
+        let dataset_sum = within(spent, *dataset_cap)
+            .ok_or(Refusal::DatasetLossExhausted { dataset, asked: *loss, spent, cap: *dataset_cap })?;
+        let permit_sum = within(spent_permit, *permit_cap)
+            .ok_or(Refusal::PermitLossExhausted { asked: *loss, spent: spent_permit, cap: *permit_cap })?;
+        Ok((dataset_sum, permit_sum))
+    }
+
+    /// Makes loss and answer final in one event, and the answer `node`'s by its signature.
+    ///
+    /// # Errors
+    /// The journal's own; the charge stays spent.
+    pub fn commit(&mut self, noised: Noised, node: &NodeName, signer: &SecretKey) -> Result<Committed, Fault> {
+        let (paid, answer) = noised.into_answer(node.clone());
+        let payload = serde_json::to_vec(&answer).map_err(Fault::while_("writing the answer"))?;
+        let envelope = dsse::sign(ANSWER_TYPE, &payload, signer);
+        self.apply(&Event::Committed { key: &paid.key, envelope: &envelope })?;
+        Ok(Committed { key: paid.key, envelope })
+    }
+
+    fn apply(&mut self, event: &Event<'_>) -> Result<(), Fault> {
+        let applied = self.journal.append(event);
+        self.broken |= applied.is_err();
+        applied
+    }
+}
