@@ -44,6 +44,16 @@ impl<T> Confidential<T> {
     }
 }
 
+impl<T> Confidential<Result<T, Fault>> {
+    /// Lets a fault out: it stays on the node, and no record or guest decides over it.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn transpose(self) -> Result<Confidential<T>, Fault> {
+        self.0.map(Confidential)
+    }
+}
+
 /// Exact sums in grid units, one vector for each output of the plan.
 pub type Sums = Vec<Vec<i128>>;
 

@@ -1,1 +1,10 @@
-//! stub
+//! A data holder's node: it dials out to the hub, takes jobs, and decides alone (**sovereign**).
+//!
+//! [`run::run`] is the corridor: the way of one job, read from top to bottom.
+
+pub mod attend;
+pub mod config;
+pub mod journal;
+pub mod map;
+pub mod run;
+pub mod site;

@@ -1,0 +1,134 @@
+//! Every clause of a permit and of a node's policy, violated in turn.
+
+use jiff::Timestamp;
+use spe_kernel::{
+    admission::{Admitted, NodePolicy, admit},
+    dsse::SecretKey,
+    job::{Job, JobBody, Purpose},
+    permit::{Modules, Permit, PermitBody},
+    refusal::Refusal,
+};
+
+use crate::fixture::{body_key, job, loss, offer, permit, person_key, plan, policy, schema, with_loss};
+
+fn now() -> Timestamp {
+    "2030-06-01T00:00:00Z".parse().unwrap()
+}
+
+fn ask(permit: &PermitBody, job: &JobBody, policy: &NodePolicy) -> Result<Admitted, Refusal> {
+    let permit = Permit::verify(&permit.sign(&body_key()), &policy.access_bodies, now())?;
+    admit(Job::verify(&job.sign(&person_key()))?, &permit, &offer("rho=2"), policy, &"north".parse().unwrap())
+}
+
+fn refusal(permit: &PermitBody, job: &JobBody, policy: &NodePolicy) -> Refusal {
+    match ask(permit, job, policy) {
+        Err(refusal) => refusal,
+        Ok(_) => panic!("it was admitted"),
+    }
+}
+
+#[test]
+fn what_agrees_is_admitted_and_priced() {
+    let admitted = ask(&permit(), &job(), &policy()).unwrap();
+    assert_eq!(admitted.charge().loss, loss("rho=0.1"));
+    assert_eq!(admitted.charge().permit_cap, loss("rho=1"));
+    assert_eq!(admitted.charge().dataset_cap, loss("rho=2"));
+}
+
+#[test]
+fn each_clause_of_the_permit_binds() {
+    let violated = |change: &dyn Fn(&mut PermitBody)| {
+        let mut body = permit();
+        change(&mut body);
+        refusal(&body, &job(), &policy())
+    };
+    let ada = "ada".parse().unwrap();
+    assert_eq!(violated(&|p| p.persons.clear()), Refusal::PersonNotInPermit { person: ada });
+    assert!(matches!(violated(&|p| p.persons[0].key = body_key().public()), Refusal::PersonNotInPermit { .. }));
+    assert!(matches!(violated(&|p| p.purposes = vec![Purpose::Education]), Refusal::PurposeNotInPermit { .. }));
+    assert!(matches!(violated(&|p| p.data[0].dataset = "other".parse().unwrap()), Refusal::DatasetNotInPermit { .. }));
+    let missing = Refusal::ColumnNotInPermit { dataset: "care".parse().unwrap(), column: "visits.days".into() };
+    assert_eq!(violated(&|p| p.data[0].columns.truncate(1)), missing);
+    assert!(matches!(violated(&|p| p.modules = Modules::Only(vec![])), Refusal::ModuleNotInPermit { .. }));
+    assert!(matches!(violated(&|p| p.valid_from = "2030-07-01T00:00:00Z".parse().unwrap()), Refusal::PermitNotYetValid { .. }));
+    assert!(matches!(violated(&|p| p.valid_until = "2030-06-01T00:00:00Z".parse().unwrap()), Refusal::PermitExpired { .. }));
+    assert!(matches!(violated(&|p| p.valid_until = p.valid_from), Refusal::Malformed { .. }));
+    assert!(matches!(violated(&|p| p.number = "p-2".parse().unwrap()), Refusal::WrongPermit { .. }));
+    assert!(matches!(violated(&|p| p.format = "spe.permit/9".into()), Refusal::Malformed { .. }));
+}
+
+#[test]
+fn each_rule_of_the_operator_binds() {
+    let violated = |change: &dyn Fn(&mut NodePolicy)| {
+        let mut rules = policy();
+        change(&mut rules);
+        refusal(&permit(), &job(), &rules)
+    };
+    assert!(matches!(violated(&|p| p.access_bodies.clear()), Refusal::UntrustedKey { .. }));
+    for change in [
+        &|p: &mut NodePolicy| p.purposes.clear() as _,
+        &|p: &mut NodePolicy| p.modules = Modules::Only(vec![]),
+        &|p: &mut NodePolicy| p.loss_per_job_max = vec![loss("rho=0.099999999999")],
+        &|p: &mut NodePolicy| p.loss_per_job_max = vec![loss("epsilon=5")],
+        &|p: &mut NodePolicy| p.fuel_per_subject_max = 1,
+        &|p: &mut NodePolicy| p.guest_memory_bytes_max = 1,
+    ] as [&dyn Fn(&mut NodePolicy); 6]
+    {
+        assert!(matches!(violated(change), Refusal::PolicyForbids { .. }));
+    }
+}
+
+#[test]
+fn a_job_for_other_nodes_is_refused() {
+    let elsewhere = JobBody { nodes: vec!["south".parse().unwrap()], ..job() };
+    assert!(matches!(refusal(&permit(), &elsewhere, &policy()), Refusal::NodeNotAsked { .. }));
+}
+
+#[test]
+fn a_job_signed_by_another_person_is_refused() {
+    let permit = Permit::verify(&permit().sign(&body_key()), &[body_key().public()], now()).unwrap();
+    let mallory = SecretKey::from_seed(&[9; 32]);
+    let job = Job::verify(&job().sign(&mallory)).unwrap();
+    let refused = admit(job, &permit, &offer("rho=2"), &policy(), &"north".parse().unwrap());
+    assert!(matches!(refused, Err(Refusal::PersonNotInPermit { .. })), "a hub could forge jobs");
+}
+
+#[test]
+fn a_filter_needs_the_permit_for_its_columns_too() {
+    let mut raw = serde_json::to_value(plan("rho=0.1", 0)).unwrap();
+    raw["inputs"][0]["filter"] = "age > 50".into();
+    let asked = JobBody { plan: serde_json::from_value(raw).unwrap(), ..job() };
+    let refused = refusal(&permit(), &asked, &policy());
+    assert!(matches!(&refused, Refusal::ColumnNotInPermit { column, .. } if column == "visits.age"), "{refused}");
+}
+
+#[test]
+fn a_plan_for_what_does_not_exist_is_refused() {
+    for (at, value) in [("table", serde_json::json!("labs")), ("columns", serde_json::json!(["clinic", "weight"])), ("filter", serde_json::json!("1 = 1"))] {
+        let mut raw = serde_json::to_value(plan("rho=0.1", 0)).unwrap();
+        raw["inputs"][0][at] = value;
+        let asked = JobBody { plan: serde_json::from_value(raw).unwrap(), ..job() };
+        assert!(matches!(refusal(&permit(), &asked, &policy()), Refusal::PlanUnfit { .. }), "{at}");
+    }
+}
+
+#[test]
+fn a_byte_flipped_in_a_permit_or_job_is_refused() {
+    let (signed_permit, signed_job) = (permit().sign(&body_key()), job().sign(&person_key()));
+    for at in (0..signed_permit.len()).step_by(7) {
+        let mut bent = signed_permit.clone();
+        bent[at] ^= 1;
+        assert!(Permit::verify(&bent, &[body_key().public()], now()).is_err(), "byte {at} of the permit");
+    }
+    for at in (0..signed_job.len()).step_by(7) {
+        let mut bent = signed_job.clone();
+        bent[at] ^= 1;
+        assert!(Job::verify(&bent).is_err(), "byte {at} of the job");
+    }
+}
+
+#[test]
+fn losses_may_be_given_by_output() {
+    let plan = spe_kernel::plan::Plan::new(&crate::fixture::manifest(), crate::fixture::module(), &schema(), &with_loss("stay", "rho=0.3")).unwrap();
+    assert_eq!(plan.loss(), loss("rho=0.4"), "the named output costs its own, the other the whole of the rest");
+}

@@ -1,0 +1,16 @@
+//! Tests of the law.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod admission;
+mod federation;
+mod fixture;
+mod forbidden;
+mod ledger;
+mod manifest;

@@ -1,0 +1,84 @@
+//! Every data subject through the sandbox, into exact sums.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use spe_kernel::{
+    disclosure::{Confidential, Sums},
+    fault::Fault,
+    ledger::Reservation,
+    plan::Plan,
+    refusal::{Refusal, Stop},
+};
+use spe_release::Accumulator;
+use spe_sandbox::ApprovedModule;
+use spe_vault::PartitionScan;
+use tokio::runtime::Handle;
+
+use crate::{run::Escort, site::Site};
+
+/// Scans the plan's inputs and sums every data subject's contribution.
+///
+/// Workers take partitions in any order; records stream and are never collected. The sums are integers, so that neither
+/// order nor number of workers shows (**exact**).
+///
+/// # Privacy
+/// Asks for the reservation that paid for the look (**pay-first**).
+///
+/// # Errors
+/// [`Refusal::Cancelled`], or a fault of storage or engine; never anything that a record or a guest decides.
+pub fn sums(
+    site: &Site,
+    module: &ApprovedModule,
+    _paid: &Reservation,
+    plan: &Plan,
+    escort: &impl Escort,
+) -> Result<Confidential<Sums>, Stop> {
+    let scans = Mutex::new(site.vault.scan(plan)?);
+    let halt = AtomicBool::new(false);
+    let runtime = Handle::current();
+    let parts = std::thread::scope(|scope| {
+        let worker = || work(&scans, module, plan, &halt, &runtime);
+        let workers: Vec<_> = (0..site.workers).map(|_| scope.spawn(worker)).collect();
+        while workers.iter().any(|w| !w.is_finished()) {
+            if escort.cancelled() {
+                halt.store(true, Ordering::Relaxed);
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Fault::new("mapping", "a worker panicked").into()))).collect()
+    });
+    let parts: Vec<Result<Confidential<Accumulator>, Stop>> = parts;
+    let mut total = Confidential::seal(Accumulator::new(plan));
+    for part in parts {
+        total = total.join(part?, Accumulator::merge);
+    }
+    Ok(total.map(Accumulator::finish))
+}
+
+fn work(
+    scans: &Mutex<Vec<PartitionScan>>,
+    module: &ApprovedModule,
+    plan: &Plan,
+    halt: &AtomicBool,
+    runtime: &Handle,
+) -> Result<Confidential<Accumulator>, Stop> {
+    let next = || scans.lock().map(|mut list| list.pop()).ok().flatten();
+    let mut guest = module.worker()?;
+    let mut sums = Confidential::seal(Accumulator::new(plan));
+    while let Some(mut scan) = next() {
+        while let Some(chunk) = runtime.block_on(scan.next()) {
+            if halt.load(Ordering::Relaxed) {
+                return Err(Refusal::Cancelled.into());
+            }
+            let step = |chunk: spe_kernel::record::Chunk, mut sums: Accumulator| {
+                guest.map(&chunk, |_, contribution| sums.add(contribution))?;
+                Ok(sums)
+            };
+            sums = chunk?.join(sums, step).transpose()?;
+        }
+    }
+    Ok(sums)
+}
