@@ -20,15 +20,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by code.
-    pub const ALL: [Kind; 7] = [
-        Kind::Integer,
-        Kind::Number,
-        Kind::Boolean,
-        Kind::Category,
-        Kind::Date,
-        Kind::Timestamp,
-        Kind::Text,
-    ];
+    pub const ALL: [Kind; 7] =
+        [Kind::Integer, Kind::Number, Kind::Boolean, Kind::Category, Kind::Date, Kind::Timestamp, Kind::Text];
 
     /// The code in a column's `kind` field.
     #[must_use]

@@ -23,21 +23,18 @@
 //! An output that is not set, and every output of a person for whom the module panics, takes the manifest's default.
 
 #![no_std]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 #[cfg(not(target_arch = "wasm32"))]
 extern crate std;
 
-#[cfg(target_arch = "wasm32")]
-#[doc(hidden)]
-pub mod export;
-#[cfg(target_arch = "wasm32")]
-mod heap;
 mod json;
 mod kinds;
 mod manifest;
 mod outputs;
 mod params;
+#[allow(unsafe_code, reason = "the one place for it")]
 mod raw;
 mod subject;
 #[cfg(not(target_arch = "wasm32"))]
@@ -50,6 +47,9 @@ pub use kinds::{Boolean, Category, ColumnKind, Date, Integer, Number, Numeric, T
 pub use manifest::{Manifest, Param};
 pub use outputs::{Count, GroupedMean, Histogram, Mean, Output, Outputs, Sum};
 pub use params::Params;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use raw::export;
 pub use spe_abi as abi;
 pub use subject::{Column, Subject, Table};
 pub use values::Values;
@@ -71,7 +71,6 @@ macro_rules! analysis {
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            #[used]
             #[link_section = "spe.manifest"]
             static SECTION: [u8; MANIFEST.bytes().len()] = MANIFEST.section();
 
@@ -91,7 +90,9 @@ macro_rules! analysis {
             #[no_mangle]
             extern "C" fn spe_map(record: u32, out: u32) {
                 // SAFETY: only the host calls this, as the ABI says.
-                unsafe { $crate::export::map::<{ MANIFEST.params() }, { MANIFEST.numbers() }>(record, out, &PARAMS, $map) }
+                unsafe {
+                    $crate::export::map::<{ MANIFEST.params() }, { MANIFEST.numbers() }>(record, out, &PARAMS, $map)
+                }
             }
         };
     };

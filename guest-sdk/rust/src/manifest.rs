@@ -100,9 +100,7 @@ impl Manifest {
 
     /// The index of the column `name` in input `table`.
     pub(crate) const fn column(self, table: usize, name: &str) -> usize {
-        let Some(input) = self.item("inputs", table) else {
-            panic!("the manifest has no such input")
-        };
+        let Some(input) = self.item("inputs", table) else { panic!("the manifest has no such input") };
         let Some(columns) = member(self.bytes(), input, "columns") else {
             panic!("an input of the manifest has no columns")
         };

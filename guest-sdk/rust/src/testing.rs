@@ -18,8 +18,8 @@
 //! ```
 
 use std::string::String;
+use std::vec;
 use std::vec::Vec;
-use std::{format, vec};
 
 use spe_abi::{column, record, table, Kind, ALIGN, NULL};
 
@@ -75,7 +75,12 @@ pub fn texts<'t, T: Into<Option<&'t str>>>(cells: impl IntoIterator<Item = T>) -
         values.push_str(cell.unwrap_or(""));
         offsets.extend((values.len() as u32).to_le_bytes());
     }
-    Cells { kind: Kind::Text, present: cells.iter().map(Option::is_some).collect(), offsets, values: values.into_bytes() }
+    Cells {
+        kind: Kind::Text,
+        present: cells.iter().map(Option::is_some).collect(),
+        offsets,
+        values: values.into_bytes(),
+    }
 }
 
 /// The numbers that `map` writes for a data subject with these tables: per input of the manifest, one column each.
@@ -137,7 +142,7 @@ impl Record {
     }
 
     fn column(&mut self, cells: &Cells, rows: usize) -> Vec<u8> {
-        assert_eq!(cells.present.len(), rows, "{}", format!("columns of a table have as many rows: {}", cells.kind.name()));
+        assert_eq!(cells.present.len(), rows, "columns of a table have as many rows");
         let all = cells.present.iter().all(|present| *present);
         let validity = if all { NULL } else { self.put(&bitmap(cells.present.iter().copied())) };
         let offsets = if cells.kind == Kind::Text { self.put(&cells.offsets) } else { NULL };

@@ -47,14 +47,12 @@ impl<'a, K: ColumnKind> Values<'a, K> {
     }
 
     /// Every row's value.
-    pub fn iter(self) -> impl DoubleEndedIterator<Item = Option<K::Value<'a>>> + ExactSizeIterator + 'a
-    {
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = Option<K::Value<'a>>> + ExactSizeIterator + 'a {
         (0..self.rows).map(move |row| self.get(row))
     }
 
     /// The values that are not missing.
-    pub fn present(self) -> impl DoubleEndedIterator<Item = K::Value<'a>> + 'a
-    {
+    pub fn present(self) -> impl DoubleEndedIterator<Item = K::Value<'a>> + 'a {
         self.iter().flatten()
     }
 

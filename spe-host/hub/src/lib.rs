@@ -1,1 +1,19 @@
-//! stub
+//! The hub of a federation: it keeps members, catalogues and modules, carries jobs to nodes, and merges what they release.
+//!
+//! It is trusted with nothing but what was released: no data, no WebAssembly, no noise; it cannot forge a job, a permit or
+//! an answer, because each is signed by its author and checked where it is used. What it decides is who may call, which
+//! nodes a job goes to, and which answers are answers. Everything that it has acknowledged survives a restart.
+
+mod config;
+mod enrolment;
+mod hub;
+mod intake;
+mod presence;
+mod service;
+mod stop;
+mod store;
+pub mod view;
+
+pub use config::Config;
+pub use enrolment::{dismiss, init, invite};
+pub use hub::Hub;

@@ -45,6 +45,9 @@ pub struct Estimate {
     /// Noisy number of people behind a mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<f64>,
+    /// The number of people cannot be told from 0: the interval is the whole of the bounds, and the value says nothing.
+    #[serde(default)]
+    pub indistinct: bool,
 }
 
 /// The noise on every cell of a merged output.
@@ -130,7 +133,7 @@ impl Scale {
 
     fn plain(&self, label: &str, value: f64) -> Estimate {
         let half = self.half_width();
-        Estimate { label: label.to_owned(), value, low: value - half, high: value + half, people: None }
+        Estimate { label: label.to_owned(), value, low: value - half, high: value + half, people: None, indistinct: false }
     }
 
     /// A mean from a noisy count and a noisy sum of normalised values: m + h·R₁/R₀.
@@ -143,7 +146,8 @@ impl Scale {
         let (low, high) = fieller(count, sum, self.half_width());
         let place = |y: f64| bounds.middle() + bounds.half_width() * y.clamp(-1.0, 1.0);
         let (low, high) = (low.min(normal), high.max(normal));
-        Estimate { label: label.to_owned(), value: place(normal), low: place(low), high: place(high), people: Some(count) }
+        let indistinct = count <= self.half_width();
+        Estimate { label: label.to_owned(), value: place(normal), low: place(low), high: place(high), people: Some(count), indistinct }
     }
 }
 

@@ -1,6 +1,11 @@
 //! What one node holds: its data, its sandbox, its ledger, its policy and its name.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
 
 use jiff::Timestamp;
 use spe_kernel::{
@@ -14,10 +19,24 @@ use spe_kernel::{
     refusal::{Refusal, Stop},
     units::Loss,
 };
-use spe_sandbox::Sandbox;
+use spe_sandbox::{Compiler, Sandbox};
 use spe_vault::Vault;
 
-use crate::journal::Records;
+use crate::{
+    config::{ConfigError, NodeConfig, read_toml},
+    journal::Records,
+};
+
+/// Why a node does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file that the operator wrote.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What the node keeps.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
 
 /// A node's rooms, opened once.
 pub struct Site {
@@ -39,24 +58,42 @@ pub struct Site {
     records: Records,
 }
 
+/// Time and memory that compiling one module may take.
+const COMPILE_SECONDS_MAX: u32 = 30;
+const COMPILE_MEMORY_BYTES_MAX: u64 = 1 << 30;
+/// Separates the cache's key from the other uses of the node's secret.
+const CACHE_KEY_CONTEXT: &str = "spe 2026-01-01 seal of compiled modules";
+
 impl Site {
-    /// Opens the ledger in `records` and joins the rooms.
+    /// Opens the node in `folder`. `compiler` is the program, with its arguments, that calls [`spe_sandbox::compile_child`].
     ///
     /// # Errors
-    /// A ledger that cannot be read.
-    #[expect(clippy::too_many_arguments, reason = "the one place where a node is put together")]
-    pub fn new(
-        name: NodeName,
-        key: SecretKey,
-        policy: NodePolicy,
-        vault: Vault,
-        sandbox: Sandbox,
-        workers: usize,
-        budgets: Vec<(DatasetName, Loss)>,
-        records: Records,
-    ) -> Result<Self, Fault> {
+    /// Which file is wrong, and what is expected; or what cannot be opened.
+    pub fn open(folder: &Path, compiler: (PathBuf, Vec<OsString>)) -> Result<Self, OpenError> {
+        let config = NodeConfig::read(folder)?;
+        let policy: NodePolicy = read_toml(&config.policy_file)?;
+        let secret = std::fs::read_to_string(&config.signing_key_file);
+        let secret = secret.map_err(|e| ConfigError::new(&config.signing_key_file, e))?;
+        let key: SecretKey = secret.parse().map_err(|e| ConfigError::new(&config.signing_key_file, e))?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = if config.workers == 0 { cores } else { config.workers };
+        let sandbox = Sandbox::new(spe_sandbox::Config {
+            cache_dir: config.compiled_dir(),
+            cache_key: blake3::derive_key(CACHE_KEY_CONTEXT, secret.trim().as_bytes()),
+            compiler: Compiler {
+                program: compiler.0,
+                args: compiler.1,
+                seconds_max: COMPILE_SECONDS_MAX,
+                memory_bytes_max: COMPILE_MEMORY_BYTES_MAX,
+            },
+            workers_max: u32::try_from(workers).unwrap_or(u32::MAX),
+            memory_bytes_max: policy.guest_memory_bytes_max,
+        })?;
+        let records = Records::open(&config.ledger_file())?;
         let ledger = Mutex::new(Ledger::open(records.clone())?);
-        Ok(Self { name, key, policy, vault, sandbox, workers, budgets, ledger, records })
+        let vault = Vault::open(&config.vault_dir())?;
+        let budgets = config.datasets.into_iter().map(|(name, served)| (name, served.budget)).collect();
+        Ok(Self { name: config.name, key, policy, vault, sandbox, workers, budgets, ledger, records })
     }
 
     /// The instant that permits are checked at.

@@ -1,1 +1,36 @@
-//! stub
+//! The sandbox: the only door to the WebAssembly engine.
+//!
+//! Guest code is malicious from its first instruction. It is checked without running it ([`inspect`]), compiled in a
+//! process of its own with limits on time and memory ([`compile_child`]), and run once for each data subject in a
+//! fresh instance ([`Worker`]), so that **guest-blind** holds: what a guest gives for one data subject is a function of
+//! the module, the plan and that data subject's record, and of nothing else.
+//!
+//! ```text
+//! bytes ── inspect ── compile (or cache) ── probe: spe_input, spe_start ── ApprovedModule ── Worker ── Contribution
+//! ```
+//!
+//! # Privacy
+//! Everything up to [`ApprovedModule`] happens before any record is read, so its refusals are **data-blind**. After it, a
+//! guest's failure is a [`spe_kernel::record::Contribution::Failed`], which nobody can tell from any other contribution.
+
+mod approved;
+mod cache;
+mod child;
+mod compile;
+mod engine;
+mod guest;
+mod inspect;
+mod layout;
+mod sandbox;
+mod trusted;
+mod wasi;
+mod worker;
+
+pub use approved::ApprovedModule;
+pub use child::compile_child;
+pub use compile::Compiler;
+pub use inspect::{
+    FUNCTIONS_MAX, GLOBALS_MAX, Inspection, ModuleError, TABLE_ELEMENTS_MAX, TABLES_MAX, inspect,
+};
+pub use sandbox::{Config, Sandbox};
+pub use worker::Worker;

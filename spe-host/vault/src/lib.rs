@@ -1,1 +1,21 @@
-//! stub
+//! The only door to Arrow, Parquet and DataFusion: a node's own data, from the operator's files to streams of records.
+//!
+//! [`Declaration`] says what a dataset is and where its columns come from; [`Ingest`] turns CSV and Parquet files into an
+//! immutable, pseudonymised [`snapshot`](Vault::datasets) clustered by data subject; [`Vault::scan`] streams whole
+//! data subjects, sealed as [`Confidential`](spe_kernel::disclosure::Confidential).
+//! Formats are described in `docs/dataset-format.md`.
+
+mod declaration;
+mod ingest;
+mod layout;
+mod predicate;
+mod pseudonym;
+mod scan;
+mod snapshot;
+mod vault;
+
+pub use declaration::{Declaration, DeclarationError};
+pub use ingest::{Altered, Ingest, IngestError, Ingested, Place, Progress, Source, SourceError};
+pub use pseudonym::{KeyError, Pseudonym, PseudonymKey};
+pub use scan::{PartitionScan, ScanSizes};
+pub use vault::{Dataset, Vault};

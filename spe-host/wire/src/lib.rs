@@ -1,1 +1,31 @@
-//! stub
+//! The wire between researchers, hub and nodes: the only door to tonic, prost and rustls.
+//!
+//! What a node sends is made by [`encode`], which accepts [`MayLeave`](spe_kernel::disclosure::MayLeave) types only.
+//! What arrives is checked against [`limits`] before anybody reads it. Who calls is known by certificate: every
+//! connection is mutual TLS 1.3. The hub implements [`Service`] and calls [`serve`]; everyone else is a [`HubClient`].
+
+pub mod client;
+mod connection;
+mod desk;
+mod file;
+mod frame;
+pub mod limits;
+pub mod pki;
+pub mod server;
+pub mod service;
+mod status;
+pub mod tls;
+pub mod view;
+
+/// Generated from `proto/spe.proto`; `tests/it/generated.rs` keeps it fresh.
+#[path = "gen/spe.v1.rs"]
+#[allow(clippy::all, clippy::restriction, missing_docs, unreachable_pub, reason = "generated")]
+#[rustfmt::skip]
+mod pb;
+
+pub use client::{ConnectError, HubClient, Incoming};
+pub use connection::Connection;
+pub use file::{FileError, write_secret};
+pub use frame::{Frame, Report, encode};
+pub use server::{Seats, listen, serve};
+pub use service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission};

@@ -65,6 +65,7 @@ fn take_all_memory(out: &mut Outputs) {
 }
 
 /// Recurses until the stack runs into the bottom of memory.
+#[allow(unconditional_recursion, reason = "this is the attack")]
 fn exhaust_the_stack(depth: u64, out: &mut Outputs) {
     let frame = black_box([depth; 64]);
     exhaust_the_stack(frame[0] + 1, out);

@@ -4,8 +4,8 @@ use core::cell::UnsafeCell;
 
 use spe_abi::{ALIGN, PARAM_BYTES, START_READY};
 
-use crate::raw::Memory;
-use crate::{heap, Map, Outputs, Params, Subject};
+use super::{heap, Memory};
+use crate::{Map, Outputs, Params, Subject};
 
 /// Where a module keeps its parameters: `spe_start` writes them, and the snapshot keeps them for `spe_map`.
 pub struct ParamStore<const N: usize>(UnsafeCell<[f64; N]>);

@@ -1,6 +1,10 @@
-//! Everything unsafe of the SDK: reading the record, writing the answer, keeping the parameters, and the allocator
-//! (`heap`). The host writes the record and calls the exports as `docs/guest-abi.md` says; each `# Safety` says which
-//! sentence of it is relied on.
+//! Everything unsafe of the SDK: reading the record (here), the exports, and the allocator. The host writes records and
+//! calls exports as `docs/guest-abi.md` says; each reason says what of it is relied on.
+
+#[cfg(target_arch = "wasm32")]
+pub mod export;
+#[cfg(target_arch = "wasm32")]
+mod heap;
 
 use core::marker::PhantomData;
 
@@ -68,7 +72,7 @@ impl<'a> Memory<'a> {
         if count == 0 {
             return &[];
         }
-        let pointer = self.pointer(address, count * size_of::<T>()).cast();
+        let pointer = self.pointer(address, count.saturating_mul(size_of::<T>())).cast();
         // SAFETY: `pointer` answers for the bytes, which are a `T` each whatever they are; the ABI aligns arrays.
         unsafe { core::slice::from_raw_parts(pointer, count) }
     }
@@ -85,30 +89,31 @@ impl<'a> Memory<'a> {
 
     /// Table `index` of the record at `record`.
     pub(crate) fn table(self, record: u32, index: usize) -> RawTable {
-        let count = self.u32_at(record + record::TABLE_COUNT);
-        assert!(index < count as usize, "the record has no such table");
-        let at = self.u32_at(record + record::TABLES) + index as u32 * table::BYTES;
+        let count = self.field(record, record::TABLE_COUNT) as usize;
+        assert!(index < count, "the record has no such table");
+        let at = nth(self.field(record, record::TABLES), index, table::BYTES);
         RawTable {
-            columns: self.u32_at(at + table::COLUMNS),
-            column_count: self.u32_at(at + table::COLUMN_COUNT) as usize,
-            rows: self.u32_at(at + table::ROWS) as usize,
+            columns: self.field(at, table::COLUMNS),
+            column_count: self.field(at, table::COLUMN_COUNT) as usize,
+            rows: self.field(at, table::ROWS) as usize,
         }
     }
 
     /// Column `index` of `table`.
     pub(crate) fn column(self, table: RawTable, index: usize) -> RawColumn {
         assert!(index < table.column_count, "the record's table has no such column");
-        let at = table.columns + index as u32 * column::BYTES;
+        let at = nth(table.columns, index, column::BYTES);
         RawColumn {
-            kind: self.u32_at(at + column::KIND),
-            validity: self.u32_at(at + column::VALIDITY),
-            offsets: self.u32_at(at + column::OFFSETS),
-            values: self.u32_at(at + column::VALUES),
+            kind: self.field(at, column::KIND),
+            validity: self.field(at, column::VALIDITY),
+            offsets: self.field(at, column::OFFSETS),
+            values: self.field(at, column::VALUES),
         }
     }
 
-    fn u32_at(self, address: u32) -> u32 {
-        self.array(address, 1)[0]
+    /// The field at `offset` of the structure at `address`.
+    fn field(self, address: u32, offset: u32) -> u32 {
+        self.array(address.wrapping_add(offset), 1)[0]
     }
 
     /// A pointer that is good for `bytes` bytes, for `'a`.
@@ -125,4 +130,10 @@ impl<'a> Memory<'a> {
         assert!(address + bytes <= size_of_val(self.words), "the record points outside itself");
         self.words.as_ptr().cast::<u8>().wrapping_add(address)
     }
+}
+
+/// The address of item `index` of an array of structures. Addresses wrap: the record lies inside the memory, so they do
+/// not, and checking would cost a third of a small analysis.
+fn nth(array: u32, index: usize, bytes: u32) -> u32 {
+    array.wrapping_add((index as u32).wrapping_mul(bytes))
 }

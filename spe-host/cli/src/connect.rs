@@ -1,0 +1,56 @@
+//! A person's way to the hub: the folder that `spe hub invite` wrote, with the person's signing key in it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use spe_kernel::{dsse::SecretKey, ids::PersonName};
+use spe_wire::{Connection, HubClient, pki::Role};
+
+use crate::key;
+
+/// Where the connection is described, in a member's folder.
+pub(crate) const CONNECTION: &str = "connection.toml";
+/// Where a person's or node's signing key is.
+pub(crate) const SIGNING_KEY: &str = "signing.key";
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    /// Your folder: an invitation from `spe hub invite --person`, with your `signing.key` in it
+    #[arg(long = "as", value_name = "DIR", env = "SPE_PROFILE")]
+    folder: PathBuf,
+}
+
+impl Profile {
+    fn connection(&self) -> Result<Connection> {
+        Ok(Connection::read(&self.folder.join(CONNECTION))?)
+    }
+
+    /// Who this is.
+    pub(crate) fn person(&self) -> Result<PersonName> {
+        match self.connection()?.member {
+            Role::Person(name) => Ok(name),
+            other => bail!("{} belongs to {other}; a person's invitation is needed", self.folder.display()),
+        }
+    }
+
+    /// The person's signing key.
+    pub(crate) fn signing_key(&self) -> Result<SecretKey> {
+        let file = self.folder.join(SIGNING_KEY);
+        key::read(&file).with_context(|| format!("make one with: spe key new {}", file.display()))
+    }
+
+    pub(crate) async fn connect(&self) -> Result<HubClient> {
+        Ok(HubClient::connect(&self.connection()?).await?)
+    }
+}
+
+/// Runs `task` on a small runtime: a client has little to do.
+pub(crate) fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
+}
+
+/// Reads a file, naming it when it cannot be read.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("reading {}", file.display()))
+}

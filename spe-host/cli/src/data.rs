@@ -1,0 +1,123 @@
+//! Bring data into a node.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use spe_kernel::{ids::TableName, units::Loss};
+use spe_node::config::{FILE, NodeConfig, Served};
+use spe_vault::{Declaration, Ingest, Ingested, Progress, PseudonymKey, Source, Vault};
+
+use crate::output::Output;
+
+#[derive(Subcommand)]
+pub(crate) enum DataCommand {
+    /// Read CSV or Parquet files with a declared schema, pseudonymise, drop identifiers, sort by data subject, and serve the result
+    ///
+    /// Bad input is refused with file, line, column and reason, and leaves nothing behind. A node that runs serves the new
+    /// snapshot after its next start.
+    Ingest(IngestArgs),
+    /// List the datasets of a node
+    List {
+        /// The node's folder
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct IngestArgs {
+    /// The node's folder
+    dir: PathBuf,
+    /// The dataset's declaration (docs/dataset-format.md)
+    #[arg(long)]
+    declaration: PathBuf,
+    /// A file of a table: TABLE=FILE, ending in .csv or .parquet; may be given several times
+    #[arg(long = "table", value_parser = table, required = true)]
+    tables: Vec<(TableName, PathBuf)>,
+    /// Take only these rows, for example: 'site in ("1", "2")' (docs/filter.md)
+    #[arg(long = "where", value_name = "FILTER")]
+    rows: Option<String>,
+    /// All privacy loss that the dataset's population will ever bear at this node; kept if the dataset is served already
+    #[arg(long)]
+    budget: Option<Loss>,
+}
+
+fn table(text: &str) -> Result<(TableName, PathBuf), String> {
+    let (table, file) = text.split_once('=').ok_or("expected TABLE=FILE")?;
+    Ok((table.parse().map_err(|e| format!("{e}"))?, file.into()))
+}
+
+pub(crate) fn run(command: DataCommand, output: Output) -> Result<()> {
+    match command {
+        DataCommand::Ingest(args) => ingest(&args, output),
+        DataCommand::List { dir } => list(&dir, output),
+    }
+}
+
+fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
+    let mut config = NodeConfig::read(&args.dir)?;
+    let declaration = Declaration::read(&args.declaration)?;
+    let name = declaration.schema().name.clone();
+    let budget = config.datasets.get(&name).map(|served| served.budget).or(args.budget);
+    let budget = budget.context("a new dataset needs --budget: all privacy loss that its population will ever bear, e.g. rho=2")?;
+    let key = PseudonymKey::read(&config.pseudonym_key_file)?;
+    let source = |(table, file): &(TableName, PathBuf)| Source { table: table.clone(), file: file.clone(), rows: args.rows.clone() };
+    let sources: Vec<_> = args.tables.iter().map(source).collect();
+    let vault = config.vault_dir();
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
+    let ingested = Ingest::new(&declaration, &sources, &key, &vault).run(|progress| match progress {
+        Progress::Read { rows } => bar.set_message(format!("{rows} rows read")),
+        Progress::Sorted { done, of } => bar.set_message(format!("{done} of {of} partitions sorted")),
+    });
+    bar.finish_and_clear();
+    let ingested = ingested?;
+    if config.datasets.insert(name, Served { budget }).is_none() {
+        serve(&args.dir, &ingested, budget)?;
+    }
+    report(&ingested, budget, output)
+}
+
+/// Adds the dataset to `node.toml`, whose other lines and comments stay as they are.
+fn serve(dir: &Path, ingested: &Ingested, budget: Loss) -> Result<()> {
+    use std::io::Write;
+    let file = dir.join(FILE);
+    let mut open = std::fs::OpenOptions::new().append(true).open(&file).with_context(|| format!("opening {}", file.display()))?;
+    let lines = format!("\n[datasets.\"{}\"]\nbudget = \"{budget}\"\n", ingested.dataset);
+    open.write_all(lines.as_bytes()).with_context(|| format!("writing {}", file.display()))
+}
+
+fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
+    let altered: Vec<_> = ingested.altered.iter().map(|a| serde_json::json!({ "table": a.table, "column": a.column, "values": a.values })).collect();
+    let said = serde_json::json!({
+        "dataset": ingested.dataset, "snapshot": ingested.snapshot, "rows_read": ingested.rows_read, "rows_kept": ingested.rows_kept,
+        "subjects": ingested.subjects, "budget": budget, "altered": altered,
+    });
+    output.say(&said, || {
+        let mut text = format!(
+            "dataset {}: {} of {} rows, {} data subjects, snapshot {}, budget {budget}\n",
+            ingested.dataset,
+            ingested.rows_kept,
+            ingested.rows_read,
+            ingested.subjects,
+            ingested.snapshot.short()
+        );
+        for a in &ingested.altered {
+            text.push_str(&format!("{} values of {}.{} were outside their bounds and changed as declared\n", a.values, a.table, a.column));
+        }
+        text
+    })
+}
+
+fn list(dir: &Path, output: Output) -> Result<()> {
+    let config = NodeConfig::read(dir)?;
+    let vault = Vault::open(&config.vault_dir())?;
+    let line = |d: &spe_vault::Dataset| {
+        let budget = config.datasets.get(&d.schema.name).map(|served| served.budget);
+        serde_json::json!({ "dataset": d.schema.name, "title": d.schema.title, "snapshot": d.snapshot, "budget": budget })
+    };
+    let lines: Vec<_> = vault.datasets().iter().map(line).collect();
+    output.say(&lines, || {
+        vault.datasets().iter().map(|d| format!("{} — {}, snapshot {}\n", d.schema.name, d.schema.title, d.snapshot.short())).collect()
+    })
+}

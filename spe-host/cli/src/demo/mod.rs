@@ -1,0 +1,182 @@
+//! `spe demo`: a hub and three nodes as processes on this machine, over real data, from a researcher's module to a
+//! policymaker's number.
+
+mod cast;
+mod oracle;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use spe_wire::view::View;
+
+use crate::{demo::cast::Cast, page, show};
+
+/// The example data and modules travel in the binary, so that the demo needs no file.
+const DATA: &[u8] = include_bytes!("../../../../examples/data/randhie.csv");
+const DECLARATION: &[u8] = include_bytes!("../../../../examples/data/rand-hie.toml");
+const VISITS: &[u8] = include_bytes!("../../../../examples/modules/visits-by-coinsurance.wasm");
+const HOSPITAL: &[u8] = include_bytes!("../../../../examples/modules/hospital-use.wasm");
+const HOSTILE: &[u8] = include_bytes!("../../../../guest-sdk/evil/modules/hostile.wasm");
+
+/// The nodes, and which two of the experiment's six sites each holds.
+const NODES: [(&str, &str); 3] =
+    [("north", "site in (\"1\", \"2\")"), ("middle", "site in (\"3\", \"4\")"), ("south", "site in (\"5\", \"6\")")];
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Folder to make; it holds the hub, the nodes, the researcher's files and the result page
+    #[arg(long, default_value = "spe-demo")]
+    dir: PathBuf,
+    /// Keep hub and nodes running until Enter is pressed, to try commands against them
+    #[arg(long)]
+    stay: bool,
+}
+
+pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+    let started = Instant::now();
+    let cast = set_up(&args.dir)?;
+    let visits = ask_visits(&cast)?;
+    let hospital = ask_hospital(&cast)?;
+    ask_again(&cast, &visits)?;
+    ask_too_much(&cast)?;
+    run_hostile(&cast)?;
+    cast.say("Budgets after all that");
+    cast.run(&["budget", "--as", "researcher"])?;
+    let page = write_page(&cast, &visits, &hospital)?;
+    cast.say(&format!("Done in {:.1} s. The result page: {}", started.elapsed().as_secs_f64(), page.display()));
+    if args.stay {
+        cast.stay()?;
+    }
+    Ok(())
+}
+
+/// Hub, data access body, researcher, three nodes with their data: what each of them would type.
+fn set_up(dir: &Path) -> Result<Cast> {
+    let mut cast = Cast::new(dir)?;
+    cast.write("randhie.csv", DATA)?;
+    cast.write("rand-hie.toml", DECLARATION)?;
+    for (file, module) in [("visits.wasm", VISITS), ("hospital.wasm", HOSPITAL), ("hostile.wasm", HOSTILE)] {
+        cast.write(file, module)?;
+    }
+    cast.say("A hub, which holds no data, no engine and no noise");
+    let port = cast.free_port()?;
+    cast.run(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"])?;
+    cast.start("hub", &["hub", "run", "hub"])?;
+    cast.say("A data access body and a researcher, each with a key");
+    let body = cast.key("access-body.key")?;
+    cast.run(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"])?;
+    let ada = cast.key("researcher/signing.key")?;
+    cast.say("Three nodes, two of the six sites of the experiment each; data is pseudonymised and never leaves them");
+    for (node, sites) in NODES {
+        let bundle = format!("{node}-invitation");
+        cast.run(&["hub", "invite", "hub", "--node", node, "--out", &bundle])?;
+        cast.run(&["node", "init", node, "--connection", &bundle, "--access-body", &body])?;
+        let ingest = ["data", "ingest", node, "--declaration", "rand-hie.toml", "--table", "years=randhie.csv"];
+        cast.run(&[&ingest[..], &["--where", sites, "--budget", "rho=2"]].concat())?;
+        cast.start(node, &["node", "run", node])?;
+    }
+    cast.say("A data permit, signed by the data access body");
+    cast.write("permit.toml", permit(&ada).as_bytes())?;
+    cast.run(&["permit", "sign", "permit.toml", "--key", "access-body.key", "--out", "permit.json"])?;
+    cast.run(&["permit", "show", "permit.json"])?;
+    cast.wait_online(NODES.len())?;
+    Ok(cast)
+}
+
+fn permit(ada: &str) -> String {
+    let columns = ["coins", "year", "xage", "female", "mdvis", "totadm", "disea", "hlthg", "hlthf", "hlthp"];
+    let columns = columns.map(|c| format!("\"years.{c}\"")).join(", ");
+    format!(
+        "format = \"spe.permit/1\"\nnumber = \"dap-2026-0042\"\nissuer = \"Demonstration data access body\"\n\
+         issued_at = \"2026-01-01T00:00:00Z\"\nvalid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2036-01-01T00:00:00Z\"\n\
+         purposes = [\"policymaking\"]\nmodules = \"any\"\nloss_cap = \"rho=0.6\"\n\
+         [[persons]]\nname = \"ada\"\nkey = \"{ada}\"\n[[data]]\ndataset = \"rand-hie\"\ncolumns = [{columns}]\n"
+    )
+}
+
+/// A job under the demo's permit.
+fn submit(module: &str, loss: &str, more: &[&str]) -> Vec<String> {
+    let fixed = ["job", "submit", module, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
+    let all = fixed.iter().chain(&["--purpose", "policymaking", "--loss", loss]).chain(more);
+    all.map(|s| (*s).to_owned()).collect()
+}
+
+fn ask_visits(cast: &Cast) -> Result<View> {
+    cast.say("The policymaker's question: do people see the doctor less when they pay a share?");
+    let view = cast.submit(&submit("visits.wasm", "rho=0.1", &[]))?;
+    present(cast, &view, &[Some(oracle::visits_by_coinsurance(DATA)?)]);
+    Ok(view)
+}
+
+fn ask_hospital(cast: &Cast) -> Result<View> {
+    cast.say("A second question: who of the adults is admitted to hospital, and how often?");
+    let view = cast.submit(&submit("hospital.wasm", "rho=0.3", &["--param", "min_age=18"]))?;
+    present(cast, &view, &oracle::hospital_use(DATA, 18.0)?);
+    Ok(view)
+}
+
+fn present(cast: &Cast, view: &View, exact: &[Option<Vec<f64>>]) {
+    for (i, statistic) in view.statistics.iter().enumerate() {
+        let known = exact.get(i).and_then(|e| e.as_deref());
+        cast.print(&show::statistic(statistic, known));
+    }
+    cast.print(&show::nodes(&view.nodes));
+    cast.print("* the exact answer: this demonstration's operator holds the public data and may know it; a researcher does not\n");
+}
+
+fn ask_again(cast: &Cast, first: &View) -> Result<()> {
+    cast.say("The same question again: the same stored bytes from each node, free");
+    let before = cast.spent()?;
+    let again = cast.submit(&submit("visits.wasm", "rho=0.1", &[]))?;
+    ensure!(again.answers == first.answers, "the answer to the same question differs");
+    ensure!(cast.spent()? == before, "the same question was charged twice");
+    cast.print(&format!("  {} answers, byte for byte the same; nothing was charged\n", again.answers.len()));
+    Ok(())
+}
+
+fn ask_too_much(cast: &Cast) -> Result<()> {
+    cast.say("A question that costs more than the permit has left: refused before any data is read");
+    let before = cast.spent()?;
+    let view = cast.submit(&submit("visits.wasm", "rho=0.5", &[]))?;
+    ensure!(view.statistics.is_empty(), "a question over budget was answered");
+    ensure!(cast.spent()? == before, "a refused question was charged");
+    cast.print(&show::nodes(&view.nodes));
+    Ok(())
+}
+
+fn run_hostile(cast: &Cast) -> Result<()> {
+    cast.say("A hostile module: it counts across people, loops for ever, grows memory, traps. It needs no review to be harmless");
+    let view = cast.submit(&submit("hostile.wasm", "rho=0.05", &[]))?;
+    present(cast, &view, &[]);
+    cast.wait_online(NODES.len()).context("a hostile module took a node down")?;
+    cast.print("  Every node is still there. Each person moved the answers by one bounded contribution and no more.\n");
+    Ok(())
+}
+
+fn write_page(cast: &Cast, visits: &View, hospital: &View) -> Result<PathBuf> {
+    let visits_exact = vec![Some(oracle::visits_by_coinsurance(DATA)?)];
+    let sections = [
+        section("Do people see the doctor less when they pay a share of the cost?", visits, visits_exact),
+        section("Who of the adults is admitted to hospital, and how often?", hospital, oracle::hospital_use(DATA, 18.0)?),
+    ];
+    let notice = "RAND Health Insurance Experiment, 5,912 people at three nodes. Every estimate carries differentially private \
+                  noise that each node adds; the bars cover that noise, not sampling error or the bounds put on one person's \
+                  number. Exact values are shown because this data is public.";
+    let path = cast.path("result.html");
+    std::fs::write(&path, page::render("Doctor visits and hospital care by what people pay", notice, &sections))?;
+    Ok(path)
+}
+
+fn section<'a>(question: &'a str, view: &'a View, exact: Vec<Option<Vec<f64>>>) -> page::Section<'a> {
+    let mut exact = exact.into_iter();
+    page::Section {
+        question,
+        statistics: view.statistics.iter().map(|s| (s, exact.next().flatten())).collect(),
+        nodes: &view.nodes,
+        provenance: vec![("plan", view.plan.to_string()), ("module", view.module.to_string()), ("permit", view.permit.to_string())],
+    }
+}

@@ -1,0 +1,261 @@
+//! Submit and follow jobs.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use spe_kernel::{
+    dataset::DatasetSchema,
+    federation::{Outcome, mechanism, nominal_scale},
+    ids::{DatasetName, JobId, NodeName},
+    job::{JOB_FORMAT, JobBody, Purpose},
+    permit::PermitBody,
+    plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan},
+    statistic::Noise,
+    units::Loss,
+};
+use spe_wire::{
+    HubClient, NodeCatalogue, Submission,
+    view::{State, View},
+};
+
+use crate::{
+    connect::{self, Profile, block_on},
+    output::Output,
+    show::{self, Table, number},
+};
+
+#[derive(Subcommand)]
+pub(crate) enum JobCommand {
+    /// Ask a question: sign it, send module and question to the hub, and wait for the answer
+    ///
+    /// The price is known before: --dry-run shows it with the error to expect, and asks nothing. The same question again is
+    /// free and has the same answer.
+    Submit(SubmitArgs),
+    /// Follow a job until it is final
+    Watch(OneJob),
+    /// Show how a job stands, with the statistics merged so far
+    Result(OneJob),
+    /// Cancel a job; what was charged stays charged
+    Cancel(OneJob),
+    /// List your newest jobs
+    List {
+        #[command(flatten)]
+        profile: Profile,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct OneJob {
+    /// The job's id
+    job: JobId,
+    #[command(flatten)]
+    profile: Profile,
+}
+
+#[derive(Args)]
+pub(crate) struct SubmitArgs {
+    /// The module to run
+    module: PathBuf,
+    #[command(flatten)]
+    profile: Profile,
+    /// The signed data permit
+    #[arg(long)]
+    permit: PathBuf,
+    /// The dataset to ask
+    #[arg(long)]
+    dataset: DatasetName,
+    /// What for: a purpose of Art. 53(1) that the permit covers
+    #[arg(long)]
+    purpose: Purpose,
+    /// Privacy loss at each node, split over the outputs that --output-loss does not name: rho=<decimal> or epsilon=<decimal>
+    #[arg(long)]
+    loss: Loss,
+    /// Privacy loss of one output: NAME=rho=<decimal>
+    #[arg(long, value_parser = named_loss)]
+    output_loss: Vec<(String, Loss)>,
+    /// A parameter of the module: NAME=<number>
+    #[arg(long, value_parser = named_number)]
+    param: Vec<(String, f64)>,
+    /// Ask this node only; may be given several times
+    #[arg(long)]
+    node: Vec<NodeName>,
+    /// Ask the same question anew, for a new charge, with a number that was not used before
+    #[arg(long, default_value_t = 0)]
+    attempt: u32,
+    /// Fuel for one data subject
+    #[arg(long, default_value_t = FUEL_DEFAULT)]
+    fuel: u64,
+    /// Memory of the module in bytes
+    #[arg(long, default_value_t = MEMORY_DEFAULT_BYTES)]
+    memory: u64,
+    /// Show price and error to expect, and ask nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for the answer
+    #[arg(long)]
+    detach: bool,
+}
+
+fn named<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(String, T), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.parse().map_err(|e: T::Err| e.to_string())?))
+}
+
+fn named_loss(text: &str) -> Result<(String, Loss), String> {
+    named(text)
+}
+
+fn named_number(text: &str) -> Result<(String, f64), String> {
+    named(text)
+}
+
+pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
+    match command {
+        JobCommand::Submit(args) => block_on(submit(args, output)),
+        JobCommand::Watch(OneJob { job, profile }) => block_on(async {
+            let view = follow(&profile.connect().await?, &job, output).await?;
+            show_view(&view, output)
+        }),
+        JobCommand::Result(OneJob { job, profile }) => {
+            show_view(&block_on(async { Ok(profile.connect().await?.view(&job).await?) })?, output)
+        }
+        JobCommand::Cancel(OneJob { job, profile }) => {
+            show_view(&block_on(async { Ok(profile.connect().await?.cancel(&job).await?) })?, output)
+        }
+        JobCommand::List { profile } => list(&profile, output),
+    }
+}
+
+async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
+    let wasm = connect::read(&args.module)?;
+    let inspection = spe_sandbox::inspect(&wasm).with_context(|| args.module.display().to_string())?;
+    let permit = connect::read(&args.permit)?;
+    let (permit_body, _) = PermitBody::read(&permit)?;
+    let hub = args.profile.connect().await?;
+    let nodes = hub.browse().await?.collect().await?;
+    let schema = schema(&nodes, &args.dataset)?;
+    let choices = Choices {
+        losses: args.output_loss.into_iter().collect::<BTreeMap<_, _>>(),
+        params: args.param.into_iter().collect(),
+        fuel_per_subject: args.fuel,
+        memory_bytes_max: args.memory,
+        attempt: args.attempt,
+        ..Choices::new(args.loss)
+    };
+    let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices)?;
+    if args.dry_run {
+        return preview(&plan, &nodes, &args.node, output);
+    }
+    let job = JobBody {
+        format: JOB_FORMAT.into(),
+        permit: permit_body.number,
+        person: args.profile.person()?,
+        purpose: args.purpose,
+        nodes: args.node,
+        signed_at: Timestamp::now(),
+        plan,
+    };
+    let submission = Submission { job: job.sign(&args.profile.signing_key()?), permit };
+    hub.put_module(wasm).await?;
+    let id = hub.submit(submission).await?;
+    if args.detach {
+        return output.say(&serde_json::json!({ "job": id }), || format!("job {id}; follow it with: spe job watch {id}\n"));
+    }
+    show_view(&follow(&hub, &id, output).await?, output)
+}
+
+fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a DatasetSchema> {
+    let offers = || nodes.iter().flat_map(|n| &n.catalogue.datasets);
+    if let Some(offer) = offers().find(|o| o.schema.name == *dataset) {
+        return Ok(&offer.schema);
+    }
+    let mut known: Vec<_> = offers().map(|o| o.schema.name.to_string()).collect();
+    known.sort();
+    known.dedup();
+    bail!("no node offers dataset {dataset}; there is: {}", if known.is_empty() { "none".into() } else { known.join(", ") })
+}
+
+/// The price and the error to expect, from public numbers only.
+fn preview(plan: &Plan, nodes: &[NodeCatalogue], asked: &[NodeName], output: Output) -> Result<()> {
+    let holds = |n: &&NodeCatalogue| {
+        n.catalogue.datasets.iter().any(|o| o.schema.name == *plan.dataset()) && (asked.is_empty() || asked.contains(&n.node))
+    };
+    let count = u32::try_from(nodes.iter().filter(holds).count()).unwrap_or(u32::MAX);
+    let mut table = Table::new(["output", "kind", "loss", "95 % noise on one cell, ±"]);
+    let mut lines = Vec::new();
+    for planned in plan.outputs() {
+        let noise = Noise { mechanism: mechanism(plan.measure()), scale: nominal_scale(planned), nodes: count.max(1) };
+        let half = noise.reach() * noise.sd() / f64::from(1_u32 << planned.grid_bits.min(31));
+        let kind = planned.output.kind.name().replace('_', " ");
+        table.row([planned.output.name.clone(), kind.clone(), planned.loss.to_string(), number(half, half)]);
+        lines.push(serde_json::json!({ "output": planned.output.name, "kind": kind, "loss": planned.loss, "half_width_95": half }));
+    }
+    let said = serde_json::json!({ "plan": plan.digest(), "loss_at_each_node": plan.loss(), "nodes": count, "overlap": plan.overlap(), "outputs": lines });
+    output.say(&said, || {
+        format!("plan {}\ncosts {} at each of {count} nodes\n{}\nA mean divides its noise by the people behind it.\n", plan.digest(), plan.loss(), table.render())
+    })
+}
+
+/// Watches a job until it is final, or only offline nodes are waited for.
+async fn follow(hub: &HubClient, job: &JobId, output: Output) -> Result<View> {
+    let bar = ProgressBar::with_draw_target(None, if output.json && !std::io::IsTerminal::is_terminal(&std::io::stderr()) { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+    bar.set_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let mut views = hub.watch(job).await?;
+    let mut last = None;
+    while let Some(view) = views.next().await? {
+        bar.set_message(line(&view));
+        let offline_only = view.nodes.iter().all(|n| !matches!(n.outcome, Outcome::Working { .. }));
+        let done = view.state.is_final() || offline_only;
+        last = Some(view);
+        if done {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    last.context("the hub closed the connection before it said anything of the job; try: spe job watch")
+}
+
+fn line(view: &View) -> String {
+    let nodes: Vec<_> = view.nodes.iter().map(|n| format!("{} {}", n.node, show::outcome_text(&n.outcome).0)).collect();
+    format!("job {}: {}", view.job, nodes.join(" · "))
+}
+
+fn show_view(view: &View, output: Output) -> Result<()> {
+    output.say(view, || {
+        let mut text = format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
+        if view.overlap > 1 {
+            text.push_str(&format!("one person may be at {} nodes and bears the loss that many times\n", view.overlap));
+        }
+        for statistic in &view.statistics {
+            text.push('\n');
+            text.push_str(&show::statistic(statistic, None));
+        }
+        text.push('\n');
+        text.push_str(&show::nodes(&view.nodes));
+        if view.state == State::Cancelled {
+            text.push_str("cancelled\n");
+        }
+        text
+    })
+}
+
+fn list(profile: &Profile, output: Output) -> Result<()> {
+    let jobs = block_on(async { Ok(profile.connect().await?.jobs().await?) })?;
+    output.say(&jobs, || {
+        let mut table = Table::new(["job", "dataset", "submitted", "answered", ""]);
+        for job in &jobs {
+            let answered = format!("{} of {}", job.answered, job.asked);
+            let cancelled = if job.cancelled { "cancelled" } else { "" };
+            table.row([job.id.to_string(), job.dataset.to_string(), job.submitted_at.to_string(), answered, cancelled.into()]);
+        }
+        table.render()
+    })
+}

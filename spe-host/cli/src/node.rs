@@ -1,0 +1,114 @@
+//! Keep a data holder's node.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use spe_kernel::{admission::NodePolicy, dsse::PublicKey};
+use spe_node::{
+    attend::attend,
+    config::{FILE, NodeConfig},
+    site::Site,
+};
+use spe_wire::{Connection, pki::Role};
+
+use crate::{
+    connect::{CONNECTION, SIGNING_KEY},
+    key,
+    output::Output,
+};
+
+/// The sample policy, which `init` starts from.
+const POLICY: &str = include_str!("../../../policies/node/default.toml");
+
+#[derive(Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Make a node's folder: configuration, policy, signing key and pseudonym key
+    Init {
+        /// The folder to make
+        dir: PathBuf,
+        /// The invitation: the folder that `spe hub invite --node` wrote
+        #[arg(long)]
+        connection: PathBuf,
+        /// Public key of a data access body whose permits the node accepts; may be given several times
+        #[arg(long = "access-body", value_name = "KEY")]
+        access_bodies: Vec<PublicKey>,
+    },
+    /// Serve the hub: dial out, take jobs, answer
+    Run {
+        /// The node's folder
+        dir: PathBuf,
+    },
+    /// Write a copy of the ledger, while the node is stopped; a restored old copy forgets charges, so keep it for disaster only
+    Backup {
+        /// The node's folder
+        dir: PathBuf,
+        /// The copy; must not exist
+        out: PathBuf,
+    },
+}
+
+pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
+    match command {
+        NodeCommand::Init { dir, connection, access_bodies } => init(&dir, &connection, access_bodies, output),
+        NodeCommand::Run { dir } => serve(&dir),
+        NodeCommand::Backup { dir, out } => {
+            spe_node::journal::Records::open(&NodeConfig::read(&dir)?.ledger_file())?.copy_to(&out)?;
+            output.say(&serde_json::json!({ "copy": out }), || format!("ledger copied to {}\n", out.display()))
+        }
+    }
+}
+
+/// What a node's child process runs: `spe compile-module`.
+pub(crate) fn compile_child() -> ! {
+    spe_sandbox::compile_child()
+}
+
+fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Output) -> Result<()> {
+    let name = match Connection::read(&invitation.join(CONNECTION))?.member {
+        Role::Node(name) => name,
+        other => bail!("{} is an invitation for {other}, not for a node", invitation.display()),
+    };
+    if dir.join(FILE).exists() {
+        bail!("{} is a node already", dir.display());
+    }
+    let write = |file: &str, text: &str| {
+        std::fs::write(dir.join(file), text).with_context(|| format!("writing {}", dir.join(file).display()))
+    };
+    std::fs::create_dir_all(dir.join("data/vault")).with_context(|| format!("making {}", dir.display()))?;
+    let keys: Vec<String> = access_bodies.iter().map(|k| format!("\"{k}\"")).collect();
+    let policy = POLICY.replacen("access_bodies = []", &format!("access_bodies = [{}]", keys.join(", ")), 1);
+    toml::from_str::<NodePolicy>(&policy).context("the policy that would be written")?;
+    write("policy.toml", &policy)?;
+    key::create(&dir.join(SIGNING_KEY))?;
+    key::write_secret(&dir.join("pseudonym.key"), &key::entropy()?)?;
+    let connection_file = invitation.canonicalize()?.join(CONNECTION);
+    let config = NodeConfig {
+        name: name.clone(),
+        data_dir: "data".into(),
+        connection_file,
+        signing_key_file: SIGNING_KEY.into(),
+        pseudonym_key_file: "pseudonym.key".into(),
+        policy_file: "policy.toml".into(),
+        workers: 0,
+        datasets: std::collections::BTreeMap::new(),
+    };
+    write(FILE, &toml::to_string_pretty(&config)?)?;
+    output.say(&serde_json::json!({ "node": name, "dir": dir }), || {
+        format!("node {name} in {}: read policy.toml, then bring data in with: spe data ingest\n", dir.display())
+    })
+}
+
+fn serve(dir: &Path) -> Result<()> {
+    crate::output::log();
+    let compiler = (std::env::current_exe()?, vec!["compile-module".into()]);
+    let site = Arc::new(Site::open(dir, compiler)?);
+    let connection = Connection::read(&NodeConfig::read(dir)?.connection_file)?;
+    tracing::info!(node = %site.name, hub = connection.hub, workers = site.workers, "starting");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    runtime.block_on(attend(site, connection, crate::output::told_to_stop()))?;
+    Ok(())
+}

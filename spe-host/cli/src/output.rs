@@ -1,0 +1,42 @@
+//! Where answers go: text for people, JSON for programs.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+/// How a command answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints `value` as JSON with `--json`, else `text`.
+    pub(crate) fn say(self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let written = if self.json { writeln!(out, "{}", serde_json::to_string_pretty(value)?) } else { out.write_all(text().as_bytes()) };
+        match written {
+            // `spe … | head` is not an error.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Sends the log to standard error; `RUST_LOG` says how much.
+pub(crate) fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// Resolves when the process is interrupted or terminated.
+pub(crate) async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("told to stop");
+}

@@ -1,0 +1,197 @@
+//! A hub and nodes as processes: everything that can go wrong between them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::place::{Place, eventually, example, outcome};
+
+fn three_nodes(loss_cap: &str) -> Place {
+    let place = Place::new(loss_cap);
+    place.node("north", "site in (\"1\", \"2\")", "rho=2");
+    place.node("middle", "site in (\"3\", \"4\")", "rho=2");
+    place.node("south", "site in (\"5\", \"6\")", "rho=2");
+    place
+}
+
+fn answers(view: &Value) -> Vec<String> {
+    let nodes = view["nodes"].as_array().unwrap().iter();
+    nodes.filter(|n| n["outcome"] == "answered").map(|n| n["answer"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn one_question_three_nodes_and_every_restart() {
+    let mut place = three_nodes("rho=0.5");
+    place.start_hub();
+    for node in ["north", "middle", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(3);
+
+    let first = place.ask("rho=0.1", &[]);
+    assert_eq!(first["state"], "complete");
+    let exact = [3.138925, 2.869134, 2.568398, 2.097067, 2.728205];
+    let estimates = first["statistics"][0]["estimates"].as_array().unwrap();
+    assert_eq!(estimates.len(), 6, "five categories and `other`");
+    for (estimate, exact) in estimates.iter().zip(exact) {
+        let half = (estimate["high"].as_f64().unwrap() - estimate["low"].as_f64().unwrap()) / 2.0;
+        let off = (estimate["value"].as_f64().unwrap() - exact).abs();
+        assert!(off < 4.0 * half + 0.15, "{estimate} is far from {exact}");
+    }
+
+    // The same question again: the same bytes, free; also after every process was killed and came back.
+    assert_eq!(place.spent("north"), "rho=0.1");
+    assert_eq!(answers(&place.ask("rho=0.1", &[])), answers(&first));
+    for name in ["north", "hub", "south", "middle"] {
+        place.kill(name);
+    }
+    place.start_hub();
+    for node in ["north", "middle", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(3);
+    let again = place.ok(&["job", "result", first["job"].as_str().unwrap(), "--as", "researcher"]);
+    assert_eq!(again["statistics"], first["statistics"], "the hub forgot a result");
+    assert_eq!(answers(&place.ask("rho=0.1", &[])), answers(&first), "a node gave another answer to the same question");
+    assert_eq!(place.spent("north"), "rho=0.1", "the same question was charged twice");
+
+    // Over the permit's cap: refused by each node, with the clause, before any data is read.
+    let refused = place.ask("rho=0.45", &[]);
+    let why = outcome(&refused, "south");
+    assert_eq!((why["outcome"].as_str(), why["why"]["refusal"].as_str()), (Some("refused"), Some("permit-loss-exhausted")));
+    assert_eq!(place.spent("south"), "rho=0.1", "a refused question was charged");
+
+    // A hostile module harms nobody and is answered like any other.
+    let hostile = example("guest-sdk/evil/modules/hostile.wasm").display().to_string();
+    let view = place.ask_module(&hostile, "rho=0.05", &[]);
+    assert_eq!(answers(&view).len(), 3);
+    place.wait_online(3);
+}
+
+#[test]
+fn a_node_that_is_away_joins_later_without_new_cost_elsewhere() {
+    let mut place = three_nodes("rho=1");
+    place.start_hub();
+    for node in ["north", "middle", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(3);
+    place.kill("south");
+    place.wait_online(2);
+    let partial = place.ask("rho=0.1", &[]);
+    assert_eq!((partial["answered"].as_u64(), partial["asked"].as_u64()), (Some(2), Some(3)), "{partial}");
+    assert_eq!(outcome(&partial, "south")["outcome"], "offline");
+    assert!(!partial["statistics"].as_array().unwrap().is_empty(), "two nodes' answers are merged without the third");
+    place.start_node("south");
+    let job = partial["job"].as_str().unwrap().to_owned();
+    let view = || place.ok(&["job", "result", &job, "--as", "researcher"]);
+    eventually("the late node has answered", || view()["answered"] == 3);
+    assert_eq!(place.spent("north"), "rho=0.1", "the late node cost something elsewhere");
+    let width = |v: &Value| v["statistics"][0]["noise_sd"].as_f64().unwrap();
+    assert!(width(&view()) > width(&partial), "three nodes' noise is more than two nodes'");
+}
+
+#[test]
+fn one_nodes_refusal_does_not_kill_the_study() {
+    let mut place = three_nodes("rho=1");
+    let policy = place.path("middle/policy.toml");
+    let strict = std::fs::read_to_string(&policy).unwrap().replace("\"policymaking\", ", "");
+    std::fs::write(&policy, strict).unwrap();
+    place.start_hub();
+    for node in ["north", "middle", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(3);
+    let view = place.ask("rho=0.1", &[]);
+    assert_eq!(view["answered"], 2);
+    let refused = outcome(&view, "middle");
+    assert_eq!(refused["why"]["refusal"], "policy-forbids");
+    assert!(refused["why"]["rule"].as_str().unwrap().contains("policymaking"), "{refused}");
+    // Asking one node only charges that one.
+    let one = place.ask("rho=0.2", &["--node", "north"]);
+    assert_eq!(one["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(place.spent("north"), "rho=0.3");
+    assert_eq!(place.spent("south"), "rho=0.1");
+}
+
+#[test]
+fn nodes_killed_again_and_again_under_load_never_charge_twice() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site in (\"1\", \"2\", \"3\")", "rho=2");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    let mut jobs = Vec::new();
+    for round in 0..12_u64 {
+        let attempt = round.to_string();
+        let job = place.ask("rho=0.001", &["--detach", "--attempt", &attempt]);
+        jobs.push(job["job"].as_str().unwrap().to_owned());
+        std::thread::sleep(Duration::from_millis(round * 13 % 60));
+        place.kill("north");
+        place.start_node("north");
+    }
+    let view = |job: &String| place.ok(&["job", "result", job, "--as", "researcher"]);
+    let mut final_views = Vec::new();
+    eventually("every job is final", || {
+        final_views = jobs.iter().map(view).collect();
+        final_views.iter().all(|v| v["state"] == "complete")
+    });
+    for view in &final_views {
+        let north = outcome(view, "north");
+        let interrupted = north["why"]["refusal"] == "interrupted";
+        assert!(north["outcome"] == "answered" || interrupted, "{north}");
+    }
+    place.wait_online(1);
+    assert_eq!(place.spent("north"), "rho=0.012", "each of the twelve questions costs exactly once");
+}
+
+#[test]
+fn a_cancelled_job_stops() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    place.kill("north");
+    place.wait_online(0);
+    let job = place.ask("rho=0.1", &["--detach"])["job"].as_str().unwrap().to_owned();
+    let view = place.ok(&["job", "cancel", &job, "--as", "researcher"]);
+    assert_eq!(view["state"], "cancelled");
+    place.start_node("north");
+    place.wait_online(1);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(place.spent("north"), "rho=0", "a job that was cancelled before it started was charged");
+}
+
+#[test]
+fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
+    place.permit("over", &ada, "rho=1", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z");
+    place.permit("future", &ada, "rho=1", "2090-01-01T00:00:00Z", "2091-01-01T00:00:00Z");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    for (permit, code) in [("over.json", "permit-expired"), ("future.json", "permit-not-yet-valid")] {
+        let module = example("examples/modules/visits-by-coinsurance.wasm").display().to_string();
+        let view = place.ok(&[
+            "job", "submit", &module, "--as", "researcher", "--permit", permit, "--dataset", "rand-hie", "--purpose",
+            "policymaking", "--loss", "rho=0.1",
+        ]);
+        assert_eq!(outcome(&view, "north")["why"]["refusal"], code);
+    }
+    assert_eq!(place.spent("north"), "rho=0");
+}
+
+#[test]
+fn a_hub_that_is_not_there_yet_is_waited_for() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    place.start_node("north");
+    std::thread::sleep(Duration::from_millis(500));
+    place.start_hub();
+    let start = Instant::now();
+    place.wait_online(1);
+    assert!(start.elapsed() < Duration::from_secs(15));
+}

@@ -1,0 +1,15 @@
+//! The whole of `spe`, as its users meet it: real processes, real TLS, real data, real crashes.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod commands;
+mod corridor;
+mod federation;
+mod place;
+mod samples;

@@ -1,0 +1,174 @@
+//! A folder with a hub, nodes and a researcher in it, set up by the commands that their owners would type.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const SPE: &str = env!("CARGO_BIN_EXE_spe");
+/// How long anything that happens by itself may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn example(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+pub struct Place {
+    pub dir: TempDir,
+    running: Vec<(String, Child)>,
+    pub access_body: String,
+}
+
+/// A declaration of two columns, of which the examples' `years` table has more.
+const DECLARATION: &str = "examples/data/rand-hie.toml";
+
+impl Place {
+    /// A hub's and a researcher's folders, a signed permit; nothing runs yet.
+    pub fn new(loss_cap: &str) -> Self {
+        let mut place = Self { dir: tempfile::tempdir().unwrap(), running: Vec::new(), access_body: String::new() };
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        place.ok(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"]);
+        place.ok(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"]);
+        let ada = place.key("researcher/signing.key");
+        place.access_body = place.key("access-body.key");
+        place.permit("permit", &ada, loss_cap, "2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn permit(&self, name: &str, ada: &str, loss_cap: &str, from: &str, until: &str) {
+        let text = std::fs::read_to_string(example("policies/permits/visits.toml")).unwrap();
+        let mut permit: toml::Table = toml::from_str(&text).unwrap();
+        permit["loss_cap"] = loss_cap.into();
+        permit["valid_from"] = from.into();
+        permit["valid_until"] = until.into();
+        permit["persons"][0]["key"] = ada.into();
+        let columns = ["coins", "mdvis", "year", "female"].map(|c| toml::Value::from(format!("years.{c}")));
+        permit["data"][0]["columns"] = columns.to_vec().into();
+        std::fs::write(self.path(&format!("{name}.toml")), toml::to_string(&permit).unwrap()).unwrap();
+        self.ok(&["permit", "sign", &format!("{name}.toml"), "--key", "access-body.key", "--out", &format!("{name}.json")]);
+    }
+
+    /// A node of that name over the rows that `sites` selects; not started.
+    pub fn node(&self, name: &str, sites: &str, budget: &str) {
+        let invitation = format!("{name}-invitation");
+        self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
+        self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body]);
+        let table = format!("years={}", example("examples/data/randhie.csv").display());
+        let declaration = example(DECLARATION).display().to_string();
+        let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table];
+        self.ok(&[&data[..], &["--where", sites, "--budget", budget]].concat());
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(SPE);
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives its JSON.
+    pub fn ok(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "spe {}: {error}", args.join(" "));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("spe {}: {e}: {error}", args.join(" ")))
+    }
+
+    /// Runs a command that must fail, and gives its exit code and message.
+    pub fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.run(args);
+        assert!(!output.status.success(), "spe {} succeeded", args.join(" "));
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn key(&self, file: &str) -> String {
+        self.ok(&["key", "new", file])["public_key"].as_str().unwrap().to_owned()
+    }
+
+    pub fn start(&mut self, name: &str, args: &[&str]) {
+        let log = std::fs::File::options().create(true).append(true).open(self.path(&format!("{name}.log"))).unwrap();
+        let child = self.command(args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.running.push((name.to_owned(), child));
+    }
+
+    pub fn start_hub(&mut self) {
+        self.start("hub", &["hub", "run", "hub"]);
+    }
+
+    pub fn start_node(&mut self, name: &str) {
+        self.start(name, &["node", "run", name]);
+    }
+
+    /// SIGKILL: no destructor runs, no buffer is flushed.
+    pub fn kill(&mut self, name: &str) {
+        let at = self.running.iter().position(|(n, _)| n == name).unwrap();
+        let (_, mut child) = self.running.remove(at);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub fn wait_online(&self, count: usize) {
+        eventually(&format!("{count} nodes are online"), || {
+            let output = self.run(&["budget", "--as", "researcher", "--json"]);
+            let nodes: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let online = nodes.as_array().map_or(0, |n| n.iter().filter(|n| n["online"] == true).count());
+            online == count
+        });
+    }
+
+    /// Loss spent at each node, as the hub shows it.
+    pub fn spent(&self, node: &str) -> String {
+        let nodes = self.ok(&["budget", "--as", "researcher"]);
+        let line = nodes.as_array().unwrap().iter().find(|n| n["node"] == node).unwrap().clone();
+        line["spent"].as_str().unwrap().to_owned()
+    }
+
+    /// Submits the visits module, waits, and gives the view.
+    pub fn ask(&self, loss: &str, more: &[&str]) -> Value {
+        let module = example("examples/modules/visits-by-coinsurance.wasm").display().to_string();
+        self.ask_module(&module, loss, more)
+    }
+
+    pub fn ask_module(&self, module: &str, loss: &str, more: &[&str]) -> Value {
+        let fixed = ["job", "submit", module, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
+        self.ok(&[&fixed[..], &["--purpose", "policymaking", "--loss", loss], more].concat())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for (name, child) in &mut self.running {
+            child.kill().ok();
+            child.wait().ok();
+            if std::thread::panicking() {
+                let log = std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default();
+                eprintln!("--- {name}\n{log}");
+            }
+        }
+    }
+}
+
+pub fn eventually(what: &str, mut test: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !test() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The outcome of a node in a view.
+pub fn outcome(view: &Value, node: &str) -> Value {
+    view["nodes"].as_array().unwrap().iter().find(|n| n["node"] == node).unwrap().clone()
+}

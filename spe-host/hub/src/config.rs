@@ -1,0 +1,108 @@
+//! `hub.toml`.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use spe_wire::FileError;
+
+/// The file's name in the hub's directory.
+pub(crate) const CONFIG_FILE: &str = "hub.toml";
+
+/// The hub's configuration. Paths are relative to the file's directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// `host:port` as members reach it; `invite` tells them.
+    pub public: String,
+    /// The SQLite file with everything that must survive.
+    #[serde(default = "store")]
+    pub store: PathBuf,
+    /// The directory of the certificate authority; only `invite` reads its key.
+    #[serde(default = "authority")]
+    pub authority: PathBuf,
+    /// The hub's certificate.
+    #[serde(default = "cert")]
+    pub cert: PathBuf,
+    /// The hub's private key.
+    #[serde(default = "key")]
+    pub key: PathBuf,
+    /// Connections at the same time.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// All stored modules together; modules that no unfinished job needs make room for new ones.
+    #[serde(default = "module_store_bytes_max")]
+    pub module_store_bytes_max: u64,
+    /// Jobs that one person may have waiting.
+    #[serde(default = "unfinished_jobs_per_person_max")]
+    pub unfinished_jobs_per_person_max: u32,
+}
+
+fn store() -> PathBuf {
+    "hub.sqlite".into()
+}
+
+fn authority() -> PathBuf {
+    "authority".into()
+}
+
+fn cert() -> PathBuf {
+    "cert.pem".into()
+}
+
+fn key() -> PathBuf {
+    "key.pem".into()
+}
+
+const fn connections_max() -> usize {
+    256
+}
+
+const fn module_store_bytes_max() -> u64 {
+    1 << 30
+}
+
+const fn unfinished_jobs_per_person_max() -> u32 {
+    100
+}
+
+impl Config {
+    /// The defaults for a hub that listens on `listen` and is reached at `public`.
+    pub fn new(listen: SocketAddr, public: String) -> Self {
+        Self {
+            listen,
+            public,
+            store: store(),
+            authority: authority(),
+            cert: cert(),
+            key: key(),
+            connections_max: connections_max(),
+            module_store_bytes_max: module_store_bytes_max(),
+            unfinished_jobs_per_person_max: unfinished_jobs_per_person_max(),
+        }
+    }
+
+    /// Reads `hub.toml` in `dir`.
+    ///
+    /// # Errors
+    /// Which field is wrong, and what was expected.
+    pub fn read(dir: &Path) -> Result<Self, FileError> {
+        let path = dir.join(CONFIG_FILE);
+        let text = fs::read_to_string(&path).map_err(FileError::at(&path))?;
+        let mut config: Self = toml::from_str(&text).map_err(FileError::at(&path))?;
+        for file in [&mut config.store, &mut config.authority, &mut config.cert, &mut config.key] {
+            *file = dir.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// The authority's certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.authority.join("ca.pem")
+    }
+}

@@ -1,0 +1,94 @@
+//! A hub: configuration, store, presence.
+
+use std::{future::Future, io, sync::Arc};
+
+use spe_kernel::{
+    disclosure::Catalogue,
+    fault::Fault,
+    ids::{JobId, NodeName, PersonName},
+};
+use spe_wire::{FileError, Peer, Report, Seats, serve, tls::ServerTls, view::View};
+use tokio::net::TcpListener;
+
+use crate::{
+    Config,
+    presence::{News, Presence},
+    stop::Stop,
+    store::{Store, jobs, members, nodes, outcomes::{self, Recorded}},
+    view,
+};
+
+/// A hub. Clones share one state.
+#[derive(Clone)]
+pub struct Hub {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) presence: Presence,
+    tls: ServerTls,
+}
+
+impl Hub {
+    /// Opens the hub that [`init`](crate::init) made.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn open(config: Config) -> Result<Self, FileError> {
+        let tls = ServerTls::read(&config.ca(), &config.cert, &config.key)?;
+        let store = Store::open(&config.store)?;
+        Ok(Self { config: Arc::new(config), store, presence: Presence::new(), tls })
+    }
+
+    /// Serves on `listener` until `shutdown`.
+    ///
+    /// # Errors
+    /// The transport's own.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
+        let (tls, seats) = (self.tls.clone(), Seats { connections_max: self.config.connections_max });
+        serve(listener, tls, seats, Arc::new(self), shutdown).await
+    }
+
+    /// Who calls, if it is a person.
+    pub(crate) async fn person(&self, peer: Peer) -> Result<PersonName, Stop> {
+        self.store.read(move |db| members::person(db, peer)).await
+    }
+
+    /// How a job of `person` stands.
+    pub(crate) async fn view_of(&self, person: PersonName, id: JobId) -> Result<View, Stop> {
+        let (job, lines) =
+            self.store.read(move |db| Ok((jobs::of(db, &person, &id)?, outcomes::lines(db, &id)?))).await?;
+        let presence = self.presence.clone();
+        // Many nodes with large answers take a while to add up.
+        let merging = tokio::task::spawn_blocking(move || view::view(job, lines, |node| presence.is_here(node)));
+        merging.await.map_err(Fault::while_("merging answers"))?
+    }
+
+    /// Stores the caller's catalogue and returns its name.
+    pub(crate) async fn offered(&self, peer: Peer, catalogue: Catalogue) -> Result<NodeName, Stop> {
+        let offer = move |db: &rusqlite::Transaction<'_>| {
+            let node = members::node(db, peer)?;
+            nodes::offer(db, &node, &catalogue)?;
+            Ok(node)
+        };
+        self.store.write(offer).await
+    }
+
+    /// Records what the caller says of a job, and tells who watches it.
+    pub(crate) async fn recorded(&self, peer: Peer, id: JobId, report: Report) -> Result<(), Stop> {
+        let job = id.clone();
+        let record = move |db: &rusqlite::Transaction<'_>| {
+            let node = members::node(db, peer)?;
+            outcomes::record(db, &node, &job, report)
+        };
+        let recorded = self.store.write(record).await?;
+        if !matches!(recorded, Recorded::Known) {
+            self.presence.tell(News::Job(id));
+        }
+        match recorded {
+            Recorded::New | Recorded::Known => Ok(()),
+            Recorded::Invalid(why) => {
+                tracing::warn!("{why}");
+                Err(why.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the hub accepts. It refuses nonsense early; whether a job is admitted each node decides alone (**sovereign**).
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+use spe_kernel::{
+    disclosure::Catalogue,
+    ids::{DatasetName, Digest, JobId, NodeName, PersonName},
+    job::{Job, JobBody},
+    permit::PermitBody,
+    refusal::Refusal,
+};
+use spe_wire::{Peer, Submission};
+
+use crate::{
+    stop::Stop,
+    store::{
+        jobs::{self, Accepted},
+        members, modules, nodes,
+    },
+};
+
+/// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
+///
+/// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
+/// more unfinished jobs than `unfinished_max`.
+pub(crate) fn submit(
+    db: &Connection,
+    peer: Peer,
+    submission: &Submission,
+    unfinished_max: u32,
+) -> Result<(JobId, Vec<NodeName>), Stop> {
+    let person = members::person(db, peer)?;
+    let job = Job::verify(&submission.job)?;
+    let body = job.body();
+    person_and_permit(&person, body, &submission.permit)?;
+    let content = content(submission);
+    if let Some(id) = jobs::same(db, &person, content)? {
+        return Ok((id, Vec::new()));
+    }
+    if jobs::unfinished(db, &person)? >= unfinished_max {
+        let what = format!("have more than {unfinished_max} unfinished jobs; cancel one, or wait");
+        return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
+    }
+    modules::check(db, body.plan.module())?;
+    let asked = asked(body, &nodes::all(db)?)?;
+    let (dataset, module) = (body.plan.dataset(), body.plan.module());
+    let accepted = Accepted { person: &person, dataset, module, submission, nodes: &asked };
+    let id = jobs::insert(db, &accepted, content)?;
+    Ok((id, asked))
+}
+
+fn person_and_permit(person: &PersonName, body: &JobBody, permit: &[u8]) -> Result<(), Refusal> {
+    if body.person != *person {
+        let what = format!("submit a job of {}", body.person);
+        return Err(Refusal::NotAllowed { who: person.to_string(), what });
+    }
+    let (permit, _) = PermitBody::read(permit)?;
+    if body.permit == permit.number {
+        return Ok(());
+    }
+    Err(Refusal::WrongPermit { named: body.permit.to_string(), given: permit.number.to_string() })
+}
+
+/// What makes a submission the same: both envelopes. Their lengths are told apart by hashing each first.
+fn content(submission: &Submission) -> Digest {
+    let parts = [Digest::of(&submission.job), Digest::of(&submission.permit)];
+    Digest::of(parts.map(|part| *part.as_bytes()).as_flattened())
+}
+
+/// The nodes that the job names, or all that have its dataset.
+fn asked(body: &JobBody, known: &[Catalogue]) -> Result<Vec<NodeName>, Refusal> {
+    let dataset = body.plan.dataset();
+    let having: BTreeSet<_> = known.iter().filter(|node| offers(node, dataset)).map(|node| &node.node).collect();
+    if having.is_empty() {
+        return Err(Refusal::DatasetUnknown { dataset: dataset.clone() });
+    }
+    for node in &body.nodes {
+        if known.iter().all(|catalogue| catalogue.node != *node) {
+            return Err(Refusal::NotFound { what: format!("node {node}") });
+        }
+        if !having.contains(node) {
+            return Err(Refusal::PlanUnfit { why: format!("node {node} does not offer dataset {dataset}") });
+        }
+    }
+    let named: BTreeSet<_> = if body.nodes.is_empty() { having } else { body.nodes.iter().collect() };
+    Ok(named.into_iter().cloned().collect())
+}
+
+fn offers(catalogue: &Catalogue, dataset: &DatasetName) -> bool {
+    catalogue.datasets.iter().any(|offer| offer.schema.name == *dataset)
+}

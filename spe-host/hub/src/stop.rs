@@ -1,0 +1,57 @@
+//! Why the hub does not do what it was asked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use spe_kernel::{fault::Fault, ids::Digest, refusal::Refusal};
+
+/// A refusal for the caller, or a fault for the operator.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Refused(Refusal),
+    Failed(Fault),
+}
+
+impl Stop {
+    /// What the caller is told. A fault goes to the log; the caller gets its id.
+    pub(crate) fn tell(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed(fault) => {
+                let id = next_id();
+                tracing::error!(id, "{fault}");
+                Refusal::Internal { id }
+            }
+        }
+    }
+}
+
+fn next_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Digest::of(format!("{} {count}", Timestamp::now()).as_bytes()).short()
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(Fault::new("using the store", error))
+    }
+}
+
+impl From<serde_json::Error> for Stop {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Failed(Fault::new("reading or writing a stored document", error))
+    }
+}

@@ -1,0 +1,108 @@
+//! A node's configuration: one TOML file; paths are relative to its folder.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use spe_kernel::{
+    ids::{DatasetName, NodeName},
+    units::Loss,
+};
+
+/// Name of the configuration file in a node's folder.
+pub const FILE: &str = "node.toml";
+
+/// `node.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The node's name; its certificate says the same.
+    pub name: NodeName,
+    /// Folder of datasets, ledger and compiled modules.
+    pub data_dir: PathBuf,
+    /// The hub's address and this node's certificate, as `spe hub invite` wrote them.
+    pub connection_file: PathBuf,
+    /// Signs answers.
+    pub signing_key_file: PathBuf,
+    /// Makes pseudonyms at ingest: 32 random bytes. Not needed afterwards, so it may be kept elsewhere.
+    pub pseudonym_key_file: PathBuf,
+    /// The operator's rules.
+    pub policy_file: PathBuf,
+    /// Threads that map data subjects; 0 = one for each core.
+    #[serde(default)]
+    pub workers: usize,
+    /// The datasets that are served.
+    #[serde(default)]
+    pub datasets: BTreeMap<DatasetName, Served>,
+}
+
+/// A dataset that is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// All loss that the dataset's population will ever bear here. Raising it later weakens what was promised.
+    pub budget: Loss,
+}
+
+/// A configuration that cannot be used: which file, and what is expected.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", .file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl ConfigError {
+    /// An error in `file`.
+    pub fn new(file: &Path, why: impl std::fmt::Display) -> Self {
+        Self { file: file.to_owned(), why: why.to_string() }
+    }
+}
+
+/// Reads a TOML file.
+///
+/// # Errors
+/// The file cannot be read, or has a wrong or unknown field.
+pub fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|e| ConfigError::new(file, e))?;
+    toml::from_str(&text).map_err(|e| ConfigError::new(file, e))
+}
+
+impl NodeConfig {
+    /// Folder of the ingested datasets.
+    pub fn vault_dir(&self) -> PathBuf {
+        self.data_dir.join("vault")
+    }
+
+    /// Folder of compiled modules; may be emptied at any time.
+    pub fn compiled_dir(&self) -> PathBuf {
+        self.data_dir.join("compiled")
+    }
+
+    /// The ledger and audit log.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.data_dir.join("ledger.sqlite")
+    }
+
+    /// Reads `node.toml` in `folder` and makes its paths absolute.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a wrong or unknown field.
+    pub fn read(folder: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = read_toml(&folder.join(FILE))?;
+        for path in [
+            &mut config.data_dir,
+            &mut config.connection_file,
+            &mut config.signing_key_file,
+            &mut config.pseudonym_key_file,
+            &mut config.policy_file,
+        ] {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,24 @@
+//! The release engine's tests: bounds by brute force, sums by properties, noise by statistics.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    reason = "tests"
+)]
+
+mod audit;
+mod coverage;
+mod figures;
+mod goodness;
+mod path;
+mod plans;
+mod scale;
+mod sensitivity;
+mod statistics;
+mod sums;
+mod upstream;

@@ -1,0 +1,212 @@
+//! A guest that was started and stands at its snapshot: the state every data subject's run begins with.
+
+use spe_abi::{EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, INPUT_NO_ROOM, OUTPUT_BYTES, START_FUEL, START_READY};
+use spe_kernel::{
+    fault::Fault,
+    plan::{Plan, record_bytes_max},
+    dataset::DatasetSchema,
+    record::{Chunk, Contribution},
+};
+use wasmtime::{
+    Engine, Extern, InstancePre, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, Trap, TypedFunc,
+    WasmParams, WasmResults,
+};
+
+use crate::{inspect::TABLE_ELEMENTS_MAX, layout::Shape, wasi};
+
+/// What one guest may take of the host. Growing beyond it fails, as the guest's own affair.
+pub(crate) struct Limits {
+    memory_bytes: usize,
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= self.memory_bytes)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}
+
+/// What the plan says of every run. A function of plan and schema only.
+pub(crate) struct Terms {
+    /// Bytes that the guest must set aside, a multiple of 8: the record at the start, the outputs at the end.
+    input_bytes: u32,
+    params: Vec<u8>,
+    params_bytes: u32,
+    numbers: usize,
+    fuel: u64,
+    memory_bytes: usize,
+    shape: Shape,
+}
+
+impl Terms {
+    /// The terms of a plan; `None` when what it needs has no 32-bit address.
+    pub(crate) fn of(plan: &Plan, schema: &DatasetSchema) -> Option<Self> {
+        let params: Vec<u8> = plan.params().iter().flat_map(|p| p.to_le_bytes()).collect();
+        let params_bytes = u32::try_from(params.len()).ok()?;
+        let input_bytes = record_bytes_max(plan, schema).max(params_bytes.into()).checked_next_multiple_of(8)?;
+        Some(Self {
+            input_bytes: i32::try_from(input_bytes).ok()?.cast_unsigned(),
+            params,
+            params_bytes,
+            numbers: plan.numbers(),
+            fuel: plan.fuel_per_subject(),
+            memory_bytes: plan.memory_bytes_max().try_into().ok()?,
+            shape: Shape::of(plan),
+        })
+    }
+
+    /// Bytes that the guest must set aside.
+    pub(crate) const fn input_bytes(&self) -> u32 {
+        self.input_bytes
+    }
+
+    /// How many numbers a data subject contributes.
+    pub(crate) const fn numbers(&self) -> usize {
+        self.numbers
+    }
+}
+
+/// Compiled code, linked, and where its exports are.
+pub(crate) struct Program {
+    instances: InstancePre<Limits>,
+    memory: ModuleExport,
+    input: ModuleExport,
+    start: ModuleExport,
+    map: ModuleExport,
+}
+
+/// Why a guest does not reach its snapshot.
+pub(crate) enum Unready {
+    /// The module is to blame. No record was read: the reason may be told.
+    Guest(&'static str),
+    /// The host is.
+    Host(Fault),
+}
+
+impl From<Fault> for Unready {
+    fn from(fault: Fault) -> Self {
+        Self::Host(fault)
+    }
+}
+
+fn unknown_export() -> Fault {
+    Fault::new("starting a guest", "an inspected module lacks an export")
+}
+
+impl Program {
+    pub(crate) fn new(engine: &Engine, module: &Module) -> Result<Self, Fault> {
+        let mut linker = Linker::new(engine);
+        wasi::link(&mut linker).map_err(Fault::while_("linking"))?;
+        let export = |name| module.get_export_index(name).ok_or_else(unknown_export);
+        Ok(Self {
+            memory: export(EXPORT_MEMORY)?,
+            input: export(EXPORT_INPUT)?,
+            start: export(EXPORT_START)?,
+            map: export(EXPORT_MAP)?,
+            instances: linker.instantiate_pre(module).map_err(Fault::while_("linking"))?,
+        })
+    }
+
+    /// A fresh instance, brought to its snapshot.
+    pub(crate) fn start(&self, terms: &Terms) -> Result<Guest, Unready> {
+        let mut store = Store::new(self.instances.module().engine(), Limits { memory_bytes: terms.memory_bytes });
+        store.limiter(|limits| limits);
+        store.set_fuel(START_FUEL).map_err(Fault::while_("giving fuel"))?;
+        let instance = self.instances.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
+            Some(_) => Unready::Guest("its data or element segments lie outside of its memory or tables"),
+            None => Unready::Host(Fault::new("making an instance", error)),
+        })?;
+        let mut export = |at| instance.get_module_export(&mut store, at).ok_or_else(unknown_export);
+        let memory = export(&self.memory)?.into_memory().ok_or_else(unknown_export)?;
+        let (input, start, map) = (export(&self.input)?, export(&self.start)?, export(&self.map)?);
+        let map = typed(map, &store)?;
+        let address = typed(input, &store)?
+            .call(&mut store, terms.input_bytes)
+            .map_err(|_| Unready::Guest("spe_input traps or runs out of fuel; it may only find room in memory"))?;
+        let mut guest = Guest { store, memory, map, address };
+        guest.input(terms)?.get_mut(..terms.params.len()).ok_or_else(unknown_export)?.copy_from_slice(&terms.params);
+        guest.start(start, terms)?;
+        Ok(guest)
+    }
+}
+
+fn typed<P: WasmParams, R: WasmResults>(export: Extern, store: &Store<Limits>) -> Result<TypedFunc<P, R>, Fault> {
+    export.into_func().and_then(|func| func.typed(store).ok()).ok_or_else(unknown_export)
+}
+
+/// A guest at its snapshot, good for one data subject.
+pub(crate) struct Guest {
+    store: Store<Limits>,
+    memory: Memory,
+    map: TypedFunc<(u32, u32), ()>,
+    address: u32,
+}
+
+impl Guest {
+    /// The bytes that the guest set aside, after checking that they are its own.
+    fn input(&mut self, terms: &Terms) -> Result<&mut [u8], Unready> {
+        if self.address == INPUT_NO_ROOM {
+            return Err(Unready::Guest("spe_input finds no room for a record: ask for more memory, or lower max_rows"));
+        }
+        if !self.address.is_multiple_of(spe_abi::ALIGN) {
+            return Err(Unready::Guest("spe_input returns an address that is not a multiple of 8"));
+        }
+        let start = self.address as usize;
+        let memory = self.memory.data_mut(&mut self.store);
+        memory
+            .get_mut(start..start.saturating_add(terms.input_bytes as usize))
+            .ok_or(Unready::Guest("spe_input returns an address whose bytes do not lie within its memory"))
+    }
+
+    fn start(&mut self, start: Extern, terms: &Terms) -> Result<(), Unready> {
+        let start: TypedFunc<(u32, u32), i32> = typed(start, &self.store)?;
+        match start.call(&mut self.store, (self.address, terms.params_bytes)) {
+            Ok(START_READY) => Ok(()),
+            Ok(_) => Err(Unready::Guest("spe_start refuses the parameters")),
+            Err(_) => Err(Unready::Guest("spe_start traps or runs out of fuel")),
+        }
+    }
+
+    /// Runs the guest for one data subject; `numbers` holds what it writes.
+    ///
+    /// # Privacy
+    /// **guest-blind**: the outputs' address, number and initial content (NaN, nothing to contribute) are the plan's. All
+    /// that goes wrong inside of the guest is [`Contribution::Failed`].
+    ///
+    /// # Errors
+    /// The host's own failures only.
+    pub(crate) fn run<'n>(
+        mut self,
+        terms: &Terms,
+        chunk: &Chunk,
+        subject: usize,
+        numbers: &'n mut Vec<f64>,
+    ) -> Result<Contribution<'n>, Fault> {
+        let address = self.address;
+        let lost = |_| Fault::new("running a guest", "its input lies outside of its memory");
+        let input = self.input(terms).map_err(lost)?;
+        let out_bytes = terms.numbers * OUTPUT_BYTES as usize;
+        let (record, out) = input.split_at_mut_checked(input.len().saturating_sub(out_bytes)).ok_or_else(unknown_export)?;
+        terms.shape.write(record, address, chunk, subject)?;
+        for slot in out.as_chunks_mut().0 {
+            *slot = f64::NAN.to_le_bytes();
+        }
+        let out_address = address + u32::try_from(record.len()).map_err(Fault::while_("addressing outputs"))?;
+        self.store.set_fuel(terms.fuel).map_err(Fault::while_("giving fuel"))?;
+        if self.map.call(&mut self.store, (address, out_address)).is_err() {
+            return Ok(Contribution::Failed);
+        }
+        let out = self.memory.data(&self.store).get(out_address as usize..).unwrap_or_default();
+        numbers.clear();
+        numbers.extend(out.as_chunks().0.iter().take(terms.numbers).map(|bytes| canonical(f64::from_le_bytes(*bytes))));
+        Ok(Contribution::Numbers(numbers))
+    }
+}
+
+/// One NaN for all: its other bits are a message.
+const fn canonical(number: f64) -> f64 {
+    if number.is_nan() { f64::NAN } else { number }
+}

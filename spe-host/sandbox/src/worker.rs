@@ -1,0 +1,50 @@
+//! The reference isolation: every data subject gets an instance of its own.
+
+use std::sync::Arc;
+
+use spe_kernel::{
+    fault::Fault,
+    record::{Chunk, Contribution},
+};
+
+use crate::guest::{Program, Terms, Unready};
+
+/// Runs a module for one data subject after the other, on one thread.
+///
+/// # Privacy
+/// **guest-blind**: a fresh instance for each data subject, brought to the snapshot by the same calls. Nothing that a guest
+/// writes outlives its run, so that order, partition and number of workers do not matter.
+pub struct Worker {
+    program: Arc<Program>,
+    terms: Arc<Terms>,
+    numbers: Vec<f64>,
+}
+
+impl Worker {
+    pub(crate) fn new(program: Arc<Program>, terms: Arc<Terms>) -> Result<Self, Fault> {
+        let numbers = Vec::with_capacity(terms.numbers());
+        Ok(Self { program, terms, numbers })
+    }
+
+    /// Runs the module for every data subject of `chunk` and hands each contribution, with the subject's place in the
+    /// chunk, to `each`.
+    ///
+    /// # Privacy
+    /// What `each` gets for a data subject is a function of the module, the plan and that data subject's rows. It is
+    /// confidential all the same: only a noised sum may leave.
+    ///
+    /// # Errors
+    /// The host's own failures: no room for an instance, or a chunk that is not of this plan. A guest that fails is
+    /// [`Contribution::Failed`] and not an error.
+    pub fn map(&mut self, chunk: &Chunk, mut each: impl FnMut(usize, Contribution<'_>)) -> Result<(), Fault> {
+        for subject in 0..chunk.subjects {
+            let guest = self.program.start(&self.terms).map_err(|unready| match unready {
+                Unready::Host(fault) => fault,
+                // It started once, from the same state, with the same parameters.
+                Unready::Guest(why) => Fault::new("starting a guest again", why),
+            })?;
+            each(subject, guest.run(&self.terms, chunk, subject, &mut self.numbers)?);
+        }
+        Ok(())
+    }
+}

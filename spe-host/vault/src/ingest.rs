@@ -1,0 +1,163 @@
+//! From the operator's files to a snapshot: read, check, pseudonymise, drop, partition, sort, publish.
+//!
+//! Memory does not grow with the data: rows go to one staging file a partition, and partitions are sorted within a memory
+//! pool that spills to disk. Everything happens in a staging directory that is removed on any failure and becomes the
+//! snapshot by one rename.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use spe_kernel::{
+    filter::Filter,
+    ids::{ColumnName, DatasetName, Digest, TableName},
+};
+
+use crate::{declaration::Declaration, pseudonym::PseudonymKey, snapshot};
+
+mod batch;
+mod cell;
+mod column;
+mod csv;
+mod error;
+mod header;
+mod parquet;
+mod sort;
+mod stage;
+mod stager;
+
+pub use error::{IngestError, Place, SourceError};
+pub(crate) use sort::Sorted;
+
+/// Memory for sorting when the caller names none.
+const MEMORY_BYTES_DEFAULT: usize = 256 << 20;
+/// Rows of a Parquet row group: what a scan reads of each column at once.
+const ROW_GROUP_ROWS_DEFAULT: usize = 65_536;
+
+/// One file of one table.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The declared table.
+    pub table: TableName,
+    /// A `.csv` or `.parquet` file.
+    pub file: PathBuf,
+    /// Which of its rows are ingested, in the filter language; all when `None`. Counts on top of the declaration's `rows`.
+    pub rows: Option<String>,
+}
+
+/// What is ingested, where to, and how.
+pub struct Ingest<'a> {
+    /// What the dataset is.
+    pub declaration: &'a Declaration,
+    /// Its files; at least one for each table.
+    pub sources: &'a [Source],
+    /// The node's secret.
+    pub key: &'a PseudonymKey,
+    /// The vault's directory. It must exist.
+    pub vault: &'a Path,
+    /// Memory for sorting, in bytes; the whole process takes somewhat more.
+    pub memory_bytes: usize,
+    /// Threads that parse and sort.
+    pub threads: usize,
+    /// Rows of a Parquet row group.
+    pub row_group_rows: usize,
+}
+
+/// How far an ingest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many rows of all sources were read.
+    Read {
+        /// Rows.
+        rows: u64,
+    },
+    /// So many partitions are sorted and written.
+    Sorted {
+        /// Finished partitions.
+        done: usize,
+        /// All partitions.
+        of: usize,
+    },
+}
+
+/// What was ingested. For the operator only: counts are not private.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// The snapshot's digest: the same declaration, key and records give the same digest.
+    pub snapshot: Digest,
+    /// Rows read.
+    pub rows_read: u64,
+    /// Rows kept by the filters.
+    pub rows_kept: u64,
+    /// Data subjects.
+    pub subjects: u64,
+    /// Values that the declaration let be changed.
+    pub altered: Vec<Altered>,
+}
+
+/// Values of one column outside its bounds, clamped or made missing as declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Altered {
+    /// The table.
+    pub table: TableName,
+    /// The column.
+    pub column: ColumnName,
+    /// How many values.
+    pub values: u64,
+}
+
+impl<'a> Ingest<'a> {
+    /// An ingest with the usual sizes, on all processors.
+    pub fn new(declaration: &'a Declaration, sources: &'a [Source], key: &'a PseudonymKey, vault: &'a Path) -> Self {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(16);
+        let (memory_bytes, row_group_rows) = (MEMORY_BYTES_DEFAULT, ROW_GROUP_ROWS_DEFAULT);
+        Self { declaration, sources, key, vault, memory_bytes, threads, row_group_rows }
+    }
+
+    /// Ingests, and makes the result the dataset's current snapshot. Blocks; not to be called on an async thread.
+    ///
+    /// # Privacy
+    /// Subject keys and dropped columns are never written to disk: only the pseudonym, keyed with the node's secret, and
+    /// the declared columns are. Messages quote no value, only its shape. Watched by `tests/it/ingest.rs`.
+    ///
+    /// # Errors
+    /// The first input that is not as declared, with file, line and column; or what could not be written. Nothing of this
+    /// ingest is left on disk.
+    pub fn run(&self, mut progress: impl FnMut(Progress)) -> Result<Ingested, IngestError> {
+        let filters = self.filters()?;
+        let staging = snapshot::stage(self.vault)?;
+        let staged = stage::stage(self, &filters, staging.path(), &mut progress)?;
+        let sorted = sort::sort(self, &staged, staging.path(), &mut progress)?;
+        if sorted.subjects == 0 {
+            return Err(IngestError::Nothing);
+        }
+        let digest = staging.publish(self, &sorted)?;
+        Ok(Ingested {
+            dataset: self.declaration.schema().name.clone(),
+            snapshot: digest,
+            rows_read: staged.rows_read,
+            rows_kept: sorted.rows.iter().sum(),
+            subjects: sorted.subjects,
+            altered: staged.altered,
+        })
+    }
+
+    /// The sources' own filters, checked before anything is read.
+    fn filters(&self) -> Result<Vec<Option<Filter>>, IngestError> {
+        let tables = self.declaration.schema().tables.iter().map(|t| &t.name);
+        if let Some(table) = tables.into_iter().find(|t| self.sources.iter().all(|s| s.table != **t)) {
+            return Err(IngestError::NoSource { table: table.clone() });
+        }
+        let filter = |source: &Source| {
+            let schema = self.declaration.schema().table(&source.table);
+            let schema = schema.ok_or_else(|| IngestError::NoTable { table: source.table.clone() })?;
+            let parsed = source.rows.as_ref().map(|text| Filter::parse(text, schema)).transpose();
+            parsed.map_err(|why| IngestError::Rows { table: source.table.clone(), why })
+        };
+        self.sources.iter().map(filter).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! How tables lie on disk: Arrow types, the subject column, file names.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use spe_kernel::{
+    dataset::{ColumnType, TableSchema},
+    ids::TableName,
+};
+
+/// The column of pseudonyms, first in every file. Not a [`spe_kernel::ids::ColumnName`], so no column can clash.
+pub(crate) const SUBJECT: &str = "@subject";
+/// Rows in a batch in memory.
+pub(crate) const BATCH_ROWS: usize = 8_192;
+
+/// The Arrow type of a column: its values as a module sees them, categories as codes.
+pub(crate) const fn data_type(kind: &ColumnType) -> DataType {
+    match kind {
+        ColumnType::Integer { .. } => DataType::Int64,
+        ColumnType::Number { .. } => DataType::Float64,
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Category { .. } => DataType::Int32,
+        ColumnType::Date => DataType::Date32,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        ColumnType::Text { .. } => DataType::Utf8,
+    }
+}
+
+fn subject_field() -> Field {
+    Field::new(SUBJECT, DataType::FixedSizeBinary(16), false)
+}
+
+/// The subjects of a partition: pseudonyms only.
+pub(crate) fn subjects_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![subject_field()]))
+}
+
+/// The subject column and all columns of `table`, in declared order.
+pub(crate) fn table_schema(table: &TableSchema) -> SchemaRef {
+    let columns = table.columns.iter().map(|c| Field::new(c.name.as_str(), data_type(&c.kind), true));
+    Arc::new(Schema::new([subject_field()].into_iter().chain(columns).collect::<Vec<_>>()))
+}
+
+/// `tables/<table>/0007.parquet`
+pub(crate) fn table_file(snapshot: &Path, table: &TableName, partition: usize) -> PathBuf {
+    snapshot.join("tables").join(table.as_str()).join(format!("{partition:04}.parquet"))
+}
+
+/// `subjects/0007.parquet`
+pub(crate) fn subjects_file(snapshot: &Path, partition: usize) -> PathBuf {
+    snapshot.join("subjects").join(format!("{partition:04}.parquet"))
+}

@@ -1,0 +1,88 @@
+//! One Parquet file of a snapshot.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use datafusion::{
+    arrow::{array::RecordBatch, compute::BatchCoalescer, datatypes::SchemaRef},
+    error::DataFusionError,
+};
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
+
+use crate::layout::BATCH_ROWS;
+
+/// Writes, hashes and syncs one file. Equal rows give equal bytes: batches are cut anew, to one size.
+pub(crate) struct Writer {
+    arrow: ArrowWriter<Hashing>,
+    batches: BatchCoalescer,
+    rows: u64,
+}
+
+/// What was written.
+pub(crate) struct Written {
+    pub(crate) rows: u64,
+    pub(crate) digest: blake3::Hash,
+}
+
+impl Writer {
+    pub(crate) fn create(
+        path: &Path,
+        schema: &SchemaRef,
+        hasher: blake3::Hasher,
+        row_group_rows: usize,
+    ) -> Result<Self, DataFusionError> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::LZ4_RAW)
+            .set_max_row_group_row_count(Some(row_group_rows.max(1)))
+            .set_created_by("spe".into())
+            .build();
+        let file = Hashing { file: File::create(path)?, hasher };
+        let arrow = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
+        Ok(Self { arrow, batches: BatchCoalescer::new(schema.clone(), BATCH_ROWS), rows: 0 })
+    }
+
+    pub(crate) fn write(&mut self, batch: RecordBatch) -> Result<(), DataFusionError> {
+        self.rows += u64::try_from(batch.num_rows()).unwrap_or(0);
+        self.batches.push_batch(batch)?;
+        self.write_completed()
+    }
+
+    fn write_completed(&mut self) -> Result<(), DataFusionError> {
+        while let Some(batch) = self.batches.next_completed_batch() {
+            self.arrow.write(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; when this returns, the file is durable.
+    pub(crate) fn close(mut self) -> Result<Written, DataFusionError> {
+        self.batches.finish_buffered_batch()?;
+        self.write_completed()?;
+        let Hashing { file, hasher } = self.arrow.into_inner()?;
+        file.sync_all()?;
+        Ok(Written { rows: self.rows, digest: hasher.finalize() })
+    }
+}
+
+struct Hashing {
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

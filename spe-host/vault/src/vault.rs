@@ -1,0 +1,97 @@
+//! A node's datasets, as its jobs see them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use spe_kernel::{
+    dataset::DatasetSchema,
+    fault::Fault,
+    ids::{DatasetName, Digest},
+    plan::Plan,
+};
+
+use crate::{
+    scan::{PartitionScan, Scan, ScanSizes},
+    snapshot,
+};
+
+/// The vault of one node: the current snapshot of each dataset, fixed when the vault was opened.
+pub struct Vault {
+    datasets: BTreeMap<DatasetName, Dataset>,
+    sizes: ScanSizes,
+}
+
+/// The current snapshot of a dataset.
+pub struct Dataset {
+    pub(crate) schema: DatasetSchema,
+    pub(crate) digest: Digest,
+    pub(crate) partitions: usize,
+    pub(crate) dir: PathBuf,
+}
+
+impl Vault {
+    /// Opens the vault in `dir`. To see a later ingest, open it again.
+    ///
+    /// # Errors
+    /// The directory or a dataset's snapshot cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, Fault> {
+        let fault = |path: &Path, e: std::io::Error| Fault::new("opening the vault", format!("{}: {e}", path.display()));
+        let mut datasets = BTreeMap::new();
+        for entry in fs::read_dir(dir).map_err(|e| fault(dir, e))? {
+            let home = entry.map_err(|e| fault(dir, e))?.path();
+            if !home.is_dir() {
+                continue;
+            }
+            if let Some((file, dir)) = snapshot::current(&home).map_err(|e| fault(&home, e))? {
+                let dataset = Dataset { schema: file.schema, digest: file.digest, partitions: file.partitions, dir };
+                datasets.insert(dataset.schema.name.clone(), dataset);
+            }
+        }
+        Ok(Self { datasets, sizes: ScanSizes::default() })
+    }
+
+    /// The same vault, scanned in other portions.
+    #[must_use]
+    pub const fn with_sizes(self, sizes: ScanSizes) -> Self {
+        Self { sizes, ..self }
+    }
+
+    /// All datasets, by name.
+    pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        self.datasets.values()
+    }
+
+    /// The dataset of that name.
+    pub fn dataset(&self, name: &DatasetName) -> Option<&Dataset> {
+        self.datasets.get(name)
+    }
+
+    /// The records that `plan` reads, in independent parts: each may be taken on another thread, in any order.
+    ///
+    /// Every data subject of the dataset appears exactly once, with all their rows, also when a filter leaves none.
+    ///
+    /// # Errors
+    /// A dataset, table, column or filter that the vault does not have; `admit` has checked them before.
+    pub fn scan(&self, plan: &Plan) -> Result<Vec<PartitionScan>, Fault> {
+        let dataset = self.dataset(plan.dataset());
+        let dataset = dataset.ok_or_else(|| Fault::new("scanning", format!("no dataset {}", plan.dataset())))?;
+        let scan = Arc::new(Scan::new(dataset, plan, self.sizes)?);
+        Ok((0..dataset.partitions).map(|partition| PartitionScan::new(scan.clone(), partition)).collect())
+    }
+}
+
+impl Dataset {
+    /// The public schema.
+    pub const fn schema(&self) -> &DatasetSchema {
+        &self.schema
+    }
+
+    /// The snapshot's digest; keyed, so that it says nothing about the data.
+    pub const fn snapshot(&self) -> Digest {
+        self.digest
+    }
+}

@@ -1,0 +1,297 @@
+//! A member's end of the wire.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use spe_kernel::{
+    ids::{Digest, JobId},
+    refusal::Refusal,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::{
+    Response, Status, Streaming,
+    codegen::{BoxFuture, Service, http::Uri},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    Connection, FileError, Frame,
+    desk::named,
+    frame::{parse, read_catalogue},
+    limits::{ANSWER_BYTES_MAX, FROM_HUB_BYTES_MAX, MODULE_BYTES_MAX, VIEW_BYTES_MAX},
+    pb,
+    server::{PING_INTERVAL, PING_TIMEOUT},
+    service::{Assignment, NodeCatalogue, SignedAnswer, Submission, within},
+    status::{chain, refusal, unreachable},
+    tls::ClientTls,
+    view::{JobLine, View},
+};
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The configuration is wrong; trying again does not help.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The hub is not there, or not the hub; it may be there later.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A connection to the hub. Cheap to clone; a broken connection is made anew by the next request.
+#[derive(Debug, Clone)]
+pub struct HubClient {
+    hub: pb::hub_client::HubClient<Channel>,
+}
+
+impl HubClient {
+    /// Connects. A certificate that the hub does not accept shows at the first request only, as TLS 1.3 has it.
+    ///
+    /// # Errors
+    /// Which file or field is wrong, or why the hub cannot be reached.
+    pub async fn connect(connection: &Connection) -> Result<Self, ConnectError> {
+        let wrong = |why: String| FileError { path: "connection.toml".into(), why };
+        let tls = ClientTls::read(&connection.ca, &connection.cert, &connection.key)?;
+        let name = ServerName::try_from(connection.server_name().to_owned());
+        let name = name.map_err(|e| wrong(format!("hub: {:?} names no server: {e}", connection.hub)))?;
+        // The scheme is plain because TLS is ours, in `Dial`.
+        let endpoint = Endpoint::from_shared(format!("http://{}", connection.hub));
+        let endpoint = endpoint
+            .map_err(|_| wrong(format!("hub: expected host:port, not {:?}", connection.hub)))?
+            .connect_timeout(Duration::from_secs(connection.connect_timeout_seconds))
+            .timeout(Duration::from_secs(connection.request_timeout_seconds))
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let dial = Dial { tls: TlsConnector::from(tls.0), hub: connection.hub.clone(), name };
+        let channel = endpoint.connect_with_connector(dial).await;
+        let channel = channel.map_err(|e| unreachable(&format!("{}: {}", connection.hub, chain(&e))))?;
+        let hub = pb::hub_client::HubClient::new(channel).max_decoding_message_size(FROM_HUB_BYTES_MAX);
+        Ok(Self { hub })
+    }
+
+    /// Stores a module at the hub and returns its digest.
+    ///
+    /// # Errors
+    /// The hub's refusal, or a digest that is not the module's.
+    pub async fn put_module(&self, wasm: Vec<u8>) -> Result<Digest, Refusal> {
+        let digest = Digest::of(&wasm);
+        let stored = inner(self.hub.clone().put_module(pb::Module { wasm }).await)?;
+        if named::<Digest>(&stored.digest, "the module's digest")? == digest { Ok(digest) } else { Err(other_module(digest)) }
+    }
+
+    /// Submits a signed job. The same bytes again give the same job.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn submit(&self, submission: Submission) -> Result<JobId, Refusal> {
+        let job = inner(self.hub.clone().submit(pb::Submission::from(submission)).await)?;
+        named(&job.id, "the job's id")
+    }
+
+    /// Views of a job: one now, one after each change. Ends when the job is final, or the hub shuts down.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn watch(&self, job: &JobId) -> Result<Incoming<View>, Refusal> {
+        Incoming::open(self.hub.clone().watch(job_ref(job)).await, |view: pb::JobView| read_view(&view))
+    }
+
+    /// How a job stands.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn view(&self, job: &JobId) -> Result<View, Refusal> {
+        read_view(&inner(self.hub.clone().view(job_ref(job)).await)?)
+    }
+
+    /// The valid answers to a job, as the nodes signed them.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn answers(&self, job: &JobId) -> Result<Incoming<SignedAnswer>, Refusal> {
+        Incoming::open(self.hub.clone().answers(job_ref(job)).await, read_answer)
+    }
+
+    /// Cancels a job.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn cancel(&self, job: &JobId) -> Result<View, Refusal> {
+        read_view(&inner(self.hub.clone().cancel(job_ref(job)).await)?)
+    }
+
+    /// The caller's newest jobs.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn jobs(&self) -> Result<Vec<JobLine>, Refusal> {
+        let list = inner(self.hub.clone().jobs(pb::Nothing {}).await)?;
+        list.jobs.into_iter().map(read_line).collect()
+    }
+
+    /// What every node offers.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn browse(&self) -> Result<Incoming<NodeCatalogue>, Refusal> {
+        Incoming::open(self.hub.clone().browse(pb::Nothing {}).await, read_node)
+    }
+
+    /// A node's work, as long as it lasts: first all that is unfinished, then what comes.
+    /// `catalogue` is an encoded [`Catalogue`](spe_kernel::disclosure::Catalogue).
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn attend(&self, catalogue: Frame) -> Result<Incoming<Assignment>, Refusal> {
+        Incoming::open(self.hub.clone().attend(catalogue.into_pb()).await, read_assignment)
+    }
+
+    /// Replaces the node's catalogue: after each charge, so that everybody sees what is left.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn offer(&self, catalogue: Frame) -> Result<(), Refusal> {
+        inner(self.hub.clone().offer(catalogue.into_pb()).await).map(drop)
+    }
+
+    /// The module of a job that this node was asked to run, with the digest it was asked for by.
+    ///
+    /// # Errors
+    /// The hub's refusal, or other bytes than the digest's.
+    pub async fn fetch_module(&self, digest: Digest) -> Result<Vec<u8>, Refusal> {
+        let asked = pb::ModuleRef { digest: digest.to_string() };
+        let module = inner(self.hub.clone().fetch_module(asked).await)?;
+        let wasm = within(module.wasm, "the module", MODULE_BYTES_MAX)?;
+        if Digest::of(&wasm) == digest { Ok(wasm) } else { Err(other_module(digest)) }
+    }
+
+    /// Reports a stage, refusal or released answer of `job`; durable at the hub when this returns.
+    ///
+    /// # Errors
+    /// The hub's refusal. [`Refusal::Unavailable`] and [`Refusal::Internal`] may pass, so send it again; any other is final.
+    pub async fn report(&self, job: &JobId, frame: Frame) -> Result<(), Refusal> {
+        let report = pb::JobReport { job: job.to_string(), frame: Some(frame.into_pb()) };
+        inner(self.hub.clone().report(report).await).map(drop)
+    }
+}
+
+/// Messages from the hub, read one at a time; a reader that does not read holds the sender back.
+pub struct Incoming<T>(Box<dyn Messages<T>>);
+
+impl<T> Incoming<T> {
+    fn open<P: Send + 'static>(
+        opened: Result<Response<Streaming<P>>, Status>,
+        read: impl Fn(P) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<Self, Refusal> {
+        Ok(Self(Box::new((inner(opened)?, read))))
+    }
+
+    /// The next message; `None` when the hub ended the stream.
+    ///
+    /// # Errors
+    /// The hub's refusal, or that the connection broke.
+    pub async fn next(&mut self) -> Result<Option<T>, Refusal> {
+        self.0.next().await
+    }
+
+    /// All messages until the end.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn collect(mut self) -> Result<Vec<T>, Refusal> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await? {
+            all.push(item);
+        }
+        Ok(all)
+    }
+}
+
+#[tonic::async_trait]
+trait Messages<T>: Send {
+    async fn next(&mut self) -> Result<Option<T>, Refusal>;
+}
+
+#[tonic::async_trait]
+impl<P: Send + 'static, T, F: Fn(P) -> Result<T, Refusal> + Send> Messages<T> for (Streaming<P>, F) {
+    async fn next(&mut self) -> Result<Option<T>, Refusal> {
+        let message = self.0.message().await.map_err(|s| refusal(&s))?;
+        message.map(&self.1).transpose()
+    }
+}
+
+fn inner<T>(reply: Result<Response<T>, Status>) -> Result<T, Refusal> {
+    reply.map(Response::into_inner).map_err(|s| refusal(&s))
+}
+
+fn job_ref(job: &JobId) -> pb::JobRef {
+    pb::JobRef { id: job.to_string() }
+}
+
+fn other_module(digest: Digest) -> Refusal {
+    Refusal::Malformed { document: "the module".into(), why: format!("the hub's is not {digest}") }
+}
+
+fn read_view(view: &pb::JobView) -> Result<View, Refusal> {
+    parse(&view.json, "the view", VIEW_BYTES_MAX)
+}
+
+fn read_answer(sent: pb::SignedAnswer) -> Result<SignedAnswer, Refusal> {
+    let envelope = within(sent.envelope, "the answer", ANSWER_BYTES_MAX)?;
+    Ok(SignedAnswer { node: named(&sent.node, "the node's name")?, key: named(&sent.key, "the node's key")?, envelope })
+}
+
+fn read_line(line: pb::JobLine) -> Result<JobLine, Refusal> {
+    let pb::JobLine { id, dataset, submitted_at, answered, asked, cancelled } = line;
+    let (id, dataset) = (named(&id, "the job's id")?, named(&dataset, "the dataset")?);
+    Ok(JobLine { id, dataset, submitted_at: named(&submitted_at, "the time")?, answered, asked, cancelled })
+}
+
+fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
+    let (node, catalogue) = (named(&sent.node, "the node's name")?, read_catalogue(&sent.json)?);
+    Ok(NodeCatalogue { node, online: sent.online, catalogue })
+}
+
+fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
+    use pb::assignment::What;
+    let job = named(&sent.job, "the job's id")?;
+    match sent.what {
+        Some(What::Run(submission)) => Ok(Assignment::Run { job, submission: Submission::arrive(submission)? }),
+        Some(What::Cancel(pb::Nothing {})) => Ok(Assignment::Cancel { job }),
+        None => Err(Refusal::Malformed { document: "the assignment".into(), why: "it asks for nothing this version knows".into() }),
+    }
+}
+
+/// Dials the hub with our own TLS.
+#[derive(Clone)]
+struct Dial {
+    tls: TlsConnector,
+    hub: String,
+    name: ServerName<'static>,
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = io::Error;
+    type Future = BoxFuture<Self::Response, io::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { tls, hub, name } = self.clone();
+        Box::pin(async move {
+            let tcp = TcpStream::connect(hub).await?;
+            tcp.set_nodelay(true)?;
+            Ok(TokioIo::new(tls.connect(name, tcp).await?))
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! The generated service on one side, [`Service`] on the other: lengths and forms are checked here and nowhere else.
+
+use std::{fmt::Display, pin::Pin, str::FromStr, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use spe_kernel::{ids::JobId, refusal::Refusal};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    frame::{self, Report},
+    limits::{CATALOGUE_BYTES_MAX, MODULE_BYTES_MAX, VIEW_BYTES_MAX},
+    pb,
+    service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission, within},
+    status::status,
+    view::{JobLine, View},
+};
+
+pub(crate) struct Desk<S> {
+    pub(crate) service: Arc<S>,
+    /// Becomes true when the hub shuts down; streams end then.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl<S> Desk<S> {
+    fn stream<T: 'static, U: 'static>(&self, feed: Feed<T>, to_pb: impl Fn(T) -> Result<U, Refusal> + Send + 'static) -> Out<U> {
+        let mut closing = self.closing.clone();
+        let closed = async move {
+            // An error means that the server is gone, which closes the stream as well.
+            let _ = closing.wait_for(|closed| *closed).await;
+        };
+        let convert = move |item: Result<T, Refusal>| item.and_then(&to_pb).map_err(|r| status(&r));
+        Box::pin(feed.map(convert).take_until(Box::pin(closed)))
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Service> pb::hub_server::Hub for Desk<S> {
+    type WatchStream = Out<pb::JobView>;
+    type AnswersStream = Out<pb::SignedAnswer>;
+    type BrowseStream = Out<pb::NodeCatalogue>;
+    type AttendStream = Out<pb::Assignment>;
+
+    async fn put_module(&self, request: Request<pb::Module>) -> Reply<pb::ModuleRef> {
+        let peer = peer(&request)?;
+        let wasm = ok(within(request.into_inner().wasm, "the module", MODULE_BYTES_MAX))?;
+        let digest = ok(self.service.put_module(peer, wasm).await)?;
+        Ok(Response::new(pb::ModuleRef { digest: digest.to_string() }))
+    }
+
+    async fn submit(&self, request: Request<pb::Submission>) -> Reply<pb::JobRef> {
+        let peer = peer(&request)?;
+        let submission = ok(Submission::arrive(request.into_inner()))?;
+        let job = ok(self.service.submit(peer, submission).await)?;
+        Ok(Response::new(pb::JobRef { id: job.to_string() }))
+    }
+
+    async fn watch(&self, request: Request<pb::JobRef>) -> Reply<Self::WatchStream> {
+        let (peer, job) = job_of(&request)?;
+        let feed = ok(self.service.watch(peer, job).await)?;
+        Ok(Response::new(self.stream(feed, |view| view_to_pb(&view))))
+    }
+
+    async fn view(&self, request: Request<pb::JobRef>) -> Reply<pb::JobView> {
+        let (peer, job) = job_of(&request)?;
+        let view = ok(self.service.view(peer, job).await)?;
+        ok(view_to_pb(&view)).map(Response::new)
+    }
+
+    async fn answers(&self, request: Request<pb::JobRef>) -> Reply<Self::AnswersStream> {
+        let (peer, job) = job_of(&request)?;
+        let feed = ok(self.service.answers(peer, job).await)?;
+        Ok(Response::new(self.stream(feed, |answer| Ok(answer_to_pb(answer)))))
+    }
+
+    async fn cancel(&self, request: Request<pb::JobRef>) -> Reply<pb::JobView> {
+        let (peer, job) = job_of(&request)?;
+        let view = ok(self.service.cancel(peer, job).await)?;
+        ok(view_to_pb(&view)).map(Response::new)
+    }
+
+    async fn jobs(&self, request: Request<pb::Nothing>) -> Reply<pb::JobList> {
+        let lines = ok(self.service.jobs(peer(&request)?).await)?;
+        let jobs = lines.into_iter().map(line_to_pb).collect();
+        Ok(Response::new(pb::JobList { jobs }))
+    }
+
+    async fn browse(&self, request: Request<pb::Nothing>) -> Reply<Self::BrowseStream> {
+        let feed = ok(self.service.browse(peer(&request)?).await)?;
+        Ok(Response::new(self.stream(feed, |offered| catalogue_to_pb(&offered))))
+    }
+
+    async fn attend(&self, request: Request<pb::Frame>) -> Reply<Self::AttendStream> {
+        let (peer, catalogue) = (peer(&request)?, ok(frame::catalogue(request.get_ref()))?);
+        let feed = ok(self.service.attend(peer, catalogue).await)?;
+        Ok(Response::new(self.stream(feed, |assignment| Ok(assignment_to_pb(assignment)))))
+    }
+
+    async fn offer(&self, request: Request<pb::Frame>) -> Reply<pb::Nothing> {
+        let (peer, catalogue) = (peer(&request)?, ok(frame::catalogue(request.get_ref()))?);
+        ok(self.service.offer(peer, catalogue).await)?;
+        Ok(Response::new(pb::Nothing {}))
+    }
+
+    async fn fetch_module(&self, request: Request<pb::ModuleRef>) -> Reply<pb::Module> {
+        let (peer, digest) = (peer(&request)?, ok(named(&request.get_ref().digest, "the module's digest"))?);
+        let wasm = ok(self.service.fetch_module(peer, digest).await)?;
+        Ok(Response::new(pb::Module { wasm }))
+    }
+
+    async fn report(&self, request: Request<pb::JobReport>) -> Reply<pb::Nothing> {
+        let (peer, pb::JobReport { job, frame }) = (peer(&request)?, request.into_inner());
+        let report = ok(Report::arrive(frame.unwrap_or_default()))?;
+        ok(self.service.report(peer, ok(named(&job, "the job's id"))?, report).await)?;
+        Ok(Response::new(pb::Nothing {}))
+    }
+}
+
+fn ok<T>(result: Result<T, Refusal>) -> Result<T, Status> {
+    result.map_err(|refusal| status(&refusal))
+}
+
+/// Set by the server for every connection; without it nobody is admitted.
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let missing = || Refusal::NotAllowed { who: "a caller without certificate".into(), what: "call the hub".into() };
+    ok(request.extensions().get().copied().ok_or_else(missing))
+}
+
+fn job_of(request: &Request<pb::JobRef>) -> Result<(Peer, JobId), Status> {
+    Ok((peer(request)?, ok(named(&request.get_ref().id, "the job's id"))?))
+}
+
+/// A name or digest from the wire; `what` names it in the refusal.
+pub(crate) fn named<T: FromStr<Err: Display>>(text: &str, what: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|e: T::Err| Refusal::Malformed { document: what.into(), why: e.to_string() })
+}
+
+fn json<T: serde::Serialize>(value: &T, what: &str, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let json = serde_json::to_vec(value).map_err(|e| Refusal::Malformed { document: what.into(), why: e.to_string() })?;
+    within(json, what, limit)
+}
+
+fn view_to_pb(view: &View) -> Result<pb::JobView, Refusal> {
+    Ok(pb::JobView { json: json(view, "the view", VIEW_BYTES_MAX)? })
+}
+
+fn answer_to_pb(SignedAnswer { node, key, envelope }: SignedAnswer) -> pb::SignedAnswer {
+    pb::SignedAnswer { node: node.into(), key: key.into(), envelope }
+}
+
+fn line_to_pb(line: JobLine) -> pb::JobLine {
+    let JobLine { id, dataset, submitted_at, answered, asked, cancelled } = line;
+    pb::JobLine { id: id.into(), dataset: dataset.into(), submitted_at: submitted_at.to_string(), answered, asked, cancelled }
+}
+
+fn catalogue_to_pb(NodeCatalogue { node, online, catalogue }: &NodeCatalogue) -> Result<pb::NodeCatalogue, Refusal> {
+    let json = json(catalogue, "the catalogue", CATALOGUE_BYTES_MAX)?;
+    Ok(pb::NodeCatalogue { node: node.to_string(), online: *online, json })
+}
+
+fn assignment_to_pb(assignment: Assignment) -> pb::Assignment {
+    use pb::assignment::What;
+    let (job, what) = match assignment {
+        Assignment::Run { job, submission } => (job, What::Run(submission.into())),
+        Assignment::Cancel { job } => (job, What::Cancel(pb::Nothing {})),
+    };
+    pb::Assignment { job: job.into(), what: Some(what) }
+}

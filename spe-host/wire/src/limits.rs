@@ -1,0 +1,46 @@
+//! How large each kind of message may be.
+
+use spe_kernel::{
+    dsse,
+    manifest::OUTPUTS_MAX,
+    plan::{CELLS_MAX, Plan},
+};
+
+/// An analysis module.
+pub const MODULE_BYTES_MAX: usize = 16 << 20;
+/// A signed job, or a signed permit.
+pub const ENVELOPE_BYTES_MAX: usize = dsse::ENVELOPE_BYTES_MAX;
+/// A node's catalogue.
+pub const CATALOGUE_BYTES_MAX: usize = 1 << 20;
+/// A refusal of a job.
+pub const REFUSAL_BYTES_MAX: usize = 8 << 10;
+/// A stage of a job.
+pub const STAGE_BYTES_MAX: usize = 64;
+/// A signed answer to the largest plan there can be.
+pub const ANSWER_BYTES_MAX: usize = answer_bytes(OUTPUTS_MAX, CELLS_MAX);
+/// A view of a job.
+pub const VIEW_BYTES_MAX: usize = 32 << 20;
+/// Jobs in one list.
+pub const JOBS_LISTED_MAX: u32 = 1_000;
+
+/// What surrounds the payload of the largest message.
+const FRAMING_BYTES_MAX: usize = 4 << 10;
+/// What the hub reads of one message: a module is the largest.
+pub(crate) const TO_HUB_BYTES_MAX: usize = MODULE_BYTES_MAX + FRAMING_BYTES_MAX;
+/// What a client reads of one message: a view is the largest.
+pub(crate) const FROM_HUB_BYTES_MAX: usize = VIEW_BYTES_MAX + FRAMING_BYTES_MAX;
+
+/// Upper bound of a signed answer to `plan`: a function of the plan, as an answer's length is.
+pub fn answer_bytes_max(plan: &Plan) -> usize {
+    let cells = plan.outputs().iter().map(|p| p.output.kind.cells()).sum();
+    answer_bytes(plan.outputs().len(), cells)
+}
+
+const fn base64(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Names, digests and keys fit 1 KiB, an output's mechanism and scale 256 bytes, a cell 16; the envelope adds 1 KiB.
+const fn answer_bytes(outputs: usize, cells: usize) -> usize {
+    base64((1 << 10) + outputs * 256 + base64(16 * cells)) + (1 << 10)
+}

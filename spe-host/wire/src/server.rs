@@ -1,0 +1,174 @@
+//! Serving: mutual TLS on every connection, bounded in every direction.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use spe_kernel::ids::Digest;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Server, server::Connected};
+
+use crate::{
+    desk::Desk,
+    limits::TO_HUB_BYTES_MAX,
+    pb::hub_server::HubServer,
+    service::{Peer, Service},
+    status::chain,
+    tls::ServerTls,
+};
+
+/// How often a silent peer is asked whether it is there. With [`PING_TIMEOUT`]: a dead one is noticed within 12 seconds.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(4);
+/// How long a peer may take to say so.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(8);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at the same time; strangers compete for these only.
+const HANDSHAKES_MAX: usize = 64;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests of one connection at the same time.
+const REQUESTS_MAX: u32 = 32;
+/// How long shutting down waits for requests under way.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// How long to wait when the system cannot accept (most often: no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections a server holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Seats {
+    /// Connections at the same time; one more is closed at once.
+    pub connections_max: usize,
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// Says which address, and what to change.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        let advice = match e.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher port",
+            _ => "choose an address of this machine",
+        };
+        io::Error::new(e.kind(), format!("cannot listen on {address}: {e}; {advice}"))
+    })
+}
+
+/// Serves `service` on `listener` until `shutdown`; streams end then, and requests under way get a few seconds.
+///
+/// # Errors
+/// The transport's own.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    tls: ServerTls,
+    seats: Seats,
+    service: Arc<S>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let (close, closing) = watch::channel(false);
+    let desk = HubServer::new(Desk { service, closing: closing.clone() }).max_decoding_message_size(TO_HUB_BYTES_MAX);
+    let mut closed = closing.clone();
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .max_concurrent_streams(REQUESTS_MAX)
+        .timeout(REQUEST_TIMEOUT)
+        .serve_with_incoming_shutdown(desk, lines(listener, tls, seats), async move {
+            // An error means that nobody will ever ask to close, because this function is gone.
+            let _ = closed.wait_for(|closed| *closed).await;
+        });
+    let deadline = async {
+        shutdown.await;
+        close.send_replace(true);
+        sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(|e| io::Error::other(chain(&e))),
+        () = deadline => Ok(()),
+    }
+}
+
+/// Accepts connections, shakes hands side by side, and hands on those that proved who they are.
+fn lines(listener: TcpListener, tls: ServerTls, seats: Seats) -> ReceiverStream<io::Result<Line>> {
+    let (ready, lines) = mpsc::channel(HANDSHAKES_MAX);
+    let acceptor = TlsAcceptor::from(tls.0);
+    let (shaking, seats) = (Arc::new(Semaphore::new(HANDSHAKES_MAX)), Arc::new(Semaphore::new(seats.connections_max)));
+    tokio::spawn(async move {
+        while let Ok(hand) = Arc::clone(&shaking).acquire_owned().await {
+            let tcp = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = ready.closed() => return,
+            };
+            let Ok((tcp, from)) = tcp else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (acceptor, seats, ready) = (acceptor.clone(), Arc::clone(&seats), ready.clone());
+            tokio::spawn(async move {
+                match shake(tcp, acceptor, seats).await {
+                    // The server may be gone by now; so is the need for the line.
+                    Ok(line) => drop(ready.send(Ok(line)).await),
+                    Err(why) => tracing::info!(%from, "connection refused: {why}"),
+                }
+                drop(hand);
+            });
+        }
+    });
+    ReceiverStream::new(lines)
+}
+
+async fn shake(tcp: TcpStream, acceptor: TlsAcceptor, seats: Arc<Semaphore>) -> Result<Line, String> {
+    tcp.set_nodelay(true).map_err(|e| e.to_string())?;
+    let shaken = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await;
+    let stream = shaken.map_err(|_| "the handshake took too long")?.map_err(|e| e.to_string())?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    let certificate = certificates.and_then(<[_]>::first).ok_or("no certificate was presented")?;
+    let peer = Peer { fingerprint: Digest::of(certificate) };
+    let seat = seats.try_acquire_owned().map_err(|_| "all connections are taken; raise `connections_max`")?;
+    Ok(Line { stream, peer, _seat: seat })
+}
+
+/// A connection whose other end is known.
+struct Line {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Connected for Line {
+    type ConnectInfo = Peer;
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,127 @@
+//! What a hub does, in the project's own types: no tonic, no unchecked length.
+
+use std::{future::Future, pin::Pin};
+
+use futures::Stream;
+use spe_kernel::{
+    disclosure::Catalogue,
+    dsse::PublicKey,
+    ids::{Digest, JobId, NodeName},
+    refusal::Refusal,
+};
+
+use crate::{
+    frame::Report,
+    limits::ENVELOPE_BYTES_MAX,
+    pb,
+    view::{JobLine, View},
+};
+
+/// Who calls, as the TLS handshake proved it. Whether the caller is a member is the hub's question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// BLAKE3 of the caller's certificate.
+    pub fingerprint: Digest,
+}
+
+/// A signed job and the permit it is asked under. Both are within [`ENVELOPE_BYTES_MAX`]; neither is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// DSSE envelope of a job.
+    pub job: Vec<u8>,
+    /// DSSE envelope of a permit.
+    pub permit: Vec<u8>,
+}
+
+impl Submission {
+    pub(crate) fn arrive(sent: pb::Submission) -> Result<Self, Refusal> {
+        let job = within(sent.job, "the job", ENVELOPE_BYTES_MAX)?;
+        Ok(Self { job, permit: within(sent.permit, "the permit", ENVELOPE_BYTES_MAX)? })
+    }
+}
+
+impl From<Submission> for pb::Submission {
+    fn from(Submission { job, permit }: Submission) -> Self {
+        Self { job, permit }
+    }
+}
+
+/// Work for a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assignment {
+    /// A job to decide on, and to run. It may arrive again after a broken connection.
+    Run {
+        /// The job.
+        job: JobId,
+        /// What is asked, and by whose permit.
+        submission: Submission,
+    },
+    /// A job that is no longer wanted.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// What a node offered last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeCatalogue {
+    /// The node.
+    pub node: NodeName,
+    /// Whether it is connected.
+    pub online: bool,
+    /// Its datasets and what was spent of them.
+    pub catalogue: Catalogue,
+}
+
+/// One node's valid answer, as the node signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedAnswer {
+    /// The node.
+    pub node: NodeName,
+    /// The node's key, pinned by the hub when the node first came.
+    pub key: PublicKey,
+    /// DSSE envelope of an [`Answer`](spe_kernel::disclosure::Answer).
+    pub envelope: Vec<u8>,
+}
+
+/// A stream of messages; it ends after the first refusal.
+pub type Feed<T> = Pin<Box<dyn Stream<Item = Result<T, Refusal>> + Send>>;
+
+/// A hub. Every method may be refused; which refusals is said where a hub implements it.
+pub trait Service: Send + Sync + 'static {
+    /// Stores a module and returns its digest.
+    fn put_module(&self, peer: Peer, wasm: Vec<u8>) -> impl Future<Output = Result<Digest, Refusal>> + Send;
+    /// Accepts a job.
+    fn submit(&self, peer: Peer, submission: Submission) -> impl Future<Output = Result<JobId, Refusal>> + Send;
+    /// Views of a job, now and after each change, until it is final.
+    fn watch(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<Feed<View>, Refusal>> + Send;
+    /// A view of a job.
+    fn view(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<View, Refusal>> + Send;
+    /// The valid answers to a job.
+    fn answers(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<Feed<SignedAnswer>, Refusal>> + Send;
+    /// Cancels a job.
+    fn cancel(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<View, Refusal>> + Send;
+    /// The caller's newest jobs, at most [`JOBS_LISTED_MAX`](crate::limits::JOBS_LISTED_MAX).
+    fn jobs(&self, peer: Peer) -> impl Future<Output = Result<Vec<JobLine>, Refusal>> + Send;
+    /// What every node offers.
+    fn browse(&self, peer: Peer) -> impl Future<Output = Result<Feed<NodeCatalogue>, Refusal>> + Send;
+    /// A node is here and takes work.
+    fn attend(&self, peer: Peer, catalogue: Catalogue) -> impl Future<Output = Result<Feed<Assignment>, Refusal>> + Send;
+    /// A node's catalogue has changed.
+    fn offer(&self, peer: Peer, catalogue: Catalogue) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// A module that a node was asked to run.
+    fn fetch_module(&self, peer: Peer, digest: Digest) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
+    /// What a node says of a job; durable when this returns.
+    fn report(&self, peer: Peer, job: JobId, report: Report) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// `bytes`, if they are within `limit`; `what` names them in the refusal.
+pub(crate) fn within<B: AsRef<[u8]>>(bytes: B, what: &str, limit: usize) -> Result<B, Refusal> {
+    let size = bytes.as_ref().len();
+    if size <= limit {
+        return Ok(bytes);
+    }
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    Err(Refusal::TooLarge { what: what.into(), size: count(size), limit: count(limit) })
+}
