@@ -1,1 +1,154 @@
-//! stub
+//! What the benchmarks share: a federation of real processes in a folder, and medians.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Something that went wrong; a benchmark just stops.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A hub, nodes and a researcher, each process started by the command that its owner would type.
+pub struct Federation {
+    /// The folder.
+    pub dir: TempDir,
+    spe: PathBuf,
+    running: Vec<Child>,
+    access_body: String,
+}
+
+impl Drop for Federation {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+impl Federation {
+    /// A running hub, and a permit for `dataset` that costs nobody anything yet.
+    ///
+    /// # Errors
+    /// A command that fails; the binary `spe` must have been built in the same profile.
+    pub fn found(dataset: &str, columns: &[&str]) -> Result<Self, Error> {
+        let exe = std::env::current_exe()?;
+        let spe = exe.ancestors().nth(2).ok_or("no target folder")?.join("spe");
+        if !spe.exists() {
+            return Err("build the binary first: cargo build --release".into());
+        }
+        let mut all = Self { dir: tempfile::tempdir()?, spe, running: Vec::new(), access_body: String::new() };
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        all.spe(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"])?;
+        all.spe(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"])?;
+        let public = |made: Value| made.get("public_key").and_then(Value::as_str).map(str::to_owned).ok_or("no key");
+        let ada = public(all.spe(&["key", "new", "researcher/signing.key"])?)?;
+        all.access_body = public(all.spe(&["key", "new", "access-body.key"])?)?;
+        let columns: Vec<_> = columns.iter().map(|c| format!("\"{c}\"")).collect();
+        let permit = format!(
+            "format = \"spe.permit/1\"\nnumber = \"bench\"\nissuer = \"bench\"\nissued_at = \"2026-01-01T00:00:00Z\"\n\
+             valid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2100-01-01T00:00:00Z\"\npurposes = [\"policymaking\"]\n\
+             modules = \"any\"\nloss_cap = \"rho=1000\"\n[[persons]]\nname = \"ada\"\nkey = \"{ada}\"\n\
+             [[data]]\ndataset = \"{dataset}\"\ncolumns = [{}]\n",
+            columns.join(", ")
+        );
+        std::fs::write(all.path("permit.toml"), permit)?;
+        all.spe(&["permit", "sign", "permit.toml", "--key", "access-body.key", "--out", "permit.json"])?;
+        all.start(&["hub", "run", "hub"])?;
+        Ok(all)
+    }
+
+    /// A file of the federation's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs a command to its end and reads its JSON.
+    ///
+    /// # Errors
+    /// What it printed.
+    pub fn spe(&self, args: &[&str]) -> Result<Value, Error> {
+        let done = Command::new(&self.spe).args(args).arg("--json").current_dir(self.dir.path()).output()?;
+        if !done.status.success() {
+            return Err(format!("spe {}: {}", args.join(" "), String::from_utf8_lossy(&done.stderr)).into());
+        }
+        Ok(serde_json::from_slice(&done.stdout)?)
+    }
+
+    fn start(&mut self, args: &[&str]) -> Result<u32, Error> {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
+        let child = Command::new(&self.spe).args(args).current_dir(self.dir.path()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let pid = child.id();
+        self.running.push(child);
+        Ok(pid)
+    }
+
+    /// Makes a node, ingests `file` into it, and starts it; returns its process id and how long the ingest took.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub fn node(&mut self, name: &str, declaration: &Path, file: &Path, rows: Option<&str>) -> Result<(u32, Duration), Error> {
+        let invitation = format!("{name}-invitation");
+        self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
+        self.spe(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body])?;
+        let (declaration, table) = (declaration.display().to_string(), format!("years={}", file.display()));
+        let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table, "--budget", "rho=1000"];
+        let filter: Vec<&str> = rows.map(|r| vec!["--where", r]).unwrap_or_default();
+        let start = Instant::now();
+        self.spe(&[&data[..], &filter].concat())?;
+        let ingest = start.elapsed();
+        Ok((self.start(&["node", "run", name])?, ingest))
+    }
+
+    /// Waits until `count` nodes are connected.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub fn wait(&self, count: usize) -> Result<(), Error> {
+        for _ in 0..400 {
+            let nodes = self.spe(&["budget", "--as", "researcher"]).unwrap_or_default();
+            let online = nodes.as_array().map_or(0, |n| n.iter().filter(|n| n.get("online") == Some(&Value::Bool(true))).count());
+            if online == count {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(format!("{count} nodes did not come: {}", std::fs::read_to_string(self.path("log"))?).into())
+    }
+}
+
+/// The most memory that a process ever had, in bytes.
+///
+/// # Errors
+/// The process is gone.
+pub fn peak_memory_bytes(pid: u32) -> Result<u64, Error> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// The `share` quantile of `times`.
+pub fn quantile(times: &mut [Duration], share: f64) -> Duration {
+    times.sort();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    let at = ((times.len().saturating_sub(1)) as f64 * share).round() as usize;
+    times.get(at).copied().unwrap_or_default()
+}
+
+/// The visits example, with up to ten rows a person instead of five.
+///
+/// # Errors
+/// The module changed.
+pub fn visits_module() -> Result<Vec<u8>, Error> {
+    const FROM: &[u8] = b"\"max_rows\": 5";
+    const TO: &[u8] = b"\"max_rows\":10";
+    let mut wasm = include_bytes!("../../examples/modules/visits-by-coinsurance.wasm").to_vec();
+    let at = wasm.windows(FROM.len()).position(|w| w == FROM).ok_or("the module's manifest changed")?;
+    wasm.splice(at..at + FROM.len(), TO.iter().copied());
+    Ok(wasm)
+}

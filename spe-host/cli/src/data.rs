@@ -113,11 +113,11 @@ fn list(dir: &Path, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
     let vault = Vault::open(&config.vault_dir())?;
     let line = |d: &spe_vault::Dataset| {
-        let budget = config.datasets.get(&d.schema.name).map(|served| served.budget);
-        serde_json::json!({ "dataset": d.schema.name, "title": d.schema.title, "snapshot": d.snapshot, "budget": budget })
+        let budget = config.datasets.get(&d.schema().name).map(|served| served.budget);
+        serde_json::json!({ "dataset": d.schema().name, "title": d.schema().title, "snapshot": d.snapshot(), "budget": budget })
     };
-    let lines: Vec<_> = vault.datasets().iter().map(line).collect();
+    let lines: Vec<_> = vault.datasets().map(line).collect();
     output.say(&lines, || {
-        vault.datasets().iter().map(|d| format!("{} — {}, snapshot {}\n", d.schema.name, d.schema.title, d.snapshot.short())).collect()
+        vault.datasets().map(|d| format!("{} — {}, snapshot {}\n", d.schema().name, d.schema().title, d.snapshot().short())).collect()
     })
 }

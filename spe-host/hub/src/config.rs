@@ -38,6 +38,9 @@ pub struct Config {
     /// All stored modules together; modules that no unfinished job needs make room for new ones.
     #[serde(default = "module_store_bytes_max")]
     pub module_store_bytes_max: u64,
+    /// Jobs of one person that the hub keeps; the oldest finished ones make room for new ones.
+    #[serde(default = "jobs_kept_per_person_max")]
+    pub jobs_kept_per_person_max: u32,
     /// Jobs that one person may have waiting.
     #[serde(default = "unfinished_jobs_per_person_max")]
     pub unfinished_jobs_per_person_max: u32,
@@ -67,6 +70,10 @@ const fn module_store_bytes_max() -> u64 {
     1 << 30
 }
 
+const fn jobs_kept_per_person_max() -> u32 {
+    1_000
+}
+
 const fn unfinished_jobs_per_person_max() -> u32 {
     100
 }
@@ -83,6 +90,7 @@ impl Config {
             key: key(),
             connections_max: connections_max(),
             module_store_bytes_max: module_store_bytes_max(),
+            jobs_kept_per_person_max: jobs_kept_per_person_max(),
             unfinished_jobs_per_person_max: unfinished_jobs_per_person_max(),
         }
     }

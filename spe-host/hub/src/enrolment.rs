@@ -27,7 +27,9 @@ use crate::{
 /// The file that cannot be written; nothing that exists is replaced.
 pub fn init(dir: &Path, hosts: &[String], listen: SocketAddr) -> Result<Config, FileError> {
     let path = dir.join(CONFIG_FILE);
-    let host = hosts.first().ok_or_else(|| FileError::at(&path)("no host; name at least one under which members reach the hub"))?;
+    let host = hosts
+        .first()
+        .ok_or_else(|| FileError::at(&path)("no host; name at least one under which members reach the hub"))?;
     let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let config = Config::new(listen, format!("{bracketed}:{}", listen.port()));
     let authority = Authority::create(&dir.join(&config.authority))?;

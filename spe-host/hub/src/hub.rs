@@ -14,7 +14,10 @@ use crate::{
     Config,
     presence::{News, Presence},
     stop::Stop,
-    store::{Store, jobs, members, nodes, outcomes::{self, Recorded}},
+    store::{
+        Store, jobs, members, nodes,
+        outcomes::{self, Recorded},
+    },
     view,
 };
 

@@ -13,6 +13,7 @@ use spe_kernel::{
 use spe_wire::{Peer, Submission};
 
 use crate::{
+    Config,
     stop::Stop,
     store::{
         jobs::{self, Accepted},
@@ -23,12 +24,12 @@ use crate::{
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///
 /// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
-/// more unfinished jobs than `unfinished_max`.
+/// more unfinished jobs than `config` allows.
 pub(crate) fn submit(
     db: &Connection,
     peer: Peer,
     submission: &Submission,
-    unfinished_max: u32,
+    config: &Config,
 ) -> Result<(JobId, Vec<NodeName>), Stop> {
     let person = members::person(db, peer)?;
     let job = Job::verify(&submission.job)?;
@@ -38,6 +39,7 @@ pub(crate) fn submit(
     if let Some(id) = jobs::same(db, &person, content)? {
         return Ok((id, Vec::new()));
     }
+    let unfinished_max = config.unfinished_jobs_per_person_max;
     if jobs::unfinished(db, &person)? >= unfinished_max {
         let what = format!("have more than {unfinished_max} unfinished jobs; cancel one, or wait");
         return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
@@ -47,6 +49,7 @@ pub(crate) fn submit(
     let (dataset, module) = (body.plan.dataset(), body.plan.module());
     let accepted = Accepted { person: &person, dataset, module, submission, nodes: &asked };
     let id = jobs::insert(db, &accepted, content)?;
+    jobs::forget(db, &person, config.jobs_kept_per_person_max)?;
     Ok((id, asked))
 }
 

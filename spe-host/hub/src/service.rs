@@ -1,5 +1,7 @@
 //! The hub's answers to persons and nodes. Every method finds out first who calls.
 
+use std::sync::Arc;
+
 use futures::{StreamExt, stream};
 use spe_kernel::{
     disclosure::Catalogue,
@@ -33,8 +35,8 @@ impl Service for Hub {
     }
 
     async fn submit(&self, peer: Peer, submission: Submission) -> Result<JobId, Refusal> {
-        let unfinished_max = self.config.unfinished_jobs_per_person_max;
-        let submit = self.store.write(move |db| intake::submit(db, peer, &submission, unfinished_max));
+        let config = Arc::clone(&self.config);
+        let submit = self.store.write(move |db| intake::submit(db, peer, &submission, &config));
         let (id, asked) = submit.await.map_err(Stop::tell)?;
         self.presence.ring(&asked);
         Ok(id)

@@ -94,6 +94,7 @@ impl NodeConfig {
     /// The file cannot be read, or has a wrong or unknown field.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = read_toml(&folder.join(FILE))?;
+        let folder = folder.canonicalize().map_err(|e| ConfigError::new(folder, e))?;
         for path in [
             &mut config.data_dir,
             &mut config.connection_file,

@@ -120,10 +120,10 @@ impl Site {
     /// [`Refusal::DatasetUnknown`].
     pub fn offer(&self, dataset: &DatasetName) -> Result<Offer, Stop> {
         let unknown = || Refusal::DatasetUnknown { dataset: dataset.clone() };
-        let held = self.vault.datasets().iter().find(|d| d.schema.name == *dataset).ok_or_else(unknown)?;
+        let held = self.vault.dataset(dataset).ok_or_else(unknown)?;
         let (_, budget) = self.budgets.iter().find(|(name, _)| name == dataset).ok_or_else(unknown)?;
         let spent = self.ledger()?.spent(dataset, *budget);
-        Ok(Offer { schema: held.schema.clone(), snapshot: held.snapshot, budget: *budget, spent })
+        Ok(Offer { schema: held.schema().clone(), snapshot: held.snapshot(), budget: *budget, spent })
     }
 
     /// All that this node offers.

@@ -97,7 +97,9 @@ impl Tally {
     /// sums further apart, and never panics. Watched by `sums::huge_numbers_do_not_panic`.
     #[inline]
     fn add(&mut self, numbers: &[f64]) {
-        let Some(Share { cell, values }) = share(&self.planned, self.sensitivity, numbers).or(self.default) else { return };
+        let Some(Share { cell, values }) = share(&self.planned, self.sensitivity, numbers).or(self.default) else {
+            return;
+        };
         let Some(sums) = self.sums.get_mut(cell..) else { return };
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(i128::from(value)));
     }

@@ -65,10 +65,10 @@ where
     let sensitivity = RBig::from(planned.sensitivity());
     let mut scale = nominal_scale(planned);
     for _ in 0..STEPS_MAX {
-        let mechanism = make(scale).map_err(Fault::while_("making a noise mechanism"))?;
-        let loss = mechanism.map(&sensitivity).map_err(Fault::while_("asking what noise is worth"))?;
+        let measurement = make(scale).map_err(Fault::while_("making a noise mechanism"))?;
+        let loss = measurement.map(&sensitivity).map_err(Fault::while_("asking what noise is worth"))?;
         if within(loss, planned.loss) {
-            return sample(planned, scale, &mechanism);
+            return sample(planned, scale, &measurement);
         }
         scale = scale.next_up();
     }
@@ -85,16 +85,16 @@ fn within(amount: f64, loss: Loss) -> bool {
 }
 
 /// # Privacy
-/// Claim: what the mechanism adds to zeros, unchanged. Watched by `goodness`.
-fn sample<MI, MO>(planned: &Planned, scale: f64, mechanism: &Noise<MI, MO>) -> Result<DrawnOutput, Fault>
+/// Claim: what the measurement adds to zeros, unchanged. Watched by `goodness`.
+fn sample<MI, MO>(planned: &Planned, scale: f64, measurement: &Noise<MI, MO>) -> Result<DrawnOutput, Fault>
 where
     MI: Metric + 'static,
     MO: Measure + 'static,
     (Integers, MI): MetricSpace,
 {
     let zeros = vec![IBig::ZERO; planned.output.kind.cells()];
-    let drawn = mechanism.invoke(&zeros).map_err(Fault::while_("drawing noise"))?;
+    let drawn = measurement.invoke(&zeros).map_err(Fault::while_("drawing noise"))?;
     let noise = drawn.into_iter().map(i128::try_from).collect::<Result<_, _>>();
     let noise = noise.map_err(Fault::while_("drawing noise"))?;
-    Ok(DrawnOutput { mechanism: spe_kernel::federation::mechanism(planned.loss.measure()), scale, noise })
+    Ok(DrawnOutput { mechanism: mechanism(planned.loss.measure()), scale, noise })
 }

@@ -1,10 +1,7 @@
 #![doc = include_str!("proof/gaussian.md")]
 
 use dashu::rational::RBig;
-use opendp::{
-    error::Fallible, measurements::make_gaussian, measures::ZeroConcentratedDivergence,
-    metrics::L2Distance,
-};
+use opendp::{error::Fallible, measurements::make_gaussian, measures::ZeroConcentratedDivergence, metrics::L2Distance};
 
 use crate::draw::{Integers, Noise};
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use spe_kernel::{
     dataset::{ColumnSchema, DatasetSchema, TableSchema},
     filter::Filter,
-    ids::{ColumnName, TableName},
+    ids::ColumnName,
 };
 
 mod check;
@@ -105,10 +105,5 @@ impl Declaration {
     /// The public schema.
     pub const fn schema(&self) -> &DatasetSchema {
         &self.schema
-    }
-
-    /// The table of that name, and how it is read.
-    pub(crate) fn table(&self, name: &TableName) -> Option<&TableSource> {
-        self.tables.iter().find(|t| t.schema.name == *name)
     }
 }

@@ -119,4 +119,3 @@ pub(crate) fn partition_of(subject: &Pseudonym, partitions: usize) -> usize {
     let scaled = u128::from(u64::from_be_bytes(*high)) * u128::try_from(partitions).unwrap_or(1);
     usize::try_from(scaled >> 64).unwrap_or(0)
 }
-

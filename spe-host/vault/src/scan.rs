@@ -131,7 +131,7 @@ impl Scan {
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
         let unusable = || DataFusionError::Configuration("the vault's directory must be an absolute path".into());
         let url = ListingTableUrl::try_new(Url::from_file_path(file).map_err(|()| unusable())?, None)?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_target_partitions(1);
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
         let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
         let rows = self.session.read_table(Arc::new(ListingTable::try_new(config)?))?;
         let rows = filter.into_iter().try_fold(rows, datafusion::prelude::DataFrame::filter)?;
@@ -145,7 +145,8 @@ impl TableScan {
         let table = dataset.schema.table(&input.table);
         let table = table.ok_or_else(|| fault(format!("no table {}", input.table)))?;
         let kind = |name: &ColumnName| {
-            let column = table.column(name).ok_or_else(|| fault(format!("no column {name} in table {}", table.name)))?;
+            let column =
+                table.column(name).ok_or_else(|| fault(format!("no column {name} in table {}", table.name)))?;
             Ok(column.kind.clone())
         };
         let filter = input.filter.as_ref().map(|text| Filter::parse(text, table)).transpose();

@@ -39,7 +39,8 @@ impl Vault {
     /// # Errors
     /// The directory or a dataset's snapshot cannot be read.
     pub fn open(dir: &Path) -> Result<Self, Fault> {
-        let fault = |path: &Path, e: std::io::Error| Fault::new("opening the vault", format!("{}: {e}", path.display()));
+        let fault =
+            |path: &Path, e: std::io::Error| Fault::new("opening the vault", format!("{}: {e}", path.display()));
         let mut datasets = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(|e| fault(dir, e))? {
             let home = entry.map_err(|e| fault(dir, e))?.path();
@@ -56,7 +57,7 @@ impl Vault {
 
     /// The same vault, scanned in other portions.
     #[must_use]
-    pub const fn with_sizes(self, sizes: ScanSizes) -> Self {
+    pub fn with_sizes(self, sizes: ScanSizes) -> Self {
         Self { sizes, ..self }
     }
 

@@ -56,14 +56,17 @@ impl HubClient {
     /// # Errors
     /// Which file or field is wrong, or why the hub cannot be reached.
     pub async fn connect(connection: &Connection) -> Result<Self, ConnectError> {
-        let wrong = |why: String| FileError { path: "connection.toml".into(), why };
+        let wrong = || FileError {
+            path: "connection.toml".into(),
+            why: format!("hub: expected host:port, not {:?}", connection.hub),
+        };
         let tls = ClientTls::read(&connection.ca, &connection.cert, &connection.key)?;
-        let name = ServerName::try_from(connection.server_name().to_owned());
-        let name = name.map_err(|e| wrong(format!("hub: {:?} names no server: {e}", connection.hub)))?;
+        let name = connection.server_name().ok_or_else(wrong)?.to_owned();
+        let name = ServerName::try_from(name).map_err(|_| wrong())?;
         // The scheme is plain because TLS is ours, in `Dial`.
         let endpoint = Endpoint::from_shared(format!("http://{}", connection.hub));
         let endpoint = endpoint
-            .map_err(|_| wrong(format!("hub: expected host:port, not {:?}", connection.hub)))?
+            .map_err(|_| wrong())?
             .connect_timeout(Duration::from_secs(connection.connect_timeout_seconds))
             .timeout(Duration::from_secs(connection.request_timeout_seconds))
             .http2_keep_alive_interval(PING_INTERVAL)
@@ -83,7 +86,11 @@ impl HubClient {
     pub async fn put_module(&self, wasm: Vec<u8>) -> Result<Digest, Refusal> {
         let digest = Digest::of(&wasm);
         let stored = inner(self.hub.clone().put_module(pb::Module { wasm }).await)?;
-        if named::<Digest>(&stored.digest, "the module's digest")? == digest { Ok(digest) } else { Err(other_module(digest)) }
+        if named::<Digest>(&stored.digest, "the module's digest")? == digest {
+            Ok(digest)
+        } else {
+            Err(other_module(digest))
+        }
     }
 
     /// Submits a signed job. The same bytes again give the same job.
@@ -265,7 +272,10 @@ fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
     match sent.what {
         Some(What::Run(submission)) => Ok(Assignment::Run { job, submission: Submission::arrive(submission)? }),
         Some(What::Cancel(pb::Nothing {})) => Ok(Assignment::Cancel { job }),
-        None => Err(Refusal::Malformed { document: "the assignment".into(), why: "it asks for nothing this version knows".into() }),
+        None => Err(Refusal::Malformed {
+            document: "the assignment".into(),
+            why: "it asks for nothing this version knows".into(),
+        }),
     }
 }
 

@@ -70,9 +70,10 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The name that the hub's certificate must carry.
-    pub(crate) fn server_name(&self) -> &str {
-        let host = self.hub.rsplit_once(':').map_or(self.hub.as_str(), |(host, _)| host);
-        self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']'])
+    /// The name that the hub's certificate must carry; nothing if `hub` is not `host:port`.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        let (host, port) = self.hub.rsplit_once(':')?;
+        port.parse::<u16>().ok()?;
+        Some(self.server_name.as_deref().unwrap_or(host).trim_matches(['[', ']']))
     }
 }

@@ -26,7 +26,11 @@ type Reply<T> = Result<Response<T>, Status>;
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl<S> Desk<S> {
-    fn stream<T: 'static, U: 'static>(&self, feed: Feed<T>, to_pb: impl Fn(T) -> Result<U, Refusal> + Send + 'static) -> Out<U> {
+    fn stream<T: 'static, U: 'static>(
+        &self,
+        feed: Feed<T>,
+        to_pb: impl Fn(T) -> Result<U, Refusal> + Send + 'static,
+    ) -> Out<U> {
         let mut closing = self.closing.clone();
         let closed = async move {
             // An error means that the server is gone, which closes the stream as well.
@@ -139,7 +143,8 @@ pub(crate) fn named<T: FromStr<Err: Display>>(text: &str, what: &str) -> Result<
 }
 
 fn json<T: serde::Serialize>(value: &T, what: &str, limit: usize) -> Result<Vec<u8>, Refusal> {
-    let json = serde_json::to_vec(value).map_err(|e| Refusal::Malformed { document: what.into(), why: e.to_string() })?;
+    let json =
+        serde_json::to_vec(value).map_err(|e| Refusal::Malformed { document: what.into(), why: e.to_string() })?;
     within(json, what, limit)
 }
 
@@ -153,7 +158,14 @@ fn answer_to_pb(SignedAnswer { node, key, envelope }: SignedAnswer) -> pb::Signe
 
 fn line_to_pb(line: JobLine) -> pb::JobLine {
     let JobLine { id, dataset, submitted_at, answered, asked, cancelled } = line;
-    pb::JobLine { id: id.into(), dataset: dataset.into(), submitted_at: submitted_at.to_string(), answered, asked, cancelled }
+    pb::JobLine {
+        id: id.into(),
+        dataset: dataset.into(),
+        submitted_at: submitted_at.to_string(),
+        answered,
+        asked,
+        cancelled,
+    }
 }
 
 fn catalogue_to_pb(NodeCatalogue { node, online, catalogue }: &NodeCatalogue) -> Result<pb::NodeCatalogue, Refusal> {

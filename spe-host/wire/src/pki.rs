@@ -8,7 +8,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use serde::{Deserialize, Serialize};
 use spe_kernel::ids::{Digest, IdError, NodeName, PersonName};
@@ -157,7 +158,11 @@ impl Authority {
         }];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &Issuer::new(authority_params(), &self.key))?;
-        Ok(Identity { fingerprint: Digest::of(certificate.der()), certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(Identity {
+            fingerprint: Digest::of(certificate.der()),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
     }
 }
 

@@ -107,7 +107,11 @@ pub trait Service: Send + Sync + 'static {
     /// What every node offers.
     fn browse(&self, peer: Peer) -> impl Future<Output = Result<Feed<NodeCatalogue>, Refusal>> + Send;
     /// A node is here and takes work.
-    fn attend(&self, peer: Peer, catalogue: Catalogue) -> impl Future<Output = Result<Feed<Assignment>, Refusal>> + Send;
+    fn attend(
+        &self,
+        peer: Peer,
+        catalogue: Catalogue,
+    ) -> impl Future<Output = Result<Feed<Assignment>, Refusal>> + Send;
     /// A node's catalogue has changed.
     fn offer(&self, peer: Peer, catalogue: Catalogue) -> impl Future<Output = Result<(), Refusal>> + Send;
     /// A module that a node was asked to run.

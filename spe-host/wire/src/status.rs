@@ -34,8 +34,12 @@ pub(crate) fn refusal(status: &Status) -> Refusal {
             Refusal::Malformed { document: "the message".into(), why }
         }
         Code::NotFound => Refusal::NotFound { what: why },
-        Code::PermissionDenied | Code::Unauthenticated => Refusal::NotAllowed { who: "this certificate".into(), what: why },
-        Code::Unimplemented => Refusal::Malformed { document: "the request".into(), why: "the hub runs another version".into() },
+        Code::PermissionDenied | Code::Unauthenticated => {
+            Refusal::NotAllowed { who: "this certificate".into(), what: why }
+        }
+        Code::Unimplemented => {
+            Refusal::Malformed { document: "the request".into(), why: "the hub runs another version".into() }
+        }
         _ => Refusal::Internal { id: why },
     }
 }
@@ -76,7 +80,9 @@ mod tests {
 
     #[test]
     fn a_refusal_survives_the_wire() {
-        for kept in [Refusal::Cancelled, Refusal::NotFound { what: "job x".into() }, Refusal::Internal { id: "7".into() }] {
+        for kept in
+            [Refusal::Cancelled, Refusal::NotFound { what: "job x".into() }, Refusal::Internal { id: "7".into() }]
+        {
             let status = status(&kept);
             assert_eq!(i32::from(status.code()), kept.class().codes().1);
             assert_eq!(refusal(&status), kept);

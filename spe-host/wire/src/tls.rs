@@ -78,5 +78,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> 
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
-    PrivateKeyDer::from_pem_slice(read(path)?.as_bytes()).map_err(|e| FileError::at(path)(format!("no private key in PEM: {e}")))
+    PrivateKeyDer::from_pem_slice(read(path)?.as_bytes())
+        .map_err(|e| FileError::at(path)(format!("no private key in PEM: {e}")))
 }

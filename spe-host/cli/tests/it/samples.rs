@@ -19,3 +19,8 @@ fn every_sample_policy_and_permit_parses() {
         toml::from_str::<PermitBody>(&text).unwrap();
     }
 }
+
+#[test]
+fn checked_in_modules_are_built_from_the_sources_beside_them() {
+    spe_guest_lock::check(&example("")).unwrap();
+}

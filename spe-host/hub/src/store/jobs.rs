@@ -82,9 +82,21 @@ pub(crate) fn list(db: &Connection, person: &PersonName) -> Result<Vec<JobLine>,
     })
 }
 
+/// Forgets the oldest finished jobs of `person` beyond `kept_max` jobs in all. Nodes keep their answers: the same question,
+/// asked again, is free.
+pub(crate) fn forget(db: &Connection, person: &PersonName, kept_max: u32) -> Result<(), Stop> {
+    let sql = "DELETE FROM job WHERE person = ?1
+        AND rowid <= (SELECT rowid FROM job WHERE person = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)
+        AND (cancelled = 1 OR NOT EXISTS (SELECT 1 FROM asked WHERE asked.job = job.id AND outcome IS NULL))";
+    db.execute(sql, params![person.as_str(), kept_max])?;
+    Ok(())
+}
+
 /// Cancels a job, and returns the nodes to be told. A second time changes nothing.
 pub(crate) fn cancel(db: &Connection, job: &JobId) -> Result<Vec<NodeName>, Stop> {
-    let owing = rows(db, "SELECT node FROM asked WHERE job = ?1 AND outcome IS NULL", [job.as_str()], |row| parsed(row, "node"))?;
+    let owing = rows(db, "SELECT node FROM asked WHERE job = ?1 AND outcome IS NULL", [job.as_str()], |row| {
+        parsed(row, "node")
+    })?;
     if owing.is_empty() {
         return Ok(owing);
     }

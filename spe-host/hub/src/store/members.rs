@@ -48,7 +48,10 @@ pub(crate) fn list(db: &Connection, role: &Role, fingerprint: Digest) -> Result<
         return refuse("be invited twice; dismiss it first, and its old certificate ends");
     }
     let listed_at = Timestamp::now().to_string();
-    db.execute("INSERT INTO member VALUES (?1, ?2, ?3)", params![fingerprint.to_string(), role.to_string(), listed_at])?;
+    db.execute(
+        "INSERT INTO member VALUES (?1, ?2, ?3)",
+        params![fingerprint.to_string(), role.to_string(), listed_at],
+    )?;
     Ok(())
 }
 

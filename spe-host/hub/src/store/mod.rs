@@ -41,13 +41,13 @@ const TABLES: &str = "
     ) STRICT;
     -- outcome: answered, refused or invalid; NULL while the node owes one. body: the bytes that the node sent.
     CREATE TABLE asked (
-        job TEXT NOT NULL REFERENCES job, node TEXT NOT NULL, stage BLOB, outcome TEXT, why TEXT, key TEXT, body BLOB,
+        job TEXT NOT NULL REFERENCES job ON DELETE CASCADE, node TEXT NOT NULL, stage BLOB, outcome TEXT, why TEXT, key TEXT, body BLOB,
         PRIMARY KEY (job, node)
     ) STRICT;
     CREATE INDEX owed ON asked (node) WHERE outcome IS NULL;
     -- What happened to jobs, in order; a node's stream follows it.
     CREATE TABLE event (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES job, what TEXT NOT NULL
+        number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES job ON DELETE CASCADE, what TEXT NOT NULL
     ) STRICT;
     CREATE INDEX event_job ON event (job);
     PRAGMA user_version = 1;

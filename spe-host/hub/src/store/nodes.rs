@@ -58,7 +58,10 @@ fn agree(node: &NodeName, schema: &DatasetSchema, others: &[Catalogue]) -> Resul
         if let Some(theirs) = schema_of(other, &schema.name).filter(|theirs| *theirs != schema) {
             let (name, them, difference) = (&schema.name, &other.node, difference(schema, theirs));
             let advice = "agree on one schema, or use another name";
-            return malformed(node, format!("dataset {name} has another schema than at node {them} ({difference}); {advice}"));
+            return malformed(
+                node,
+                format!("dataset {name} has another schema than at node {them} ({difference}); {advice}"),
+            );
         }
     }
     Ok(())

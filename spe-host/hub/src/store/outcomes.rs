@@ -151,5 +151,6 @@ fn write(db: &Connection, node: &NodeName, job: &JobId, outcome: &Outcome<'_>) -
 }
 
 fn already(node: &NodeName, job: &JobId) -> Stop {
-    Refusal::NotAllowed { who: format!("node {node}"), what: format!("change its outcome of {job}: it is on record") }.into()
+    Refusal::NotAllowed { who: format!("node {node}"), what: format!("change its outcome of {job}: it is on record") }
+        .into()
 }

@@ -74,7 +74,8 @@ fn audited(claim: Claim, with: &[f64], without: &[f64]) -> f64 {
     let (train_with, test_with) = with.split_at(with.len() / 4);
     let (train_without, test_without) = without.split_at(without.len() / 4);
     let thresholds = (-4..=12).map(|t| f64::from(t) / 4.0);
-    let best = thresholds.max_by(|a, b| bound(*a, train_with, train_without).total_cmp(&bound(*b, train_with, train_without)));
+    let best =
+        thresholds.max_by(|a, b| bound(*a, train_with, train_without).total_cmp(&bound(*b, train_with, train_without)));
     bound(best.unwrap(), test_with, test_without)
 }
 
@@ -85,6 +86,7 @@ fn audit(claim: Claim, honest: &str, tenth_too_little: &str) {
     let one = contributions(&count, &[]);
     let loss = |contribution: &[i128]| audited(claim, &scores(claim, &with, contribution, 1), &without);
     let claimed = loss(&one);
+    eprintln!("audit, count at {honest}: loses at least {claimed:.3} of a claimed 1");
     assert!(claimed <= 1.0, "a count is charged 1 and loses at least {claimed}");
     assert!(claimed >= 0.93, "the audit sees only {claimed} of a loss of 1: no test");
 
@@ -95,12 +97,14 @@ fn audit(claim: Claim, honest: &str, tenth_too_little: &str) {
     let less = plan(&histogram(), 20, tenth_too_little);
     let (with, without) = (scores(claim, &pool(&less, 1), &one, 1), scores(claim, &pool(&less, 1), &[0], 1));
     let loss = audited(claim, &with, &without);
+    eprintln!("audit, count at {honest} with noise 10 % too small: loses at least {loss:.3}");
     assert!(loss > 1.0, "no power: noise 10 % too small passes with {loss}");
 
     let mean = plan(&groups(), 20, honest);
     let hostile = contributions(&mean, &[f64::INFINITY]);
     let (with, without) = (scores(claim, &pool(&mean, 2), &hostile, 2), scores(claim, &pool(&mean, 2), &[0], 2));
     let loss = audited(claim, &with, &without);
+    eprintln!("audit, hostile mean at {honest}: loses at least {loss:.3} of a claimed 1");
     assert!(loss <= 1.0, "a mean is charged 1 and loses at least {loss}");
     assert!(loss >= 0.88, "the audit sees only {loss} of a loss of 1: no test");
 }

@@ -51,7 +51,8 @@ fn counts_are_covered() {
 /// Noise has a standard deviation of 14 (Gaussian) or 28 (Laplace) people; groups go from far below to far above it.
 #[test]
 fn means_are_covered_however_few_people() {
-    let groups = json!({"name": "o", "kind": "grouped_mean", "categories": categories(4_999), "lower": 10, "upper": 30});
+    let groups =
+        json!({"name": "o", "kind": "grouped_mean", "categories": categories(4_999), "lower": 10, "upper": 30});
     for (loss, nodes) in [("rho=0.005", 1), ("rho=0.005", 3), ("epsilon=0.1", 1)] {
         let plan = plan(&groups, 20, loss);
         let noise = merged(&plan, nodes, 40_000);
@@ -60,7 +61,8 @@ fn means_are_covered_however_few_people() {
             let truth = 20.0 + tenths as f64;
             let held = coverage(&estimates, truth);
             assert!(held >= 0.94, "{people} people, mean {truth}, {loss} at {nodes} nodes: {held}");
-            let wide = estimates.iter().all(|e| e.low <= e.value && e.value <= e.high && e.low >= 10.0 && e.high <= 30.0);
+            let wide =
+                estimates.iter().all(|e| e.low <= e.value && e.value <= e.high && e.low >= 10.0 && e.high <= 30.0);
             assert!(wide, "an estimate lies outside its interval, or an interval outside the bounds");
             let sharp = people < 10_000 || held <= 0.97;
             assert!(sharp, "{people} people, mean {truth}, {loss} at {nodes} nodes: {held}, wider than the noise");

@@ -17,7 +17,8 @@ fn seconds(work: impl FnOnce()) -> f64 {
 /// Far slower than this would be a regression that a node's users feel; the limits leave room for a busy machine.
 #[test]
 fn figures() {
-    let wide = |kind: &str, n: usize| json!({"name": "o", "kind": kind, "categories": categories(n), "lower": -1, "upper": 1});
+    let wide =
+        |kind: &str, n: usize| json!({"name": "o", "kind": kind, "categories": categories(n), "lower": -1, "upper": 1});
     let mut outputs: Vec<(String, Value)> =
         every_kind((-3.7, 2.2)).into_iter().map(|o| (o["kind"].as_str().unwrap().to_owned(), o)).collect();
     outputs.push(("grouped_mean over 10,000 categories".into(), wide("grouped_mean", 10_000)));

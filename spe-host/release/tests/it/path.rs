@@ -58,7 +58,8 @@ fn answers_merge_into_statistics() {
         let paid = pay(&mut ledger, &plan);
         let noise = draw(&plan).unwrap();
         let sums = Confidential::seal(Accumulator::new(&plan)).map(|mut sums| {
-            (0..5_000).for_each(|i| sums.add(Contribution::Numbers(&[1.0, f64::from(i % 2), 4.0, f64::from(i % 2) * 9.0])));
+            (0..5_000)
+                .for_each(|i| sums.add(Contribution::Numbers(&[1.0, f64::from(i % 2), 4.0, f64::from(i % 2) * 9.0])));
             sums.finish()
         });
         let noised = sums.noise(paid, noise).unwrap();
@@ -87,7 +88,10 @@ fn answers_merge_into_statistics() {
 /// Noise for another plan could be too small for these sums: no number may come of it.
 #[test]
 fn noise_of_another_plan_is_refused() {
-    let (one, other) = (plan(&json!({"name": "o", "kind": "count"}), 20, "rho=0.5"), plan(&json!({"name": "o", "kind": "count"}), 20, "rho=5"));
+    let (one, other) = (
+        plan(&json!({"name": "o", "kind": "count"}), 20, "rho=0.5"),
+        plan(&json!({"name": "o", "kind": "count"}), 20, "rho=5"),
+    );
     let sums = || Confidential::seal(Accumulator::new(&one).finish());
     let paid = || pay(&mut Ledger::open(Forgetful).unwrap(), &one);
     let wrong: [Draw; 1] = [draw(&other).unwrap()];
@@ -95,6 +99,9 @@ fn noise_of_another_plan_is_refused() {
         assert!(sums().noise(paid(), noise).is_err());
     }
     let mixed = Accumulator::new(&one).merge(Accumulator::new(&other)).finish();
-    assert!(Confidential::seal(mixed).noise(paid(), draw(&one).unwrap()).is_err(), "sums of two plans were noised as one's");
+    assert!(
+        Confidential::seal(mixed).noise(paid(), draw(&one).unwrap()).is_err(),
+        "sums of two plans were noised as one's"
+    );
     assert!(sums().noise(paid(), draw(&one).unwrap()).is_ok());
 }

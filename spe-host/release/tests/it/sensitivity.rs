@@ -11,8 +11,16 @@ use crate::plans::{NASTY, every_kind, plan, sums};
 
 /// Bounds that are ordinary, lopsided, finer than the grid, closer than `f64` can halve, and as wide as allowed.
 const BOUNDS: [(f64, f64); 10] = [
-    (-1.0, 1.0), (0.0, 1.0), (0.1, 0.3), (-3.7, 2.2), (1.0, 1.0 + f64::EPSILON), (0.0, 5e-324), (-1e9, 1e9), (999_999_999.5, 1e9),
-    (-1e9, -5e-324), (1e-7, 2e-7),
+    (-1.0, 1.0),
+    (0.0, 1.0),
+    (0.1, 0.3),
+    (-3.7, 2.2),
+    (1.0, 1.0 + f64::EPSILON),
+    (0.0, 5e-324),
+    (-1e9, 1e9),
+    (999_999_999.5, 1e9),
+    (-1e9, -5e-324),
+    (1e-7, 2e-7),
 ];
 
 /// Norm of `v` compared with `limit`, in integers: the sum of squares with the square, or the sum with the limit.
@@ -35,7 +43,10 @@ fn largest(plan: &Plan, planned: &Planned) -> u128 {
     let norm = |numbers: &Vec<f64>| {
         let contribution = sums(plan, [numbers]).concat();
         let (norm, of) = measured(&contribution, measure);
-        assert!(norm <= of(c), "{numbers:?} to {planned:?} gave {contribution:?}: it moves the sums further than the noise hides");
+        assert!(
+            norm <= of(c),
+            "{numbers:?} to {planned:?} gave {contribution:?}: it moves the sums further than the noise hides"
+        );
         norm
     };
     guests(plan.numbers()).iter().map(norm).max().expect("guests")
@@ -44,9 +55,11 @@ fn largest(plan: &Plan, planned: &Planned) -> u128 {
 /// Any contribution outside the sensitivity would be a leak; a largest contribution far inside it would be noise for nothing.
 #[test]
 fn no_contribution_exceeds_the_sensitivity() {
-    for (bounds, bits, loss) in BOUNDS.iter().flat_map(|b| [0, 1, 10, 20, 22].map(|q| (b, q))).flat_map(|(b, q)| {
-        ["rho=0.5", "epsilon=1"].map(|loss| (*b, q, loss))
-    }) {
+    for (bounds, bits, loss) in BOUNDS
+        .iter()
+        .flat_map(|b| [0, 1, 10, 20, 22].map(|q| (b, q)))
+        .flat_map(|(b, q)| ["rho=0.5", "epsilon=1"].map(|loss| (*b, q, loss)))
+    {
         for output in every_kind(bounds) {
             let plan = plan(&output, bits, loss);
             let planned = &plan.outputs()[0];
@@ -71,7 +84,11 @@ fn neighbours_are_within_the_sensitivity() {
         } else {
             few.iter().flat_map(|a| few.map(|b| vec![*a, b])).collect()
         };
-        for (a, b, c) in people.iter().flat_map(|a| people.iter().map(move |b| (a, b))).flat_map(|(a, b)| people.iter().map(move |c| (a, b, c))) {
+        for (a, b, c) in people
+            .iter()
+            .flat_map(|a| people.iter().map(move |b| (a, b)))
+            .flat_map(|(a, b)| people.iter().map(move |c| (a, b, c)))
+        {
             let with = sums(&plan, [a, b, c]).concat();
             for without in [[b, c], [a, c], [a, b]] {
                 let apart: Vec<i128> = with.iter().zip(sums(&plan, without).concat()).map(|(x, y)| x - y).collect();

@@ -95,8 +95,21 @@ fn codes_follow_the_abi() {
     let histogram = plan(&every_kind((0.0, 1.0))[3], 0, "rho=1");
     let cell = |code: f64| sums(&histogram, [&vec![code]])[0].iter().position(|x| *x == 1);
     for (code, expected) in [
-        (0.0, 0), (-0.0, 0), (-0.999, 0), (0.999, 0), (1.0, 1), (1.999, 1), (2.0, 2), (3.0, 2), (-1.0, 2), (f64::INFINITY, 2),
-        (f64::NEG_INFINITY, 2), (f64::MAX, 2), (f64::MIN, 2), (5e-324, 0), (1.8e19, 2),
+        (0.0, 0),
+        (-0.0, 0),
+        (-0.999, 0),
+        (0.999, 0),
+        (1.0, 1),
+        (1.999, 1),
+        (2.0, 2),
+        (3.0, 2),
+        (-1.0, 2),
+        (f64::INFINITY, 2),
+        (f64::NEG_INFINITY, 2),
+        (f64::MAX, 2),
+        (f64::MIN, 2),
+        (5e-324, 0),
+        (1.8e19, 2),
     ] {
         assert_eq!(cell(code), Some(expected), "code {code}");
     }
@@ -107,9 +120,11 @@ fn codes_follow_the_abi() {
 #[test]
 fn failure_is_the_default() {
     let mut output = every_kind((-1.0, 1.0))[4].clone();
-    for (default, expected) in
-        [(json!(null), [0, 0, 0, 0, 0, 0]), (json!([1.0, 9.0]), [0, 0, 16, 16, 0, 0]), (json!([-7.0, -0.5]), [0, 0, 0, 0, 16, -8])]
-    {
+    for (default, expected) in [
+        (json!(null), [0, 0, 0, 0, 0, 0]),
+        (json!([1.0, 9.0]), [0, 0, 16, 16, 0, 0]),
+        (json!([-7.0, -0.5]), [0, 0, 0, 0, 16, -8]),
+    ] {
         output["default"] = default;
         let plan = plan(&output, 4, "epsilon=1");
         let failures: [&[f64]; 6] = [&[], &[f64::NAN, 0.0], &[0.0, f64::NAN], &[f64::NAN; 2], &[0.0; 1], &[0.0; 3]];

@@ -1,5 +1,6 @@
 //! Static checks: what may not even be compiled.
 
+use spe_kernel::plan::Plan;
 use spe_sandbox::{FUNCTIONS_MAX, GLOBALS_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, inspect};
 
 use crate::fixture::{Guest, SANDBOX, choices, plan, refusal, schema, singles};
@@ -181,6 +182,17 @@ fn another_module_than_the_plans_is_refused() {
     let (one, other) = (Guest::default().wasm(), Guest::mapping("nop").wasm());
     let why = refusal(SANDBOX.approve(&other, &plan(&one, &choices()), &schema()));
     assert!(why.contains("the plan names it, but the bytes are blake3:"), "{why}");
+}
+
+/// A plan that promises other outputs than the module would be summed with bounds that the researcher never saw.
+#[test]
+fn a_plan_that_differs_from_the_manifest_is_refused() {
+    let wasm = Guest::default().wasm();
+    let mut json = serde_json::to_value(plan(&wasm, &choices())).unwrap();
+    json["outputs"][0]["output"]["upper"] = 5.into();
+    let other: Plan = serde_json::from_value(json).unwrap();
+    let why = refusal(SANDBOX.approve(&wasm, &other, &schema()));
+    assert_eq!(why, "the plan's inputs or outputs are not those of the module's manifest");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::{path::Path, sync::LazyLock};
 use spe_kernel::{
     dataset::{ColumnSchema, ColumnType, DatasetSchema, TableSchema},
     ids::Digest,
-    manifest::Manifest,
     plan::{Choices, Plan},
     record::{Chunk, ColumnChunk, Contribution, TableChunk, Values},
     refusal::{Refusal, Stop},

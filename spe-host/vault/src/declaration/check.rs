@@ -136,7 +136,9 @@ fn outside(given: Option<Outside>, kind: &ColumnType) -> Checked<Outside> {
     match (given, kind) {
         (None, _) => Ok(Outside::Refuse),
         (Some(Outside::Clamp), Integer { .. } | Number { .. }) => Ok(Outside::Clamp),
-        (Some(Outside::Clamp), _) => reject(format!("a {} cannot be clamped: \"outside\" must be refuse or missing", kind.name())),
+        (Some(Outside::Clamp), _) => {
+            reject(format!("a {} cannot be clamped: \"outside\" must be refuse or missing", kind.name()))
+        }
         (Some(given), Integer { .. } | Number { .. } | Category { .. } | Text { .. }) => Ok(given),
         (Some(_), _) => reject(format!("a {} has no bounds: \"outside\" cannot be given", kind.name())),
     }
@@ -152,7 +154,9 @@ fn kind(raw: &raw::Column) -> Checked<ColumnType> {
         Type::Boolean | Type::Date | Type::Timestamp => [false; 3],
     };
     if given != fields {
-        return reject("integer and number need \"min\" and \"max\", category \"values\", text \"max_bytes\"; others none of them");
+        return reject(
+            "integer and number need \"min\" and \"max\", category \"values\", text \"max_bytes\"; others none of them",
+        );
     }
     match raw.r#type {
         Type::Integer => integer(raw),
@@ -184,7 +188,9 @@ fn number(raw: &raw::Column) -> Checked<ColumnType> {
         raw::Number::Number(value) => value + 0.0,
     };
     match (raw.min.map(float), raw.max.map(float)) {
-        (Some(min), Some(max)) if min.is_finite() && max.is_finite() && min <= max => Ok(ColumnType::Number { min, max }),
+        (Some(min), Some(max)) if min.is_finite() && max.is_finite() && min <= max => {
+            Ok(ColumnType::Number { min, max })
+        }
         _ => reject("a number needs finite \"min\" <= \"max\""),
     }
 }

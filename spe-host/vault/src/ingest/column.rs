@@ -73,7 +73,9 @@ impl<'a> ColumnReader<'a> {
     /// Spaces around a cell mean nothing, except in texts.
     fn trimmed<'c>(&self, cell: Cell<'c>) -> Cell<'c> {
         match cell {
-            Cell::Text(text) if !matches!(self.source.schema.kind, ColumnType::Text { .. }) => Cell::Text(text.trim_ascii()),
+            Cell::Text(text) if !matches!(self.source.schema.kind, ColumnType::Text { .. }) => {
+                Cell::Text(text.trim_ascii())
+            }
             other => other,
         }
     }

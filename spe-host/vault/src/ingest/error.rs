@@ -108,7 +108,9 @@ pub enum SourceError {
     #[error("column {column:?} is missing; the file has {}", list(.has))]
     MissingColumn { column: String, has: Vec<String> },
     /// A column that nobody has decided about.
-    #[error("column {column:?} is neither declared nor dropped; declare it, add it to \"drop\", or say drop = \"rest\"")]
+    #[error(
+        "column {column:?} is neither declared nor dropped; declare it, add it to \"drop\", or say drop = \"rest\""
+    )]
     UndecidedColumn { column: String },
     /// A column of a type that cannot be converted.
     #[error("column {column:?} holds {found}; expected {expected}")]
@@ -117,7 +119,9 @@ pub enum SourceError {
     #[error("{found} cells, but the header has {expected}; is a quotation mark or a delimiter missing?")]
     Ragged { found: u64, expected: u64 },
     /// Quotation marks that do not pair.
-    #[error("the number of quotation marks is odd: one is never closed; a mark inside a cell must be doubled and the cell quoted")]
+    #[error(
+        "the number of quotation marks is odd: one is never closed; a mark inside a cell must be doubled and the cell quoted"
+    )]
     OddQuotes,
     /// UTF-16, found by its byte order mark.
     #[error("is UTF-16; save it as UTF-8")]

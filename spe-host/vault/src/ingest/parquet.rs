@@ -96,7 +96,12 @@ impl Rows {
     }
 
     pub(super) fn cell(&self, row: usize, slot: usize) -> Cell<'_> {
-        fn value<'a, T>(array: &'a impl Array, row: usize, cell: impl FnOnce(T) -> Cell<'a>, get: impl FnOnce() -> T) -> Cell<'a> {
+        fn value<'a, T>(
+            array: &'a impl Array,
+            row: usize,
+            cell: impl FnOnce(T) -> Cell<'a>,
+            get: impl FnOnce() -> T,
+        ) -> Cell<'a> {
             if array.is_null(row) { Cell::Missing } else { cell(get()) }
         }
         match self.columns.get(slot) {
@@ -116,7 +121,11 @@ fn column(name: &str, array: &ArrayRef, key: bool) -> Result<Column, SourceError
     let plain = plain_type(array.data_type());
     let plain = plain.filter(|t| !key || matches!(t, DataType::Int64 | DataType::Utf8));
     let Some(plain) = plain else {
-        let expected = if key { "text or whole numbers for the subject key" } else { "numbers, booleans, dates, timestamps or text" };
+        let expected = if key {
+            "text or whole numbers for the subject key"
+        } else {
+            "numbers, booleans, dates, timestamps or text"
+        };
         let found = array.data_type().to_string();
         return Err(SourceError::ColumnType { column: name.into(), found, expected: expected.into() });
     };
@@ -140,7 +149,9 @@ fn column(name: &str, array: &ArrayRef, key: bool) -> Result<Column, SourceError
 fn plain_type(source: &DataType) -> Option<DataType> {
     Some(match source {
         t if t.is_integer() => DataType::Int64,
-        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) if *scale <= 0 => {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale)
+            if *scale <= 0 =>
+        {
             DataType::Int64
         }
         t if t.is_floating() || t.is_decimal() => DataType::Float64,

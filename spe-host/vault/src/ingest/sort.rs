@@ -24,14 +24,12 @@ use datafusion::{
     },
     catalog::streaming::StreamingTable,
     error::DataFusionError,
-    execution::{
-        SendableRecordBatchStream, TaskContext, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder,
-    },
+    execution::{SendableRecordBatchStream, TaskContext, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
     logical_expr::SortExpr,
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
     prelude::{SessionConfig, SessionContext},
 };
-use futures::{TryStreamExt, future::Either, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use spe_kernel::ids::ColumnName;
 
 use super::{Ingest, Progress, error::IngestError, stage::Staged};
@@ -76,7 +74,8 @@ pub(super) fn sort(
         for _ in 0..ingest.threads.clamp(1, of) {
             let (sort, next, sender) = (&sort, &next, sender.clone());
             scope.spawn(move || {
-                let partitions = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|p| *p < of);
+                let partitions =
+                    std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|p| *p < of);
                 // Nobody listens any more once one has failed.
                 partitions.map(|p| (p, sort.run(p))).try_for_each(|result| sender.send(result))
             });
@@ -217,10 +216,7 @@ impl PartitionStream for StagedRows {
             let file = BufReader::with_capacity(1 << 16, File::open(path)?);
             Ok::<_, DataFusionError>(StreamReader::try_new(file, None)?.map(|batch| Ok(batch?)))
         };
-        let batches = self.files.clone().into_iter().flat_map(move |path| match open(path) {
-            Ok(batches) => Either::Left(batches),
-            Err(error) => Either::Right(std::iter::once(Err(error))),
-        });
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::iter(batches)))
+        let batches = stream::iter(self.files.clone()).map(open).map_ok(stream::iter).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }

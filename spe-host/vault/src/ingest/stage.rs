@@ -12,12 +12,7 @@ use std::{
     thread,
 };
 
-use datafusion::{
-    common::DFSchema,
-    error::DataFusionError,
-    logical_expr::execution_props::ExecutionProps,
-    physical_expr::{PhysicalExpr, create_physical_expr},
-};
+use datafusion::{common::DFSchema, error::DataFusionError, physical_expr::PhysicalExpr, prelude::SessionContext};
 use spe_kernel::filter::Filter;
 
 use super::{
@@ -179,5 +174,5 @@ impl OpenFile {
 
 fn condition(filter: &Filter, table: &TableSource) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let schema = DFSchema::try_from(layout::table_schema(&table.schema))?;
-    create_physical_expr(&predicate::expression(filter.predicate()), &schema, &ExecutionProps::new())
+    SessionContext::new().create_physical_expr(predicate::expression(filter.predicate()), &schema)
 }

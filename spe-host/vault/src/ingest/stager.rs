@@ -180,7 +180,10 @@ impl Partition {
     /// The file's path, if there is one.
     fn close(self) -> Result<Option<PathBuf>, IngestError> {
         let Some(mut file) = self.file else { return Ok(None) };
-        let finish = |file: &mut StreamWriter<BufWriter<File>>| -> Result<(), ArrowError> { file.finish()?; file.flush() };
+        let finish = |file: &mut StreamWriter<BufWriter<File>>| -> Result<(), ArrowError> {
+            file.finish()?;
+            file.flush()
+        };
         finish(&mut file).map_err(IngestError::write(&self.path))?;
         Ok(Some(self.path))
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use datafusion::{
-    arrow::array::{Array, AsArray, RecordBatch},
+    arrow::array::{AsArray, RecordBatch},
     execution::SendableRecordBatchStream,
 };
 use futures::TryStreamExt;

@@ -44,7 +44,9 @@ impl Gathered {
             Values::Boolean(values) => boolean(values, &slice),
             Values::Text(offsets, bytes) => text(offsets, bytes, &slice),
         };
-        copied.ok_or_else(|| Fault::new("reading a table", format!("a {} is {} on disk", self.kind.name(), array.data_type())))
+        copied.ok_or_else(|| {
+            Fault::new("reading a table", format!("a {} is {} on disk", self.kind.name(), array.data_type()))
+        })
     }
 
     /// `present` stays empty until the first missing value.

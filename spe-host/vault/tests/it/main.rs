@@ -1,1 +1,18 @@
 //! One binary for all integration tests of the vault.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod declaration;
+mod filters;
+mod ingest;
+mod property;
+mod refused;
+mod scan;
+mod snapshots;
+mod support;

@@ -1,2 +1,15 @@
-//! Integration tests of the wire.
+//! Integration tests of the wire, over real loopback TLS.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 mod generated;
+mod hostile;
+mod silence;
+mod stub;
+mod tls;

@@ -1,0 +1,199 @@
+//! A federation on one machine: a hub that can be restarted, persons, and nodes.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use spe_hub::{Config, Hub, init, invite};
+use spe_kernel::{
+    dataset::{ColumnSchema, ColumnType, DatasetSchema, Offer, TableSchema},
+    disclosure::Catalogue,
+    dsse::SecretKey,
+    ids::{Digest, JobId, NodeName},
+    job::{JOB_FORMAT, JobBody, Purpose},
+    manifest::Manifest,
+    permit::{Modules, PERMIT_FORMAT, PermitBody},
+    plan::{Choices, Plan},
+    refusal::Refusal,
+};
+use spe_wire::{Assignment, Connection, Frame, HubClient, Incoming, Submission, encode, listen, pki::Role, view::View};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+
+pub(crate) const MODULE: &[u8] = b"\0asm pretends";
+/// Longer than anything that is expected takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it never happened")
+}
+
+pub(crate) struct Federation {
+    pub(crate) dir: tempfile::TempDir,
+    address: SocketAddr,
+    running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
+}
+
+impl Federation {
+    pub(crate) async fn found() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        init(dir.path(), &["127.0.0.1".into()], address).unwrap();
+        let mut federation = Self { dir, address, running: None };
+        federation.serve(listener, |_| {});
+        federation
+    }
+
+    /// Starts the hub again where it was.
+    pub(crate) async fn start(&mut self, change: impl FnOnce(&mut Config)) {
+        self.serve(listen(self.address).await.unwrap(), change);
+    }
+
+    fn serve(&mut self, listener: TcpListener, change: impl FnOnce(&mut Config)) {
+        let mut config = Config::read(self.dir.path()).unwrap();
+        change(&mut config);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let hub = Hub::open(config).unwrap();
+        let serving = tokio::spawn(hub.serve(listener, async { drop(stopped.await) }));
+        self.running = Some((stop, serving));
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let (stop, serving) = self.running.take().unwrap();
+        drop(stop);
+        soon(serving).await.unwrap().unwrap();
+    }
+
+    pub(crate) fn invite(&self, role: &str) -> PathBuf {
+        invite(self.dir.path(), &role.parse().unwrap()).unwrap()
+    }
+
+    pub(crate) async fn person(&self, name: &str) -> Person {
+        let bundle = self.invite(&format!("person {name}"));
+        Person { name: name.into(), hub: client(&bundle).await, key: secret(name) }
+    }
+
+    pub(crate) async fn node(&self, name: &str) -> Node {
+        let bundle = self.invite(&format!("node {name}"));
+        Node { name: name.parse().unwrap(), hub: client(&bundle).await, key: secret(name), bundle }
+    }
+}
+
+pub(crate) async fn client(bundle: &std::path::Path) -> HubClient {
+    HubClient::connect(&Connection::read(&bundle.join("connection.toml")).unwrap()).await.unwrap()
+}
+
+/// Everybody's key follows from the name, so that tests can lie with each other's.
+pub(crate) fn secret(name: &str) -> SecretKey {
+    SecretKey::from_seed(Digest::of(name.as_bytes()).as_bytes())
+}
+
+pub(crate) fn schema() -> DatasetSchema {
+    let age = ColumnSchema {
+        name: "age".parse().unwrap(),
+        kind: ColumnType::Integer { min: 0, max: 120 },
+        description: String::new(),
+    };
+    let people = TableSchema { name: "people".parse().unwrap(), columns: vec![age] };
+    DatasetSchema { name: "census".parse().unwrap(), title: "Census".into(), overlap: 1, tables: vec![people] }
+}
+
+/// A count that costs `rho=0.05`; another `attempt` is another question.
+pub(crate) fn plan(attempt: u32) -> Plan {
+    let manifest =
+        br#"{"name":"count","version":"1","abi":1,"inputs":[{"table":"people","columns":["age"],"max_rows":1}],
+        "outputs":[{"name":"people","kind":"count","unit":"people"}]}"#;
+    let choices = Choices { attempt, ..Choices::new("rho=0.05".parse().unwrap()) };
+    Plan::new(&Manifest::parse(manifest).unwrap(), Digest::of(MODULE), &schema(), &choices).unwrap()
+}
+
+pub(crate) struct Person {
+    pub(crate) name: String,
+    pub(crate) hub: HubClient,
+    pub(crate) key: SecretKey,
+}
+
+impl Person {
+    /// A job over the plan of that attempt, and a permit that the hub shows but does not judge.
+    pub(crate) fn submission(&self, attempt: u32, nodes: &[&str]) -> Submission {
+        let (number, now) = ("permit-1", "2026-01-01T00:00:00Z".parse().unwrap());
+        let job = JobBody {
+            format: JOB_FORMAT.into(),
+            permit: number.parse().unwrap(),
+            person: self.name.parse().unwrap(),
+            purpose: Purpose::PublicHealth,
+            nodes: nodes.iter().map(|n| n.parse().unwrap()).collect(),
+            signed_at: now,
+            plan: plan(attempt),
+        };
+        let permit = PermitBody {
+            format: PERMIT_FORMAT.into(),
+            number: number.parse().unwrap(),
+            issuer: "a data access body".into(),
+            issued_at: now,
+            valid_from: now,
+            valid_until: "2030-01-01T00:00:00Z".parse().unwrap(),
+            persons: Vec::new(),
+            purposes: Vec::new(),
+            data: Vec::new(),
+            modules: Modules::Any,
+            loss_cap: "rho=1".parse().unwrap(),
+        };
+        Submission { job: job.sign(&self.key), permit: permit.sign(&secret("access body")) }
+    }
+
+    /// Puts the module and asks every node.
+    pub(crate) async fn ask(&self, attempt: u32) -> Result<JobId, Refusal> {
+        self.hub.put_module(MODULE.to_vec()).await?;
+        self.hub.submit(self.submission(attempt, &[])).await
+    }
+
+    /// Watches the job until `enough`.
+    pub(crate) async fn until(&self, job: &JobId, enough: impl Fn(&View) -> bool) -> View {
+        let mut views = self.hub.watch(job).await.unwrap();
+        loop {
+            let view = soon(views.next()).await.unwrap().expect("the stream ended before the view was as expected");
+            if enough(&view) {
+                return view;
+            }
+        }
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) name: NodeName,
+    pub(crate) hub: HubClient,
+    pub(crate) key: SecretKey,
+    pub(crate) bundle: PathBuf,
+}
+
+impl Node {
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let (budget, spent) = ("rho=1".parse().unwrap(), "rho=0".parse().unwrap());
+        let offer = Offer { schema: schema(), snapshot: Digest::of(self.name.as_str().as_bytes()), budget, spent };
+        Catalogue { node: self.name.clone(), key: self.key.public(), datasets: vec![offer] }
+    }
+
+    pub(crate) async fn attend(&self) -> Incoming<Assignment> {
+        self.hub.attend(self.offer()).await.unwrap()
+    }
+
+    pub(crate) fn offer(&self) -> Frame {
+        encode(&self.catalogue())
+    }
+}
+
+/// The next assignment.
+pub(crate) async fn assigned(work: &mut Incoming<Assignment>) -> Assignment {
+    soon(work.next()).await.unwrap().expect("the stream of work ended")
+}
+
+/// The next assignment, which is the job to run.
+pub(crate) async fn job_of(work: &mut Incoming<Assignment>) -> JobId {
+    match assigned(work).await {
+        Assignment::Run { job, .. } => job,
+        Assignment::Cancel { job } => panic!("{job} is cancelled, not to be run"),
+    }
+}
+
+pub(crate) fn role(text: &str) -> Role {
+    text.parse().unwrap()
+}

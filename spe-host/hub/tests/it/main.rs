@@ -1,0 +1,17 @@
+//! Integration tests of the hub, over real loopback TLS, with fake nodes that tell the truth or lie.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod answers;
+mod federation;
+mod jobs;
+mod liars;
+mod limits;
+mod members;
+mod restart;

@@ -1,0 +1,149 @@
+//! How fast a large CSV file is ingested and scanned, and in how much memory.
+//!
+//! `cargo run --release --workspace --example scale -- SOURCE.csv DECLARATION.toml COPIES DIRECTORY`
+//!
+//! Writes `COPIES` copies of the source with fresh subject keys, line by line side by side, so that no two neighbouring
+//! lines belong to one person; then ingests them and scans all columns.
+
+#![allow(clippy::print_stdout, reason = "it reports to a terminal")]
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::Path,
+    sync::Mutex,
+    thread,
+    time::Instant,
+};
+
+use spe_kernel::{
+    ids::Digest,
+    manifest::Manifest,
+    plan::{Choices, Plan},
+    units::{Loss, Measure},
+};
+use spe_vault::{Declaration, Ingest, PseudonymKey, Source, Vault};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [source, declaration, copies, directory] = arguments.as_slice() else {
+        return Err("usage: scale SOURCE.csv DECLARATION.toml COPIES DIRECTORY".into());
+    };
+    let declaration = Declaration::read(Path::new(declaration))?;
+    let directory = Path::new(directory);
+    let (csv, vault) = (directory.join("scale.csv"), directory.join("vault"));
+    fs::create_dir_all(&vault)?;
+    if !csv.exists() {
+        multiply(Path::new(source), &csv, copies.parse()?)?;
+    }
+    let table = declaration.schema().tables.first().ok_or("no table")?;
+    let sources = [Source { table: table.name.clone(), file: csv.clone(), rows: None }];
+    println!("csv {:.0} MB, peak memory before: {}", megabytes(fs::metadata(&csv)?.len()), peak_memory());
+
+    let start = Instant::now();
+    let key = PseudonymKey::from_bytes([7; 32]);
+    let mut read = None;
+    let done = Ingest::new(&declaration, &sources, &key, &vault).run(|p| {
+        if matches!(p, spe_vault::Progress::Sorted { .. }) && read.is_none() {
+            read = Some(start.elapsed());
+        }
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "ingest {} rows, {} subjects: {seconds:.2} s, {:.2} M rows/s",
+        done.rows_read,
+        done.subjects,
+        rate(done.rows_read, seconds)
+    );
+    println!(
+        "first partition sorted after {:.2} s; peak memory {}",
+        read.unwrap_or_default().as_secs_f64(),
+        peak_memory()
+    );
+
+    let columns: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
+    for filter in [r#""#, r#","filter":"mdvis >= 3 and coins in ('0','25')""#] {
+        let inputs = format!(r#"[{{"table":"{}","columns":{columns:?},"max_rows":5{filter}}}]"#, table.name);
+        let start = Instant::now();
+        let (subjects, rows) = scan(&vault, &plan(&declaration, &inputs)?)?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "scan{filter}: {subjects} subjects, {rows} rows: {seconds:.2} s, {:.2} M rows/s; peak memory {}",
+            rate(done.rows_read, seconds),
+            peak_memory()
+        );
+    }
+    Ok(())
+}
+
+/// Copies of every line, with `-0`, `-1`, … behind the key in column `zper`.
+fn multiply(source: &Path, target: &Path, copies: u64) -> Result<(), Box<dyn Error>> {
+    let mut lines = BufReader::new(File::open(source)?).lines();
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(target)?);
+    let header = lines.next().ok_or("empty")??;
+    let key = header.split(',').position(|c| c == "zper").ok_or("no zper")?;
+    writeln!(out, "{header}")?;
+    for line in lines {
+        let line = line?;
+        let cells: Vec<_> = line.split(',').collect();
+        let (before, rest) = cells.split_at(key);
+        let (subject, after) = rest.split_first().ok_or("short line")?;
+        for copy in 0..copies {
+            writeln!(out, "{},{subject}-{copy},{}", before.join(","), after.join(","))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn plan(declaration: &Declaration, inputs: &str) -> Result<Plan, Box<dyn Error>> {
+    let manifest =
+        format!(r#"{{"name":"m","version":"1","abi":1,"inputs":{inputs},"outputs":[{{"name":"n","kind":"count"}}]}}"#);
+    let manifest = Manifest::parse(manifest.as_bytes())?;
+    let choices = Choices::new(Loss::from_pico(Measure::Zcdp, 1));
+    Ok(Plan::new(&manifest, Digest::of(b"m"), declaration.schema(), &choices)?)
+}
+
+/// Subjects and rows of a scan on all processors.
+fn scan(vault: &Path, plan: &Plan) -> Result<(usize, usize), Box<dyn Error>> {
+    let scans = Mutex::new(Vault::open(vault)?.scan(plan)?);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let next = || scans.lock().ok()?.pop();
+    let worker = || -> Result<(usize, usize), spe_kernel::fault::Fault> {
+        let mut sum = (0, 0);
+        while let Some(mut scan) = next() {
+            while let Some(chunk) = runtime.block_on(scan.next()) {
+                let _ = chunk?.map(|c| {
+                    sum.0 += c.subjects;
+                    sum.1 += c.tables.iter().filter_map(|t| t.starts.last()).sum::<usize>();
+                });
+            }
+        }
+        Ok(sum)
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        let mut sum = (0, 0);
+        for worker in workers {
+            let part = worker.join().map_err(|_| "a worker panicked")??;
+            sum = (sum.0 + part.0, sum.1 + part.1);
+        }
+        Ok(sum)
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn rate(rows: u64, seconds: f64) -> f64 {
+    rows as f64 / seconds / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// The kernel's high-water mark of this process.
+fn peak_memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or(" unknown").trim().to_owned()
+}

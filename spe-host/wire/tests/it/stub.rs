@@ -1,0 +1,106 @@
+//! A federation of two members around a hub that does nothing.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use spe_kernel::{
+    disclosure::Catalogue,
+    ids::{Digest, JobId},
+    refusal::Refusal,
+};
+use spe_wire::{
+    Assignment, Connection, Feed, NodeCatalogue, Peer, Report, Seats, Service, SignedAnswer, Submission, listen,
+    pki::{Authority, Role},
+    serve,
+    tls::ServerTls,
+    view::{JobLine, View},
+};
+use tokio::task::JoinHandle;
+
+/// Accepts everything and finds nothing, except for modules: it names their digest.
+pub(crate) struct Stub;
+
+fn nothing<T>() -> Result<T, Refusal> {
+    Err(Refusal::NotFound { what: "what the stub has not".into() })
+}
+
+impl Service for Stub {
+    async fn put_module(&self, _: Peer, wasm: Vec<u8>) -> Result<Digest, Refusal> {
+        Ok(Digest::of(&wasm))
+    }
+    async fn submit(&self, peer: Peer, _: Submission) -> Result<JobId, Refusal> {
+        Ok(peer.fingerprint.short().parse().unwrap())
+    }
+    async fn watch(&self, _: Peer, _: JobId) -> Result<Feed<View>, Refusal> {
+        nothing()
+    }
+    async fn view(&self, _: Peer, _: JobId) -> Result<View, Refusal> {
+        nothing()
+    }
+    async fn answers(&self, _: Peer, _: JobId) -> Result<Feed<SignedAnswer>, Refusal> {
+        nothing()
+    }
+    async fn cancel(&self, _: Peer, _: JobId) -> Result<View, Refusal> {
+        nothing()
+    }
+    async fn jobs(&self, _: Peer) -> Result<Vec<JobLine>, Refusal> {
+        Ok(Vec::new())
+    }
+    async fn browse(&self, _: Peer) -> Result<Feed<NodeCatalogue>, Refusal> {
+        nothing()
+    }
+    /// Work that never comes.
+    async fn attend(&self, _: Peer, _: Catalogue) -> Result<Feed<Assignment>, Refusal> {
+        Ok(Box::pin(futures::stream::pending()))
+    }
+    async fn offer(&self, _: Peer, _: Catalogue) -> Result<(), Refusal> {
+        Ok(())
+    }
+    async fn fetch_module(&self, _: Peer, _: Digest) -> Result<Vec<u8>, Refusal> {
+        Ok(b"another module".to_vec())
+    }
+    async fn report(&self, _: Peer, _: JobId, _: Report) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+pub(crate) struct Federation {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) server: JoinHandle<std::io::Result<()>>,
+    pub(crate) stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Federation {
+    /// Serves the stub with room for `connections_max` connections.
+    pub(crate) async fn found(connections_max: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create(dir.path()).unwrap();
+        save(&authority, dir.path().join("hub"), &Role::Hub, &["127.0.0.1".into()]);
+        save(&authority, dir.path().join("anna"), &Role::Person("anna".parse().unwrap()), &[]);
+        let at = |file: &str| dir.path().join(file);
+        let tls = ServerTls::read(&at("ca.pem"), &at("hub/cert.pem"), &at("hub/key.pem")).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let shutdown = async { drop(stopped.await) };
+        let server = tokio::spawn(serve(listener, tls, Seats { connections_max }, Arc::new(Stub), shutdown));
+        Self { dir, address, server, stop: Some(stop) }
+    }
+
+    /// The connection of the member in `bundle`.
+    pub(crate) fn connection(&self, bundle: &str) -> Connection {
+        let mut connection = Connection::new(Role::Person("anna".parse().unwrap()), &self.address.to_string());
+        connection.ca = self.dir.path().join("ca.pem");
+        connection.cert = self.dir.path().join(bundle).join("cert.pem");
+        connection.key = self.dir.path().join(bundle).join("key.pem");
+        connection.connect_timeout_seconds = 5;
+        connection
+    }
+}
+
+pub(crate) fn save(authority: &Authority, dir: PathBuf, role: &Role, hosts: &[String]) -> Digest {
+    std::fs::create_dir_all(&dir).unwrap();
+    let identity = authority.issue(role, hosts).unwrap();
+    identity.save(&dir).unwrap();
+    identity.fingerprint()
+}
