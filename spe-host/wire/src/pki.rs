@@ -1,4 +1,4 @@
-//! Certificates: who is who on the wire. The hub's operator runs the authority; a member's key never leaves its bundle.
+//! Certificates: who is who on the wire. The hub's operator runs the authority and hands each member its key.
 
 use std::{
     fmt, fs,
