@@ -17,7 +17,9 @@ fn main() -> Result<(), Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut federation = Federation::found("rand-hie", &["years.coins", "years.mdvis"])?;
     let data = root.join("examples/data").canonicalize()?;
-    for (node, sites) in [("north", "site in (\"1\", \"2\")"), ("middle", "site in (\"3\", \"4\")"), ("south", "site in (\"5\", \"6\")")] {
+    for (node, sites) in
+        [("north", "site in (\"1\", \"2\")"), ("middle", "site in (\"3\", \"4\")"), ("south", "site in (\"5\", \"6\")")]
+    {
         federation.node(node, &data.join("rand-hie.toml"), &data.join("randhie.csv"), Some(sites))?;
     }
     federation.wait(3)?;
@@ -55,8 +57,16 @@ async fn ask(federation: &Federation, root: &Path) -> Result<(), Error> {
             }
         }
         // The first job compiles the module.
-        if attempt > 0 { times.push(begin.elapsed()) } else { println!("first job, module compiled at each node: {:?}", begin.elapsed()) }
+        if attempt > 0 {
+            times.push(begin.elapsed())
+        } else {
+            println!("first job, module compiled at each node: {:?}", begin.elapsed())
+        }
     }
-    println!("submit to merged result, three nodes, 5912 people: median {:?}, p95 {:?} of {JOBS}", quantile(&mut times, 0.5), quantile(&mut times, 0.95));
+    println!(
+        "submit to merged result, three nodes, 5912 people: median {:?}, p95 {:?} of {JOBS}",
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 0.95)
+    );
     Ok(())
 }

@@ -17,7 +17,11 @@ const ENTRIES: i64 = 1_000_000;
 fn charge(number: i64) -> Result<Charge, Error> {
     let loss = |pico| Loss::from_pico(Measure::Zcdp, pico);
     Ok(Charge {
-        key: AnswerKey { plan: Digest::of(&number.to_le_bytes()), dataset: "bench".parse()?, snapshot: Digest::of(b"") },
+        key: AnswerKey {
+            plan: Digest::of(&number.to_le_bytes()),
+            dataset: "bench".parse()?,
+            snapshot: Digest::of(b""),
+        },
         permit: "bench".parse()?,
         loss: loss(1),
         dataset_cap: loss(u64::MAX),
@@ -38,7 +42,12 @@ fn main() -> Result<(), Error> {
         times.push(begin.elapsed());
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("durable reservations: {:.0} a second, one after the other; median {:?}, p99 {:?}", 2_000.0 / seconds, quantile(&mut times, 0.5), quantile(&mut times, 0.99));
+    println!(
+        "durable reservations: {:.0} a second, one after the other; median {:?}, p99 {:?}",
+        2_000.0 / seconds,
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 0.99)
+    );
     drop(ledger);
     rusqlite::Connection::open(&file)?.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)

@@ -58,7 +58,8 @@ fn generate(file: &Path, people: u64) -> Result<(), Error> {
     writeln!(out, "person,year,coins,mdvis")?;
     let mut state = 7;
     for person in 0..people {
-        let coins = ["0", "25", "50", "95", "100"].get(usize::try_from(splitmix(&mut state) % 5)?).copied().unwrap_or("0");
+        let coins =
+            ["0", "25", "50", "95", "100"].get(usize::try_from(splitmix(&mut state) % 5)?).copied().unwrap_or("0");
         for year in 1..=ROWS {
             writeln!(out, "{person},{year},{coins},{}", splitmix(&mut state) % 17)?;
         }
@@ -77,19 +78,35 @@ fn main() -> Result<(), Error> {
     let rows = people * ROWS;
     #[expect(clippy::cast_precision_loss, reason = "display")]
     let (rows_f, people_f) = (rows as f64, people as f64);
-    println!("ingest of {rows} CSV rows: {:.2} s, {:.2} million rows/s", ingest.as_secs_f64(), rows_f / ingest.as_secs_f64() / 1e6);
+    println!(
+        "ingest of {rows} CSV rows: {:.2} s, {:.2} million rows/s",
+        ingest.as_secs_f64(),
+        rows_f / ingest.as_secs_f64() / 1e6
+    );
     federation.wait(1)?;
     let begin = Instant::now();
-    let ask = ["job", "submit", "visits.wasm", "--as", "researcher", "--permit", "permit.json", "--dataset", "generated"];
+    let ask =
+        ["job", "submit", "visits.wasm", "--as", "researcher", "--permit", "permit.json", "--dataset", "generated"];
     let view = federation.spe(&[&ask[..], &["--purpose", "policymaking", "--loss", "rho=0.1"]].concat())?;
     let ours = begin.elapsed().as_secs_f64();
     if view.get("answered").and_then(serde_json::Value::as_u64) != Some(1) {
         return Err(format!("no answer: {view}").into());
     }
     let memory = peak_memory_bytes(pid)? >> 20;
-    println!("spe, submit to result: {ours:.2} s, {:.0} people/s; most memory of the node {memory} MiB", people_f / ours);
-    let plain = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(datafusion(&csv, federation.dir.path()))?;
-    println!("plain DataFusion on sorted Parquet, one thread / all: {:.2} / {:.2} s; spe takes {:.1} times all", plain.0, plain.1, ours / plain.1);
+    println!(
+        "spe, submit to result: {ours:.2} s, {:.0} people/s; most memory of the node {memory} MiB",
+        people_f / ours
+    );
+    let plain = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(datafusion(&csv, federation.dir.path()))?;
+    println!(
+        "plain DataFusion on sorted Parquet, one thread / all: {:.2} / {:.2} s; spe takes {:.1} times all",
+        plain.0,
+        plain.1,
+        ours / plain.1
+    );
     Ok(())
 }
 
@@ -99,13 +116,17 @@ async fn datafusion(csv: &Path, dir: &Path) -> Result<(f64, f64), Error> {
     let target = parquet.display().to_string();
     let convert = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let all = convert.read_csv(csv.display().to_string(), CsvReadOptions::new()).await?;
-    all.write_parquet(&target, datafusion::dataframe::DataFrameWriteOptions::new().with_single_file_output(true), None).await?;
+    all.write_parquet(&target, datafusion::dataframe::DataFrameWriteOptions::new().with_single_file_output(true), None)
+        .await?;
     let mut times = Vec::new();
     for threads in [1, std::thread::available_parallelism()?.get()] {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(threads));
         let begin = Instant::now();
         let rows = context.read_parquet(&target, ParquetReadOptions::default()).await?;
-        let people = rows.aggregate(vec![col("person")], vec![avg(col("mdvis")).alias("visits"), min(col("coins")).alias("coins")])?;
+        let people = rows.aggregate(
+            vec![col("person")],
+            vec![avg(col("mdvis")).alias("visits"), min(col("coins")).alias("coins")],
+        )?;
         let groups = people.aggregate(vec![col("coins")], vec![avg(col("visits"))])?;
         let batches = groups.collect().await?;
         times.push(begin.elapsed().as_secs_f64());

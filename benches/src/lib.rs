@@ -82,7 +82,12 @@ impl Federation {
 
     fn start(&mut self, args: &[&str]) -> Result<u32, Error> {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
-        let child = Command::new(&self.spe).args(args).current_dir(self.dir.path()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let child = Command::new(&self.spe)
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
         let pid = child.id();
         self.running.push(child);
         Ok(pid)
@@ -92,7 +97,13 @@ impl Federation {
     ///
     /// # Errors
     /// A command that fails.
-    pub fn node(&mut self, name: &str, declaration: &Path, file: &Path, rows: Option<&str>) -> Result<(u32, Duration), Error> {
+    pub fn node(
+        &mut self,
+        name: &str,
+        declaration: &Path,
+        file: &Path,
+        rows: Option<&str>,
+    ) -> Result<(u32, Duration), Error> {
         let invitation = format!("{name}-invitation");
         self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
         self.spe(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body])?;
@@ -112,7 +123,9 @@ impl Federation {
     pub fn wait(&self, count: usize) -> Result<(), Error> {
         for _ in 0..400 {
             let nodes = self.spe(&["budget", "--as", "researcher"]).unwrap_or_default();
-            let online = nodes.as_array().map_or(0, |n| n.iter().filter(|n| n.get("online") == Some(&Value::Bool(true))).count());
+            let online = nodes
+                .as_array()
+                .map_or(0, |n| n.iter().filter(|n| n.get("online") == Some(&Value::Bool(true))).count());
             if online == count {
                 return Ok(());
             }
@@ -135,7 +148,12 @@ pub fn peak_memory_bytes(pid: u32) -> Result<u64, Error> {
 /// The `share` quantile of `times`.
 pub fn quantile(times: &mut [Duration], share: f64) -> Duration {
     times.sort();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
     let at = ((times.len().saturating_sub(1)) as f64 * share).round() as usize;
     times.get(at).copied().unwrap_or_default()
 }

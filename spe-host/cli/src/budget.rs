@@ -22,7 +22,9 @@ pub(crate) struct BudgetArgs {
 pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
     let nodes = block_on(async { Ok(args.profile.connect().await?.browse().await?.collect().await?) })?;
     let wanted = |name: &DatasetName| args.dataset.as_ref().is_none_or(|d| d == name);
-    let lines = nodes.iter().flat_map(|node| node.catalogue.datasets.iter().filter(|o| wanted(&o.schema.name)).map(move |offer| (node, offer)));
+    let lines = nodes.iter().flat_map(|node| {
+        node.catalogue.datasets.iter().filter(|o| wanted(&o.schema.name)).map(move |offer| (node, offer))
+    });
     let json: Vec<_> = lines.clone().map(|(node, offer)| {
         serde_json::json!({ "node": node.node, "online": node.online, "dataset": offer.schema.name, "budget": offer.budget,
             "spent": offer.spent, "left": left(offer.budget, offer.spent), "snapshot": offer.snapshot,
@@ -57,7 +59,10 @@ fn columns(nodes: &[NodeCatalogue], dataset: Option<&DatasetName>) -> String {
     for schema in &offer.schema.tables {
         for column in &schema.columns {
             let kind = serde_json::to_value(&column.kind).unwrap_or_default();
-            let bounds = kind.get("values").map(ToString::to_string).or_else(|| Some(format!("{} to {}", kind.get("min")?, kind.get("max")?)));
+            let bounds = kind
+                .get("values")
+                .map(ToString::to_string)
+                .or_else(|| Some(format!("{} to {}", kind.get("min")?, kind.get("max")?)));
             let kind = format!("{} {}", column.kind.name(), bounds.unwrap_or_default());
             table.row([format!("{}.{}", schema.name, column.name), kind.trim().to_owned(), column.description.clone()]);
         }

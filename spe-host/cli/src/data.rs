@@ -60,9 +60,14 @@ fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
     let declaration = Declaration::read(&args.declaration)?;
     let name = declaration.schema().name.clone();
     let budget = config.datasets.get(&name).map(|served| served.budget).or(args.budget);
-    let budget = budget.context("a new dataset needs --budget: all privacy loss that its population will ever bear, e.g. rho=2")?;
+    let budget = budget
+        .context("a new dataset needs --budget: all privacy loss that its population will ever bear, e.g. rho=2")?;
     let key = PseudonymKey::read(&config.pseudonym_key_file)?;
-    let source = |(table, file): &(TableName, PathBuf)| Source { table: table.clone(), file: file.clone(), rows: args.rows.clone() };
+    let source = |(table, file): &(TableName, PathBuf)| Source {
+        table: table.clone(),
+        file: file.clone(),
+        rows: args.rows.clone(),
+    };
     let sources: Vec<_> = args.tables.iter().map(source).collect();
     let vault = config.vault_dir();
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
@@ -82,13 +87,18 @@ fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
 fn serve(dir: &Path, ingested: &Ingested, budget: Loss) -> Result<()> {
     use std::io::Write;
     let file = dir.join(FILE);
-    let mut open = std::fs::OpenOptions::new().append(true).open(&file).with_context(|| format!("opening {}", file.display()))?;
+    let mut open =
+        std::fs::OpenOptions::new().append(true).open(&file).with_context(|| format!("opening {}", file.display()))?;
     let lines = format!("\n[datasets.\"{}\"]\nbudget = \"{budget}\"\n", ingested.dataset);
     open.write_all(lines.as_bytes()).with_context(|| format!("writing {}", file.display()))
 }
 
 fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
-    let altered: Vec<_> = ingested.altered.iter().map(|a| serde_json::json!({ "table": a.table, "column": a.column, "values": a.values })).collect();
+    let altered: Vec<_> = ingested
+        .altered
+        .iter()
+        .map(|a| serde_json::json!({ "table": a.table, "column": a.column, "values": a.values }))
+        .collect();
     let said = serde_json::json!({
         "dataset": ingested.dataset, "snapshot": ingested.snapshot, "rows_read": ingested.rows_read, "rows_kept": ingested.rows_kept,
         "subjects": ingested.subjects, "budget": budget, "altered": altered,
@@ -103,7 +113,10 @@ fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
             ingested.snapshot.short()
         );
         for a in &ingested.altered {
-            text.push_str(&format!("{} values of {}.{} were outside their bounds and changed as declared\n", a.values, a.table, a.column));
+            text.push_str(&format!(
+                "{} values of {}.{} were outside their bounds and changed as declared\n",
+                a.values, a.table, a.column
+            ));
         }
         text
     })
@@ -118,6 +131,9 @@ fn list(dir: &Path, output: Output) -> Result<()> {
     };
     let lines: Vec<_> = vault.datasets().map(line).collect();
     output.say(&lines, || {
-        vault.datasets().map(|d| format!("{} — {}, snapshot {}\n", d.schema().name, d.schema().title, d.snapshot().short())).collect()
+        vault
+            .datasets()
+            .map(|d| format!("{} — {}, snapshot {}\n", d.schema().name, d.schema().title, d.snapshot().short()))
+            .collect()
     })
 }

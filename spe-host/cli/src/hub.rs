@@ -78,7 +78,12 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
         HubCommand::Init { dir, listen, hosts } => {
             let config = spe_hub::init(&dir, &hosts, listen)?;
             output.say(&serde_json::json!({ "dir": dir, "public": config.public }), || {
-                format!("hub in {}, reached at {}; run it with: spe hub run {}\n", dir.display(), config.public, dir.display())
+                format!(
+                    "hub in {}, reached at {}; run it with: spe hub run {}\n",
+                    dir.display(),
+                    config.public,
+                    dir.display()
+                )
             })
         }
         HubCommand::Run { dir } => serve(&dir),

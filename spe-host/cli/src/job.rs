@@ -1,10 +1,6 @@
 //! Submit and follow jobs.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -166,7 +162,8 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     hub.put_module(wasm).await?;
     let id = hub.submit(submission).await?;
     if args.detach {
-        return output.say(&serde_json::json!({ "job": id }), || format!("job {id}; follow it with: spe job watch {id}\n"));
+        return output
+            .say(&serde_json::json!({ "job": id }), || format!("job {id}; follow it with: spe job watch {id}\n"));
     }
     show_view(&follow(&hub, &id, output).await?, output)
 }
@@ -179,13 +176,17 @@ fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a D
     let mut known: Vec<_> = offers().map(|o| o.schema.name.to_string()).collect();
     known.sort();
     known.dedup();
-    bail!("no node offers dataset {dataset}; there is: {}", if known.is_empty() { "none".into() } else { known.join(", ") })
+    bail!(
+        "no node offers dataset {dataset}; there is: {}",
+        if known.is_empty() { "none".into() } else { known.join(", ") }
+    )
 }
 
 /// The price and the error to expect, from public numbers only.
 fn preview(plan: &Plan, nodes: &[NodeCatalogue], asked: &[NodeName], output: Output) -> Result<()> {
     let holds = |n: &&NodeCatalogue| {
-        n.catalogue.datasets.iter().any(|o| o.schema.name == *plan.dataset()) && (asked.is_empty() || asked.contains(&n.node))
+        n.catalogue.datasets.iter().any(|o| o.schema.name == *plan.dataset())
+            && (asked.is_empty() || asked.contains(&n.node))
     };
     let count = u32::try_from(nodes.iter().filter(holds).count()).unwrap_or(u32::MAX);
     let mut table = Table::new(["output", "kind", "loss", "95 % noise on one cell, ±"]);
@@ -199,13 +200,25 @@ fn preview(plan: &Plan, nodes: &[NodeCatalogue], asked: &[NodeName], output: Out
     }
     let said = serde_json::json!({ "plan": plan.digest(), "loss_at_each_node": plan.loss(), "nodes": count, "overlap": plan.overlap(), "outputs": lines });
     output.say(&said, || {
-        format!("plan {}\ncosts {} at each of {count} nodes\n{}\nA mean divides its noise by the people behind it.\n", plan.digest(), plan.loss(), table.render())
+        format!(
+            "plan {}\ncosts {} at each of {count} nodes\n{}\nA mean divides its noise by the people behind it.\n",
+            plan.digest(),
+            plan.loss(),
+            table.render()
+        )
     })
 }
 
 /// Watches a job until it is final, or only offline nodes are waited for.
 async fn follow(hub: &HubClient, job: &JobId, output: Output) -> Result<View> {
-    let bar = ProgressBar::with_draw_target(None, if output.json && !std::io::IsTerminal::is_terminal(&std::io::stderr()) { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+    let bar = ProgressBar::with_draw_target(
+        None,
+        if output.json && !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        },
+    );
     bar.set_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut views = hub.watch(job).await?;
@@ -230,7 +243,8 @@ fn line(view: &View) -> String {
 
 fn show_view(view: &View, output: Output) -> Result<()> {
     output.say(view, || {
-        let mut text = format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
+        let mut text =
+            format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
         if view.overlap > 1 {
             text.push_str(&format!("one person may be at {} nodes and bears the loss that many times\n", view.overlap));
         }
@@ -254,7 +268,13 @@ fn list(profile: &Profile, output: Output) -> Result<()> {
         for job in &jobs {
             let answered = format!("{} of {}", job.answered, job.asked);
             let cancelled = if job.cancelled { "cancelled" } else { "" };
-            table.row([job.id.to_string(), job.dataset.to_string(), job.submitted_at.to_string(), answered, cancelled.into()]);
+            table.row([
+                job.id.to_string(),
+                job.dataset.to_string(),
+                job.submitted_at.to_string(),
+                answered,
+                cancelled.into(),
+            ]);
         }
         table.render()
     })

@@ -41,7 +41,12 @@ fn text(manifest: &Manifest) -> String {
     let mut reads = Table::new(["reads", "columns", "rows at most", "filter"]);
     for input in &manifest.inputs {
         let columns = input.columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        reads.row([input.table.to_string(), columns, input.max_rows.to_string(), input.filter.clone().unwrap_or_default()]);
+        reads.row([
+            input.table.to_string(),
+            columns,
+            input.max_rows.to_string(),
+            input.filter.clone().unwrap_or_default(),
+        ]);
     }
     let mut gives = Table::new(["gives", "kind", "unit"]);
     for output in &manifest.outputs {

@@ -14,7 +14,11 @@ impl Output {
     /// Prints `value` as JSON with `--json`, else `text`.
     pub(crate) fn say(self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        let written = if self.json { writeln!(out, "{}", serde_json::to_string_pretty(value)?) } else { out.write_all(text().as_bytes()) };
+        let written = if self.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(value)?)
+        } else {
+            out.write_all(text().as_bytes())
+        };
         match written {
             // `spe … | head` is not an error.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -14,6 +14,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eef1; --paper: #12191d; --line: #33414a; --mark: #58b9d8; --soft: #9db0ba } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink); background: var(--paper) }
 h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem }
+h3 { font-size: 1rem; margin: 1.8rem 0 .2rem } h3 span { font-weight: 400; color: var(--soft) }
 p.note, figcaption { color: var(--soft); font-size: .9rem } figure { margin: 0 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums } th { text-align: left; font-weight: 600 }
 td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top } td.n, th.n { text-align: right }
@@ -66,46 +67,70 @@ fn escape(text: &str) -> String {
 }
 
 fn figure(body: &mut String, statistic: &Statistic, exact: Option<&[f64]>) {
-    let kind = statistic.kind.replace('_', " ");
-    let unit = if statistic.unit.is_empty() { String::new() } else { format!(", {}", statistic.unit) };
-    let hollow = if exact.is_some() { " Hollow: the exact value, known to this demonstration's operator only." } else { "" };
-    push(body, format_args!("<figure role=img aria-label=\"{}\">", escape(&statistic.name)));
+    let Statistic { name, kind, unit, loss, .. } = statistic;
+    let (name, kind, unit) = (escape(name), kind.replace('_', " "), escape(unit));
+    let unit = if unit.is_empty() { unit } else { format!(", {unit}") };
+    let hollow = if exact.is_some() {
+        " Hollow: the exact value, which only this demonstration's operator may know."
+    } else {
+        ""
+    };
+    push(body, format_args!("<h3>{name} <span>{kind}{unit}</span></h3><figure role=img aria-label=\"{name}\">"));
     chart(body, statistic, exact);
-    push(
-        body,
-        format_args!(
-            "<figcaption>{} ({kind}{}). Dots: noisy estimates; bars: 95 % noise intervals. Privacy loss {} at each node.{hollow}</figcaption></figure>",
-            escape(&statistic.name),
-            escape(&unit),
-            statistic.loss
-        ),
+    let caption = format_args!(
+        "<figcaption>Dots: noisy estimates. Bars: 95 % noise intervals.{hollow} Privacy loss {loss} at each node.</figcaption></figure>"
     );
+    push(body, caption);
     table(body, statistic, exact);
 }
 
-const LEFT: f64 = 90.0;
+/// The chart's width, right end of its scale, height of a row and width of a letter, in its own units.
+const WIDTH: f64 = 720.0;
 const RIGHT: f64 = 690.0;
 const ROW: f64 = 30.0;
+const LETTER: f64 = 7.2;
+/// Letters of a label that are drawn.
+const LABEL_LETTERS: usize = 36;
 
 fn chart(body: &mut String, statistic: &Statistic, exact: Option<&[f64]>) {
-    let shown: Vec<(usize, &Estimate)> = statistic.estimates.iter().enumerate().filter(|(_, e)| !e.indistinct).collect();
+    let shown: Vec<(usize, &Estimate)> =
+        statistic.estimates.iter().enumerate().filter(|(_, e)| !e.indistinct).collect();
     let low = shown.iter().map(|(_, e)| e.low).fold(0.0, f64::min);
     let high = shown.iter().map(|(_, e)| e.high).fold(f64::MIN_POSITIVE, f64::max);
+    // A noisy count near 0 may be negative; that alone does not deserve a part of the scale.
+    let low = if low > -0.05 * high { 0.0 } else { low };
     let step = tick((high - low) / 5.0);
     let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
-    let x = |value: f64| LEFT + (value.clamp(low, high) - low) / (high - low) * (RIGHT - LEFT);
+    let letters = shown.iter().map(|(_, e)| e.label.chars().count().min(LABEL_LETTERS)).max().unwrap_or(0);
+    let left = 24.0 + LETTER * f64::from(u32::try_from(letters).unwrap_or(0));
+    let x = |value: f64| left + (value.clamp(low, high) - low) / (high - low) * (RIGHT - left);
     let height = ROW * f64::from(u32::try_from(shown.len()).unwrap_or(0)) + 30.0;
-    push(body, format_args!("<svg viewBox=\"0 0 720 {height}\" xmlns=\"http://www.w3.org/2000/svg\">"));
+    push(body, format_args!("<svg viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">"));
     let mut at = low;
     while at <= high + step / 2.0 {
         let (px, base) = (x(at), height - 22.0);
-        push(body, format_args!("<line class=grid x1={px:.1} x2={px:.1} y1=4 y2={base:.0} /><text class=soft x={px:.1} y={:.0} text-anchor=middle>{}</text>", height - 6.0, number(at, step)));
+        push(
+            body,
+            format_args!(
+                "<line class=grid x1={px:.1} x2={px:.1} y1=4 y2={base:.0} /><text class=soft x={px:.1} y={:.0} text-anchor=middle>{}</text>",
+                height - 6.0,
+                number(at, step)
+            ),
+        );
         at += step;
     }
     let mut y = ROW / 2.0 + 4.0;
     for (i, estimate) in shown {
         let Estimate { label, value, low, high, .. } = estimate;
-        push(body, format_args!("<text x={:.0} y={:.1} text-anchor=end>{}</text>", LEFT - 12.0, y + 4.0, escape(label)));
+        push(
+            body,
+            format_args!(
+                "<text x={:.0} y={:.1} text-anchor=end>{}</text>",
+                left - 12.0,
+                y + 4.0,
+                escape(&label.chars().take(LABEL_LETTERS).collect::<String>())
+            ),
+        );
         push(body, format_args!("<line class=bar x1={:.1} x2={:.1} y1={y} y2={y} />", x(*low), x(*high)));
         for end in [low, high] {
             push(body, format_args!("<line class=bar x1={0:.1} x2={0:.1} y1={1} y2={2} />", x(*end), y - 5.0, y + 5.0));
@@ -139,7 +164,8 @@ fn table(body: &mut String, statistic: &Statistic, exact: Option<&[f64]>) {
     for (i, estimate) in statistic.estimates.iter().enumerate() {
         let half = (estimate.high - estimate.low) / 2.0;
         let value = if estimate.indistinct { "too few people to tell".into() } else { number(estimate.value, half) };
-        let known = exact.and_then(|e| e.get(i)).filter(|e| e.is_finite()).map_or_else(|| "–".into(), |e| number(*e, half));
+        let known =
+            exact.and_then(|e| e.get(i)).filter(|e| e.is_finite()).map_or_else(|| "–".into(), |e| number(*e, half));
         push(
             body,
             format_args!(

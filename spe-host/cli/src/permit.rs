@@ -60,7 +60,8 @@ fn show(file: &Path, output: Output) -> Result<()> {
 fn text(body: &PermitBody, signer: &str) -> String {
     let persons = body.persons.iter().map(|p| format!("{} ({})", p.name, p.key)).collect::<Vec<_>>().join(", ");
     let purposes = body.purposes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let data = body.data.iter().map(|d| format!("{}: {}", d.dataset, d.columns.join(", "))).collect::<Vec<_>>().join("; ");
+    let data =
+        body.data.iter().map(|d| format!("{}: {}", d.dataset, d.columns.join(", "))).collect::<Vec<_>>().join("; ");
     let modules = match &body.modules {
         Modules::Any => "any".to_owned(),
         Modules::Only(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),

@@ -25,23 +25,32 @@ impl Table {
         self.rows.push(cells.to_vec());
     }
 
-    /// The table, each line indented by two blanks. Cells that start like a number are aligned to the right.
+    /// The table, each line indented by two blanks. Columns of numbers are aligned to the right.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let cells = |c: usize| self.rows.iter().filter_map(move |r| r.get(c));
+        let width = |c: usize| cells(c).map(|t| t.chars().count()).max().unwrap_or(0);
+        let layout: Vec<(usize, bool)> =
+            (0..columns).map(|c| (width(c), cells(c).skip(1).all(|t| is_number(t)))).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let numeric = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-') && !cell.contains(':');
-                if numeric { write!(line, "  {cell:>width$}").ok() } else { write!(line, "  {cell:<width$}").ok() };
+            for (cell, (width, right)) in row.iter().zip(&layout) {
+                if *right {
+                    write!(line, "  {cell:>width$}").ok()
+                } else {
+                    write!(line, "  {cell:<width$}").ok()
+                };
             }
             text.push_str(line.trim_end());
             text.push('\n');
         }
         text
     }
+}
+
+fn is_number(text: &str) -> bool {
+    text == "–" || text.starts_with('[') || text.parse::<f64>().is_ok()
 }
 
 /// A number with as many digits as its error deserves.
@@ -86,8 +95,15 @@ pub(crate) fn statistic(statistic: &Statistic, exact: Option<&[f64]>) -> String 
 
 /// `├──●──┤` between `low` and `high`.
 fn bar(estimate: &Estimate, low: f64, high: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "clamped to the bar's width")]
-    let place = |x: f64| (((x - low) / (high - low).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * (BAR_WIDTH - 1) as f64).round() as usize;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "clamped to the bar's width"
+    )]
+    let place = |x: f64| {
+        (((x - low) / (high - low).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * (BAR_WIDTH - 1) as f64).round() as usize
+    };
     let (from, at, to) = (place(estimate.low), place(estimate.value), place(estimate.high));
     let mark = |i| match i {
         i if i == at => '●',

@@ -64,7 +64,13 @@ impl Admitted {
 ///
 /// # Errors
 /// The first clause that does not hold, by name.
-pub fn admit(job: Job, permit: &Permit, offer: &Offer, policy: &NodePolicy, node: &NodeName) -> Result<Admitted, Refusal> {
+pub fn admit(
+    job: Job,
+    permit: &Permit,
+    offer: &Offer,
+    policy: &NodePolicy,
+    node: &NodeName,
+) -> Result<Admitted, Refusal> {
     if !job.asks(node) {
         return Err(Refusal::NodeNotAsked { node: node.clone() });
     }
@@ -158,7 +164,9 @@ fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal
     }
     let record = record_bytes_max(plan, &offer.schema);
     if record > plan.memory_bytes_max() / 2 {
-        let rule = format!("one record may take {record} bytes, more than half of the guest's memory; lower max_rows or raise memory");
+        let rule = format!(
+            "one record may take {record} bytes, more than half of the guest's memory; lower max_rows or raise memory"
+        );
         return Err(Refusal::PolicyForbids { rule });
     }
     Ok(())

@@ -120,7 +120,10 @@ pub fn sign(payload_type: &str, payload: &[u8], key: &SecretKey) -> Vec<u8> {
     let envelope = Envelope {
         payload: STANDARD.encode(payload),
         payload_type: payload_type.to_owned(),
-        signatures: vec![EnvelopeSignature { keyid: key.public().to_string(), sig: STANDARD.encode(signature.to_bytes()) }],
+        signatures: vec![EnvelopeSignature {
+            keyid: key.public().to_string(),
+            sig: STANDARD.encode(signature.to_bytes()),
+        }],
     };
     // Three strings always serialise.
     serde_json::to_vec(&envelope).unwrap_or_default()

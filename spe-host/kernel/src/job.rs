@@ -70,7 +70,10 @@ impl std::str::FromStr for Purpose {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(Self::text).join(", ");
-        Self::ALL.into_iter().find(|p| p.text() == text).ok_or_else(|| format!("not a purpose of Art. 53(1): one of {}", known()))
+        Self::ALL
+            .into_iter()
+            .find(|p| p.text() == text)
+            .ok_or_else(|| format!("not a purpose of Art. 53(1): one of {}", known()))
     }
 }
 

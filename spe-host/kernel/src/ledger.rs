@@ -200,10 +200,17 @@ impl<J: Journal> Ledger<J> {
         let spent_permit = spent_permit.unwrap_or(Loss::zero(permit_cap.measure()));
         let within = |spent: Loss, cap: Loss| spent.plus(*loss).ok().filter(|sum| sum.fits(cap));
         let dataset = key.dataset.clone();
-        let dataset_sum = within(spent, *dataset_cap)
-            .ok_or(Refusal::DatasetLossExhausted { dataset, asked: *loss, spent, cap: *dataset_cap })?;
-        let permit_sum = within(spent_permit, *permit_cap)
-            .ok_or(Refusal::PermitLossExhausted { asked: *loss, spent: spent_permit, cap: *permit_cap })?;
+        let dataset_sum = within(spent, *dataset_cap).ok_or(Refusal::DatasetLossExhausted {
+            dataset,
+            asked: *loss,
+            spent,
+            cap: *dataset_cap,
+        })?;
+        let permit_sum = within(spent_permit, *permit_cap).ok_or(Refusal::PermitLossExhausted {
+            asked: *loss,
+            spent: spent_permit,
+            cap: *permit_cap,
+        })?;
         Ok((dataset_sum, permit_sum))
     }
 

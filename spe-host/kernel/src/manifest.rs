@@ -214,7 +214,9 @@ fn bounds_of(raw: &RawOutput) -> Result<Bounds, ManifestError> {
     match (raw.lower, raw.upper) {
         (Some(lower), Some(upper)) => Bounds::new(lower, upper).ok_or_else(|| {
             let name = &raw.name;
-            ManifestError(format!("output {name:?}: bounds must satisfy -1e9 <= lower < upper <= 1e9, not [{lower}, {upper}]"))
+            ManifestError(format!(
+                "output {name:?}: bounds must satisfy -1e9 <= lower < upper <= 1e9, not [{lower}, {upper}]"
+            ))
         }),
         _ => reject(format!("output {:?}: a {} needs \"lower\" and \"upper\"", raw.name, raw.kind)),
     }
@@ -230,7 +232,9 @@ fn categories_of(raw: &RawOutput) -> Result<Vec<String>, ManifestError> {
         return reject(format!("output {name:?}: 1 to {CATEGORIES_MAX} distinct categories are needed"));
     }
     if categories.iter().any(|c| c.len() > 128 || c == "other") {
-        return reject(format!("output {name:?}: a category is at most 128 bytes and not \"other\", which is always added"));
+        return reject(format!(
+            "output {name:?}: a category is at most 128 bytes and not \"other\", which is always added"
+        ));
     }
     Ok(categories)
 }
@@ -244,11 +248,17 @@ impl TryFrom<RawOutput> for Output {
             "mean" => Kind::Mean(bounds_of(&raw)?),
             "histogram" => Kind::Histogram(categories_of(&raw)?),
             "grouped_mean" => Kind::GroupedMean(categories_of(&raw)?, bounds_of(&raw)?),
-            other => return reject(format!("output {:?}: {other:?} is not a kind (count, sum, mean, histogram, grouped_mean)", raw.name)),
+            other => {
+                return reject(format!(
+                    "output {:?}: {other:?} is not a kind (count, sum, mean, histogram, grouped_mean)",
+                    raw.name
+                ));
+            }
         };
         let takes_categories = matches!(kind, Kind::Histogram(_) | Kind::GroupedMean(..));
         let takes_bounds = matches!(kind, Kind::Sum(_) | Kind::Mean(_) | Kind::GroupedMean(..));
-        if raw.categories.is_some() != takes_categories || (raw.lower.is_some() || raw.upper.is_some()) && !takes_bounds {
+        if raw.categories.is_some() != takes_categories || (raw.lower.is_some() || raw.upper.is_some()) && !takes_bounds
+        {
             return reject(format!("output {:?}: a {} takes no such field", raw.name, raw.kind));
         }
         if raw.name.is_empty() || raw.name.len() > 64 || raw.unit.len() > 64 {
@@ -256,7 +266,11 @@ impl TryFrom<RawOutput> for Output {
         }
         let fits = |d: &Vec<f64>| d.len() == kind.numbers() && d.iter().all(|x| x.is_finite());
         if raw.default.as_ref().is_some_and(|d| !fits(d)) {
-            return reject(format!("output {:?}: its default must be null or {} finite numbers", raw.name, kind.numbers()));
+            return reject(format!(
+                "output {:?}: its default must be null or {} finite numbers",
+                raw.name,
+                kind.numbers()
+            ));
         }
         Ok(Self { name: raw.name, kind, unit: raw.unit, default: raw.default })
     }

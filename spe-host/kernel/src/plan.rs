@@ -151,7 +151,12 @@ impl Plan {
     ///
     /// # Errors
     /// Says which table, column, parameter or loss is wrong.
-    pub fn new(manifest: &Manifest, module: Digest, schema: &DatasetSchema, choices: &Choices) -> Result<Self, PlanError> {
+    pub fn new(
+        manifest: &Manifest,
+        module: Digest,
+        schema: &DatasetSchema,
+        choices: &Choices,
+    ) -> Result<Self, PlanError> {
         let plan = Self::try_from(RawPlan {
             abi: manifest.abi,
             dataset: schema.name.clone(),
@@ -178,7 +183,10 @@ impl Plan {
             return reject(format!("the plan is for dataset {}, not {name}", self.raw.dataset));
         }
         if self.raw.overlap != schema.overlap {
-            return reject(format!("the plan says overlap {}, dataset {name} says {}", self.raw.overlap, schema.overlap));
+            return reject(format!(
+                "the plan says overlap {}, dataset {name} says {}",
+                self.raw.overlap, schema.overlap
+            ));
         }
         for input in &self.raw.inputs {
             let table = schema
@@ -294,13 +302,17 @@ fn planned(outputs: &[Output], choices: &Choices) -> Result<Vec<Planned>, PlanEr
     if let Some(stray) = choices.losses.keys().find(|k| outputs.iter().all(|o| o.name != **k)) {
         return reject(format!("the module has no output {stray:?}"));
     }
-    let sharing = outputs.iter().filter(|o| !choices.losses.contains_key(&o.name)).count();
-    let share = choices.loss.pico() / u64::try_from(sharing.max(1)).unwrap_or(u64::MAX);
-    let even = Loss::from_pico(choices.loss.measure(), share);
-    let plan = |output: &Output| Planned {
-        output: output.clone(),
-        grid_bits: GRID_BITS_DEFAULT,
-        loss: choices.losses.get(&output.name).copied().unwrap_or(even),
+    let shares = |o: &&Output| !choices.losses.contains_key(&o.name);
+    let sharing = u64::try_from(outputs.iter().filter(shares).count()).unwrap_or(u64::MAX).max(1);
+    let (share, mut rest) = (choices.loss.pico() / sharing, choices.loss.pico() % sharing);
+    let plan = |output: &Output| {
+        let own = choices.losses.get(&output.name).copied().unwrap_or_else(|| {
+            // What does not divide evenly goes to the first, a unit each: the shares add up to the whole.
+            let extra = u64::from(rest > 0);
+            rest -= extra;
+            Loss::from_pico(choices.loss.measure(), share + extra)
+        });
+        Planned { output: output.clone(), grid_bits: GRID_BITS_DEFAULT, loss: own }
     };
     Ok(outputs.iter().map(plan).collect())
 }

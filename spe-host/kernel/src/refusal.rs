@@ -24,7 +24,9 @@ pub enum Refusal {
     #[error("the signature on {document} does not verify: it was changed, or signed with another key; sign it again")]
     BadSignature { document: String },
     /// Signed by nobody whom this node trusts.
-    #[error("{document} is signed by {key}, which this node does not trust; ask the node's operator about `access_bodies`")]
+    #[error(
+        "{document} is signed by {key}, which this node does not trust; ask the node's operator about `access_bodies`"
+    )]
     UntrustedKey { document: String, key: String },
     /// The permit starts later.
     #[error("the permit is valid from {from}; it is too early")]
@@ -135,7 +137,9 @@ impl Refusal {
     /// The refusal's class.
     pub const fn class(&self) -> Class {
         match self {
-            Self::Malformed { .. } | Self::WrongPermit { .. } | Self::PlanUnfit { .. } | Self::ModuleRefused { .. } => Class::Invalid,
+            Self::Malformed { .. } | Self::WrongPermit { .. } | Self::PlanUnfit { .. } | Self::ModuleRefused { .. } => {
+                Class::Invalid
+            }
             Self::BadSignature { .. } | Self::UntrustedKey { .. } => Class::Unauthenticated,
             Self::PermitNotYetValid { .. }
             | Self::PermitExpired { .. }
@@ -148,7 +152,9 @@ impl Refusal {
             | Self::NotAllowed { .. }
             | Self::NodeNotAsked { .. } => Class::Denied,
             Self::DatasetUnknown { .. } | Self::NotFound { .. } => Class::NotFound,
-            Self::TooLarge { .. } | Self::PermitLossExhausted { .. } | Self::DatasetLossExhausted { .. } => Class::Exhausted,
+            Self::TooLarge { .. } | Self::PermitLossExhausted { .. } | Self::DatasetLossExhausted { .. } => {
+                Class::Exhausted
+            }
             Self::Interrupted { .. } | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,

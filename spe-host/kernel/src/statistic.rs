@@ -133,7 +133,14 @@ impl Scale {
 
     fn plain(&self, label: &str, value: f64) -> Estimate {
         let half = self.half_width();
-        Estimate { label: label.to_owned(), value, low: value - half, high: value + half, people: None, indistinct: false }
+        Estimate {
+            label: label.to_owned(),
+            value,
+            low: value - half,
+            high: value + half,
+            people: None,
+            indistinct: false,
+        }
     }
 
     /// A mean from a noisy count and a noisy sum of normalised values: m + h·R₁/R₀.
@@ -147,7 +154,14 @@ impl Scale {
         let place = |y: f64| bounds.middle() + bounds.half_width() * y.clamp(-1.0, 1.0);
         let (low, high) = (low.min(normal), high.max(normal));
         let indistinct = count <= self.half_width();
-        Estimate { label: label.to_owned(), value: place(normal), low: place(low), high: place(high), people: Some(count), indistinct }
+        Estimate {
+            label: label.to_owned(),
+            value: place(normal),
+            low: place(low),
+            high: place(high),
+            people: Some(count),
+            indistinct,
+        }
     }
 }
 
@@ -175,7 +189,8 @@ fn laplace_sum_quantile(n: u32) -> f64 {
 /// Gamma(n) variables); each power's tail integral is m!·e⁻ᵗ·Σ tⁱ/i!.
 fn laplace_sum_tail(n: u32, t: f64) -> f64 {
     let ln_factorial = |k: u32| (2..=k).map(|i| f64::from(i).ln()).sum::<f64>();
-    let poisson = |m: u32| (0..=m).map(|i| (f64::from(i) * t.max(1e-300).ln() - ln_factorial(i) - t).exp()).sum::<f64>();
+    let poisson =
+        |m: u32| (0..=m).map(|i| (f64::from(i) * t.max(1e-300).ln() - ln_factorial(i) - t).exp()).sum::<f64>();
     let ln_2 = std::f64::consts::LN_2;
     let term = |k: u32| {
         let m = n - 1 - k;

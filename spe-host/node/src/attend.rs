@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use spe_kernel::{
@@ -39,7 +39,11 @@ const REPORTS_MAX: u32 = 5;
 ///
 /// # Errors
 /// A connection file that is wrong. A hub that is not there is waited for.
-pub async fn attend(site: Arc<Site>, connection: Connection, shutdown: impl Future<Output = ()>) -> Result<(), ConnectError> {
+pub async fn attend(
+    site: Arc<Site>,
+    connection: Connection,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ConnectError> {
     let desk = Arc::new(Desk::default());
     let (hub, current) = watch::channel(None);
     let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&desk), current));
@@ -64,11 +68,14 @@ async fn dial(
         match HubClient::connect(connection).await {
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
+                let since = Instant::now();
                 match take(site, desk, &client).await {
                     Ok(()) => tracing::info!("the hub closed the connection"),
                     Err(why) => tracing::warn!("not connected: {why}"),
                 }
-                pause = PAUSE.0;
+                if since.elapsed() > PAUSE.1 {
+                    pause = PAUSE.0;
+                }
             }
             Err(ConnectError::Refused(why)) => tracing::warn!("not connected: {why}"),
             Err(wrong) => return Err(wrong),
@@ -167,11 +174,18 @@ async fn work(site: Arc<Site>, desk: Arc<Desk>, hub: watch::Receiver<Option<HubC
         let Some(client) = hub.borrow().clone() else { continue };
         let (reports, sending) = mpsc::unbounded_channel();
         let sender = tokio::spawn(send(client.clone(), job.clone(), sending));
-        let outing = Outing { job: job.clone(), desk: Arc::clone(&desk), client: client.clone(), reports: reports.clone(), charged: false };
+        let outing = Outing {
+            job: job.clone(),
+            desk: Arc::clone(&desk),
+            client: client.clone(),
+            reports: reports.clone(),
+            charged: false,
+        };
         let at = Arc::clone(&site);
         let runtime = Handle::current();
         let ended = spawn_blocking(move || runtime.block_on(go(&at, submission, outing))).await;
-        let (frame, charged) = ended.unwrap_or_else(|_| (encode(&internal(&Fault::new("running a job", "it panicked"))), true));
+        let (frame, charged) =
+            ended.unwrap_or_else(|_| (encode(&internal(&Fault::new("running a job", "it panicked"))), true));
         if charged && let Ok(catalogue) = site.catalogue() {
             client.offer(encode(&catalogue)).await.ok();
         }

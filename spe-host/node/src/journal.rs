@@ -50,12 +50,16 @@ impl Records {
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let connection = Connection::open(path).map_err(Fault::while_("opening the ledger"))?;
         let set = |name: &str, value: &str| {
-            connection.pragma_update(None, name, value).map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))
+            connection
+                .pragma_update(None, name, value)
+                .map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))
         };
         set("locking_mode", "EXCLUSIVE")?;
         set("journal_mode", "WAL")?;
         set("synchronous", "FULL")?;
-        connection.execute_batch(SCHEMA).map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))?;
+        connection
+            .execute_batch(SCHEMA)
+            .map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
@@ -115,7 +119,8 @@ impl Journal for Records {
     }
 
     fn append(&mut self, event: &Event<'_>) -> Result<(), Fault> {
-        const RESERVE: &str = "INSERT INTO charge (plan, dataset, snapshot, permit, measure, pico) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        const RESERVE: &str =
+            "INSERT INTO charge (plan, dataset, snapshot, permit, measure, pico) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         const COMMIT: &str = "UPDATE charge SET envelope = ?4 WHERE plan = ?1 AND dataset = ?2 AND snapshot = ?3";
         let connection = self.connection();
         let written = match event {
@@ -123,7 +128,14 @@ impl Journal for Records {
                 let AnswerKey { plan, dataset, snapshot } = &charge.key;
                 let pico = i64::try_from(charge.loss.pico()).map_err(Fault::while_("writing the ledger"))?;
                 let measure = charge.loss.measure().parameter();
-                let values = params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes(), charge.permit.as_str(), measure, pico];
+                let values = params![
+                    plan.as_bytes(),
+                    dataset.as_str(),
+                    snapshot.as_bytes(),
+                    charge.permit.as_str(),
+                    measure,
+                    pico
+                ];
                 connection.prepare_cached(RESERVE).and_then(|mut s| s.execute(values))
             }
             Event::Committed { key, envelope } => {
@@ -143,24 +155,33 @@ impl AuditLog for Records {
     fn record(&mut self, key: &AnswerKey, envelope: Digest) -> Result<(), Fault> {
         const KNOWN: &str = "SELECT envelope FROM release WHERE plan = ?1 AND dataset = ?2 AND snapshot = ?3";
         const LAST: &str = "SELECT chain FROM release ORDER BY position DESC LIMIT 1";
-        const INSERT: &str = "INSERT INTO release (plan, dataset, snapshot, envelope, chain) VALUES (?1, ?2, ?3, ?4, ?5)";
+        const INSERT: &str =
+            "INSERT INTO release (plan, dataset, snapshot, envelope, chain) VALUES (?1, ?2, ?3, ?4, ?5)";
         let AnswerKey { plan, dataset, snapshot } = key;
         let writing = "writing the audit log";
         let connection = self.connection();
         let values = params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes()];
-        let known: Option<Vec<u8>> = connection.query_row(KNOWN, values, |r| r.get(0)).optional().map_err(Fault::while_(writing))?;
+        let known: Option<Vec<u8>> =
+            connection.query_row(KNOWN, values, |r| r.get(0)).optional().map_err(Fault::while_(writing))?;
         match known {
             Some(bytes) if bytes == envelope.as_bytes() => return Ok(()),
             Some(_) => return Err(Fault::new(writing, "the same question was released with another answer")),
             None => {}
         }
-        let last: Option<Vec<u8>> = connection.query_row(LAST, [], |r| r.get(0)).optional().map_err(Fault::while_(writing))?;
+        let last: Option<Vec<u8>> =
+            connection.query_row(LAST, [], |r| r.get(0)).optional().map_err(Fault::while_(writing))?;
         let mut chained = last.unwrap_or_default();
-        for part in [plan.as_bytes(), Digest::of(dataset.as_str().as_bytes()).as_bytes(), snapshot.as_bytes(), envelope.as_bytes()] {
+        for part in [
+            plan.as_bytes(),
+            Digest::of(dataset.as_str().as_bytes()).as_bytes(),
+            snapshot.as_bytes(),
+            envelope.as_bytes(),
+        ] {
             chained.extend_from_slice(part);
         }
         let chain = Digest::of(&chained);
-        let values = params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes(), envelope.as_bytes(), chain.as_bytes()];
+        let values =
+            params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes(), envelope.as_bytes(), chain.as_bytes()];
         connection.execute(INSERT, values).map(drop).map_err(Fault::while_(writing))
     }
 }

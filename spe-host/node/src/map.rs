@@ -48,7 +48,10 @@ pub fn sums(
             }
             std::thread::park_timeout(std::time::Duration::from_millis(1));
         }
-        workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Fault::new("mapping", "a worker panicked").into()))).collect()
+        workers
+            .into_iter()
+            .map(|w| w.join().unwrap_or_else(|_| Err(Fault::new("mapping", "a worker panicked").into())))
+            .collect()
     });
     let parts: Vec<Result<Confidential<Accumulator>, Stop>> = parts;
     let mut total = Confidential::seal(Accumulator::new(plan));

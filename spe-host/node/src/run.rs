@@ -1,13 +1,7 @@
 //! The corridor: the way of one job, each line consuming what the line above made.
 
 use spe_kernel::{
-    admission::admit,
-    audit,
-    disclosure::Released,
-    job::Job,
-    ledger::Reserving,
-    permit::Permit,
-    refusal::Stop,
+    admission::admit, audit, disclosure::Released, job::Job, ledger::Reserving, permit::Permit, refusal::Stop,
 };
 
 use crate::{map, site::Site};

@@ -7,6 +7,7 @@ use spe_kernel::{fault::Fault, ids::Digest, manifest::Manifest};
 use crate::{
     guest::{Program, Terms},
     inspect::Inspection,
+    seats::Seats,
     worker::Worker,
 };
 
@@ -19,15 +20,17 @@ pub struct ApprovedModule {
     pub(crate) inspection: Arc<Inspection>,
     pub(crate) program: Arc<Program>,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) seats: Arc<Seats>,
 }
 
 impl ApprovedModule {
-    /// A worker; one for each thread.
+    /// A worker; one for each thread. Make all that a job needs before its data is opened.
     ///
     /// # Errors
-    /// The host has no room for one.
+    /// [`crate::Config::workers_max`] workers are there already.
     pub fn worker(&self) -> Result<Worker, Fault> {
-        Worker::new(Arc::clone(&self.program), Arc::clone(&self.terms))
+        let seat = self.seats.take().ok_or_else(|| Fault::new("making a worker", "workers_max workers are at work"))?;
+        Ok(Worker::new(Arc::clone(&self.program), Arc::clone(&self.terms), seat))
     }
 
     /// The module's digest.

@@ -48,7 +48,8 @@ impl From<Fault> for Uncompiled {
 }
 
 const TOO_LONG: Uncompiled = Uncompiled::Refused("compiling it takes more time than this node allows: make it smaller");
-const TOO_LARGE: Uncompiled = Uncompiled::Refused("compiling it takes more memory than this node allows: make it smaller");
+const TOO_LARGE: Uncompiled =
+    Uncompiled::Refused("compiling it takes more memory than this node allows: make it smaller");
 const UNCOMPILABLE: Uncompiled = Uncompiled::Refused("the compiler refuses it: split very large functions");
 
 const SIGABRT: i32 = 6;

@@ -1,9 +1,7 @@
 //! The engine's settings: one list for the process that compiles and the one that runs.
 
 use spe_kernel::fault::Fault;
-use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use crate::inspect::{TABLE_ELEMENTS_MAX, TABLES_MAX};
 

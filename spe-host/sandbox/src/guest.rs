@@ -1,10 +1,12 @@
 //! A guest that was started and stands at its snapshot: the state every data subject's run begins with.
 
-use spe_abi::{EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, INPUT_NO_ROOM, OUTPUT_BYTES, START_FUEL, START_READY};
+use spe_abi::{
+    EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, INPUT_NO_ROOM, OUTPUT_BYTES, START_FUEL, START_READY,
+};
 use spe_kernel::{
+    dataset::DatasetSchema,
     fault::Fault,
     plan::{Plan, record_bytes_max},
-    dataset::DatasetSchema,
     record::{Chunk, Contribution},
 };
 use wasmtime::{
@@ -189,7 +191,8 @@ impl Guest {
         let lost = |_| Fault::new("running a guest", "its input lies outside of its memory");
         let input = self.input(terms).map_err(lost)?;
         let out_bytes = terms.numbers * OUTPUT_BYTES as usize;
-        let (record, out) = input.split_at_mut_checked(input.len().saturating_sub(out_bytes)).ok_or_else(unknown_export)?;
+        let (record, out) =
+            input.split_at_mut_checked(input.len().saturating_sub(out_bytes)).ok_or_else(unknown_export)?;
         terms.shape.write(record, address, chunk, subject)?;
         for slot in out.as_chunks_mut().0 {
             *slot = f64::NAN.to_le_bytes();

@@ -98,7 +98,9 @@ fn within_limits(types: &Types) -> Result<(), ModuleError> {
         if usize::try_from(initial).is_ok_and(|elements| elements <= TABLE_ELEMENTS_MAX) {
             continue;
         }
-        return reject(format!("table {table} starts with {initial} elements; at most {TABLE_ELEMENTS_MAX} are allowed"));
+        return reject(format!(
+            "table {table} starts with {initial} elements; at most {TABLE_ELEMENTS_MAX} are allowed"
+        ));
     }
     if types.memory_count() == 0 {
         return reject("it has no memory: records are written into the one it exports as \"memory\"");
@@ -122,7 +124,9 @@ impl<'a> Found<'a> {
         }
         for name in [EXPORT_MEMORY, EXPORT_INPUT, EXPORT_START, EXPORT_MAP] {
             if !found.exports.iter().any(|e| e == name) {
-                return reject(format!("it does not export {name:?}: see docs/guest-abi.md for the exports and their types"));
+                return reject(format!(
+                    "it does not export {name:?}: see docs/guest-abi.md for the exports and their types"
+                ));
             }
         }
         Ok(found)
@@ -131,7 +135,9 @@ impl<'a> Found<'a> {
     fn section(&mut self, payload: Payload<'a>, types: &Types) -> Result<(), ModuleError> {
         match payload {
             Payload::StartSection { .. } => {
-                return reject("it has a start section, which would run before the ABI allows it: link it as a library");
+                return reject(
+                    "it has a start section, which would run before the ABI allows it: link it as a library",
+                );
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
@@ -143,7 +149,9 @@ impl<'a> Found<'a> {
                     self.exports.push(checked_export(export.map_err(invalid)?, types)?);
                 }
             }
-            Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => self.manifests.push(section.data()),
+            Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
+                self.manifests.push(section.data())
+            }
             _ => {}
         }
         Ok(())
@@ -153,7 +161,9 @@ impl<'a> Found<'a> {
         match self.manifests.as_slice() {
             [one] => Manifest::parse(one).map_err(|e| ModuleError(e.to_string())),
             [] => reject(format!("it has no custom section {MANIFEST_SECTION:?}: see docs/guest-abi.md")),
-            many => reject(format!("it has {} custom sections {MANIFEST_SECTION:?}; exactly one is needed", many.len())),
+            many => {
+                reject(format!("it has {} custom sections {MANIFEST_SECTION:?}; exactly one is needed", many.len()))
+            }
         }
     }
 }
@@ -162,10 +172,16 @@ fn checked_import(import: Import<'_>, types: &Types) -> Result<String, ModuleErr
     let Import { module, name, ty } = import;
     let shown = format!("{:?} from {:?}", clipped(name), clipped(module));
     let TypeRef::Func(index) = ty else {
-        return reject(format!("it imports {shown}, which is not a function: only functions of {:?} may be imported", wasi::MODULE));
+        return reject(format!(
+            "it imports {shown}, which is not a function: only functions of {:?} may be imported",
+            wasi::MODULE
+        ));
     };
     let Some(wanted) = (module == wasi::MODULE).then(|| wasi::signature(name)).flatten() else {
-        return reject(format!("it imports {shown}: only functions of {:?} may be imported, and none is needed", wasi::MODULE));
+        return reject(format!(
+            "it imports {shown}: only functions of {:?} may be imported, and none is needed",
+            wasi::MODULE
+        ));
     };
     let is = signature(types, types.as_ref().core_type_at_in_module(index));
     if is == wanted { Ok(name.to_owned()) } else { reject(format!("it imports {shown} as {is}; its type is {wanted}")) }
@@ -185,7 +201,11 @@ fn checked_export(export: Export<'_>, types: &Types) -> Result<String, ModuleErr
         _ => "something else".to_owned(),
     };
     let name = export.name;
-    if is == wanted { Ok(name.to_owned()) } else { reject(format!("it exports {name:?} as {is}; the ABI wants {wanted}")) }
+    if is == wanted {
+        Ok(name.to_owned())
+    } else {
+        reject(format!("it exports {name:?} as {is}; the ABI wants {wanted}"))
+    }
 }
 
 /// A function's type in words, `(i32, i32) -> (i32)`.

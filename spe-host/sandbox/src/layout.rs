@@ -43,7 +43,8 @@ impl Shape {
         let mut column_heads = body.split(column::BYTES as usize * columns)?;
         tables.words([address + record::BYTES, words_of(self.tables.len())?])?;
         for (chunk, &(rows_max, columns)) in chunk.tables.iter().zip(&self.tables) {
-            let rows = rows_of(chunk, subject, rows_max).filter(|_| chunk.columns.len() == columns).ok_or_else(misshapen)?;
+            let rows =
+                rows_of(chunk, subject, rows_max).filter(|_| chunk.columns.len() == columns).ok_or_else(misshapen)?;
             tables.words([column_heads.address, words_of(columns)?, words_of(rows.len())?, 0])?;
             for column in &chunk.columns {
                 column_heads.words(body.column(column, rows.clone())?)?;
@@ -138,7 +139,12 @@ impl<'a> Cursor<'a> {
         Ok(address)
     }
 
-    fn fixed<T: Copy, const N: usize>(&mut self, values: &[T], rows: Range<usize>, bytes: fn(T) -> [u8; N]) -> Result<u32, Fault> {
+    fn fixed<T: Copy, const N: usize>(
+        &mut self,
+        values: &[T],
+        rows: Range<usize>,
+        bytes: fn(T) -> [u8; N],
+    ) -> Result<u32, Fault> {
         let values = values.get(rows).ok_or_else(misshapen)?;
         let (address, slots) = self.aligned(values.len() * N)?;
         for (slot, &value) in slots.as_chunks_mut().0.iter_mut().zip(values) {

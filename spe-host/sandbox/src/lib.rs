@@ -22,6 +22,7 @@ mod guest;
 mod inspect;
 mod layout;
 mod sandbox;
+mod seats;
 mod trusted;
 mod wasi;
 mod worker;
@@ -29,8 +30,6 @@ mod worker;
 pub use approved::ApprovedModule;
 pub use child::compile_child;
 pub use compile::Compiler;
-pub use inspect::{
-    FUNCTIONS_MAX, GLOBALS_MAX, Inspection, ModuleError, TABLE_ELEMENTS_MAX, TABLES_MAX, inspect,
-};
+pub use inspect::{FUNCTIONS_MAX, GLOBALS_MAX, Inspection, ModuleError, TABLE_ELEMENTS_MAX, TABLES_MAX, inspect};
 pub use sandbox::{Config, Sandbox};
 pub use worker::Worker;

@@ -1,6 +1,9 @@
 //! From a module's bytes to the evidence that it may run.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use spe_abi::MODULE_MAX_BYTES;
 use spe_kernel::{
@@ -19,11 +22,9 @@ use crate::{
     engine,
     guest::{Program, Terms, Unready},
     inspect::{Inspection, inspect},
+    seats::Seats,
     trusted::Artifact,
 };
-
-/// Instances for starting modules on approval, beside those of the workers.
-const PROBES_MAX: u32 = 8;
 
 /// What a node decides about its sandbox.
 #[derive(Clone)]
@@ -34,7 +35,7 @@ pub struct Config {
     pub cache_key: [u8; 32],
     /// How modules are compiled.
     pub compiler: Compiler,
-    /// Workers at once, over all jobs.
+    /// Workers at once, over all jobs. Each needs up to `memory_bytes_max` of memory, and 4 GiB of address space.
     pub workers_max: u32,
     /// Most memory of one guest in bytes, whatever its plan asks for; at most 4 GiB.
     pub memory_bytes_max: u64,
@@ -46,6 +47,9 @@ pub struct Sandbox {
     cache: Cache,
     compiler: Compiler,
     memory_bytes_max: u64,
+    seats: Arc<Seats>,
+    /// Modules start one at a time on approval: the engine has one instance more than there are workers.
+    start: Mutex<()>,
 }
 
 impl Sandbox {
@@ -56,10 +60,12 @@ impl Sandbox {
     pub fn new(config: Config) -> Result<Self, Fault> {
         let memory = usize::try_from(config.memory_bytes_max).map_err(Fault::while_("setting up the sandbox"))?;
         Ok(Self {
-            engine: engine::running(config.workers_max.saturating_add(PROBES_MAX), memory)?,
+            engine: engine::running(config.workers_max.saturating_add(1), memory)?,
             cache: Cache::open(&config.cache_dir, config.cache_key)?,
             compiler: config.compiler,
             memory_bytes_max: config.memory_bytes_max,
+            seats: Seats::new(config.workers_max),
+            start: Mutex::new(()),
         })
     }
 
@@ -81,26 +87,44 @@ impl Sandbox {
             Uncompiled::Failed(fault) => fault.into(),
         })?;
         let program = Program::new(&self.engine, &module)?;
-        // The guest that starts here never sees a record: it only shows that the next one will start.
-        program.start(&terms).map_err(|unready| match unready {
+        self.try_start(&program, &terms).map_err(|unready| match unready {
             Unready::Guest(why) => refused(why.to_owned()),
             Unready::Host(fault) => fault.into(),
         })?;
-        Ok(ApprovedModule { inspection: Arc::new(inspection), program: Arc::new(program), terms: Arc::new(terms) })
+        Ok(ApprovedModule {
+            inspection: Arc::new(inspection),
+            program: Arc::new(program),
+            terms: Arc::new(terms),
+            seats: Arc::clone(&self.seats),
+        })
+    }
+
+    /// Starts a guest that never sees a record: it only shows that the next one will start.
+    fn try_start(&self, program: &Program, terms: &Terms) -> Result<(), Unready> {
+        let _turn = self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        program.start(terms).map(drop)
     }
 
     fn terms(&self, plan: &Plan, schema: &DatasetSchema, inspection: &Inspection) -> Result<Terms, Stop> {
         let memory = plan.memory_bytes_max();
         let unfit = |why| Stop::from(Refusal::PlanUnfit { why });
         if memory > self.memory_bytes_max {
-            return Err(unfit(format!("it asks for {memory} bytes of memory; this node gives at most {}", self.memory_bytes_max)));
+            return Err(unfit(format!(
+                "it asks for {memory} bytes of memory; this node gives at most {}",
+                self.memory_bytes_max
+            )));
         }
         if inspection.memory_bytes > memory {
-            return Err(unfit(format!("the module starts with {} bytes of memory; the plan allows {memory}", inspection.memory_bytes)));
+            return Err(unfit(format!(
+                "the module starts with {} bytes of memory; the plan allows {memory}",
+                inspection.memory_bytes
+            )));
         }
         let fits = |terms: &Terms| u64::from(terms.input_bytes()) <= memory;
         Terms::of(plan, schema).filter(fits).ok_or_else(|| {
-            unfit(format!("one record may not fit into the plan's {memory} bytes of memory: ask for more, or lower max_rows"))
+            unfit(format!(
+                "one record may not fit into the plan's {memory} bytes of memory: ask for more, or lower max_rows"
+            ))
         })
     }
 
@@ -132,7 +156,9 @@ fn named(bytes: &[u8], plan: &Plan) -> Result<Inspection, Stop> {
     }
     let digest = Digest::of(bytes);
     if digest != module {
-        return Err(Refusal::ModuleRefused { module, why: format!("the plan names it, but the bytes are {digest}") }.into());
+        return Err(
+            Refusal::ModuleRefused { module, why: format!("the plan names it, but the bytes are {digest}") }.into()
+        );
     }
     inspect(bytes).map_err(|error| Refusal::ModuleRefused { module, why: error.to_string() }.into())
 }

@@ -7,7 +7,10 @@ use spe_kernel::{
     record::{Chunk, Contribution},
 };
 
-use crate::guest::{Program, Terms, Unready};
+use crate::{
+    guest::{Program, Terms, Unready},
+    seats::Seat,
+};
 
 /// Runs a module for one data subject after the other, on one thread.
 ///
@@ -18,12 +21,13 @@ pub struct Worker {
     program: Arc<Program>,
     terms: Arc<Terms>,
     numbers: Vec<f64>,
+    _seat: Seat,
 }
 
 impl Worker {
-    pub(crate) fn new(program: Arc<Program>, terms: Arc<Terms>) -> Result<Self, Fault> {
+    pub(crate) fn new(program: Arc<Program>, terms: Arc<Terms>, seat: Seat) -> Self {
         let numbers = Vec::with_capacity(terms.numbers());
-        Ok(Self { program, terms, numbers })
+        Self { program, terms, numbers, _seat: seat }
     }
 
     /// Runs the module for every data subject of `chunk` and hands each contribution, with the subject's place in the
@@ -34,7 +38,7 @@ impl Worker {
     /// confidential all the same: only a noised sum may leave.
     ///
     /// # Errors
-    /// The host's own failures: no room for an instance, or a chunk that is not of this plan. A guest that fails is
+    /// The host's own failures: no memory for an instance, or a chunk that is not of this plan. A guest that fails is
     /// [`Contribution::Failed`] and not an error.
     pub fn map(&mut self, chunk: &Chunk, mut each: impl FnMut(usize, Contribution<'_>)) -> Result<(), Fault> {
         for subject in 0..chunk.subjects {

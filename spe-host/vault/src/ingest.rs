@@ -1,7 +1,7 @@
 //! From the operator's files to a snapshot: read, check, pseudonymise, drop, partition, sort, publish.
 //!
-//! Memory does not grow with the data: rows go to one staging file a partition, and partitions are sorted within a memory
-//! pool that spills to disk. Everything happens in a staging directory that is removed on any failure and becomes the
+//! Memory does not grow with the data: rows go to staging files by ranges of pseudonyms, and each range is sorted in
+//! memory, or in runs that are merged. Everything happens in a staging directory that is removed on any failure and becomes the
 //! snapshot by one rename.
 
 use std::{
@@ -24,6 +24,7 @@ mod csv;
 mod error;
 mod header;
 mod parquet;
+mod runs;
 mod sort;
 mod stage;
 mod stager;

@@ -8,8 +8,9 @@
 //! ```
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, DirBuilder, File, TryLockError},
     io::{self, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -145,7 +146,10 @@ fn move_in(snapshot: &Path, home: &Path, digest: &Digest) -> io::Result<()> {
     if target.join(SNAPSHOT_FILE).exists() {
         return Ok(());
     }
-    fs::create_dir_all(home)?;
+    if !home.exists() {
+        // Exact counts and records: for the node's user alone, whatever the umask.
+        DirBuilder::new().mode(0o700).create(home)?;
+    }
     let moved = fs::rename(snapshot, &target).and_then(|()| sync_dir(home));
     if moved.is_err() {
         let _ = fs::remove_dir_all(&target);

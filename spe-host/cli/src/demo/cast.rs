@@ -116,7 +116,11 @@ impl Cast {
         let start = Instant::now();
         loop {
             let nodes = self.json(&["budget", "--as", "researcher"]);
-            let online = nodes.as_ref().ok().and_then(Value::as_array).map_or(0, |list| list.iter().filter(|n| n.get("online") == Some(&Value::Bool(true))).count());
+            let online = nodes
+                .as_ref()
+                .ok()
+                .and_then(Value::as_array)
+                .map_or(0, |list| list.iter().filter(|n| n.get("online") == Some(&Value::Bool(true))).count());
             if online >= count {
                 return Ok(());
             }

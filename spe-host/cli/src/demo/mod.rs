@@ -109,7 +109,13 @@ fn submit(module: &str, loss: &str, more: &[&str]) -> Vec<String> {
 fn ask_visits(cast: &Cast) -> Result<View> {
     cast.say("The policymaker's question: do people see the doctor less when they pay a share?");
     let view = cast.submit(&submit("visits.wasm", "rho=0.1", &[]))?;
-    present(cast, &view, &[Some(oracle::visits_by_coinsurance(DATA)?)]);
+    present(cast, &view, &[Some(oracle::visits_by_coinsurance(DATA, f64::INFINITY)?)]);
+    let clamped: Vec<_> = oracle::visits_by_coinsurance(DATA, 20.0)?.iter().map(|x| format!("{x:.3}")).collect();
+    cast.print(&format!(
+        "  The module bounds one person's number at 20 visits a year. That bias is not in the intervals: without noise it\n  \
+         would give {}.\n",
+        clamped.join(", ")
+    ));
     Ok(view)
 }
 
@@ -123,10 +129,14 @@ fn ask_hospital(cast: &Cast) -> Result<View> {
 fn present(cast: &Cast, view: &View, exact: &[Option<Vec<f64>>]) {
     for (i, statistic) in view.statistics.iter().enumerate() {
         let known = exact.get(i).and_then(|e| e.as_deref());
-        cast.print(&show::statistic(statistic, known));
+        cast.print(&format!("\n{}", show::statistic(statistic, known)));
     }
-    cast.print(&show::nodes(&view.nodes));
-    cast.print("* the exact answer: this demonstration's operator holds the public data and may know it; a researcher does not\n");
+    cast.print(&format!("\n{}", show::nodes(&view.nodes)));
+    if !exact.is_empty() {
+        cast.print(
+            "  * exact: this demonstration's operator holds the public data and may know it; a researcher does not\n",
+        );
+    }
 }
 
 fn ask_again(cast: &Cast, first: &View) -> Result<()> {
@@ -159,10 +169,14 @@ fn run_hostile(cast: &Cast) -> Result<()> {
 }
 
 fn write_page(cast: &Cast, visits: &View, hospital: &View) -> Result<PathBuf> {
-    let visits_exact = vec![Some(oracle::visits_by_coinsurance(DATA)?)];
+    let visits_exact = vec![Some(oracle::visits_by_coinsurance(DATA, f64::INFINITY)?)];
     let sections = [
         section("Do people see the doctor less when they pay a share of the cost?", visits, visits_exact),
-        section("Who of the adults is admitted to hospital, and how often?", hospital, oracle::hospital_use(DATA, 18.0)?),
+        section(
+            "Who of the adults is admitted to hospital, and how often?",
+            hospital,
+            oracle::hospital_use(DATA, 18.0)?,
+        ),
     ];
     let notice = "RAND Health Insurance Experiment, 5,912 people at three nodes. Every estimate carries differentially private \
                   noise that each node adds; the bars cover that noise, not sampling error or the bounds put on one person's \
@@ -178,6 +192,10 @@ fn section<'a>(question: &'a str, view: &'a View, exact: Vec<Option<Vec<f64>>>) 
         question,
         statistics: view.statistics.iter().map(|s| (s, exact.next().flatten())).collect(),
         nodes: &view.nodes,
-        provenance: vec![("plan", view.plan.to_string()), ("module", view.module.to_string()), ("permit", view.permit.to_string())],
+        provenance: vec![
+            ("plan", view.plan.to_string()),
+            ("module", view.module.to_string()),
+            ("permit", view.permit.to_string()),
+        ],
     }
 }

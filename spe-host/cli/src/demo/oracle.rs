@@ -34,13 +34,14 @@ fn get(row: &Row, column: &str) -> Option<f64> {
     row.get(column).copied()
 }
 
-/// Mean over people of their mean yearly doctor visits, by the coinsurance of their first year.
-pub(super) fn visits_by_coinsurance(data: &[u8]) -> Result<Vec<f64>> {
+/// Mean over people of their mean yearly doctor visits, each clamped to at most `upper`, by the coinsurance of their first
+/// year.
+pub(super) fn visits_by_coinsurance(data: &[u8], upper: f64) -> Result<Vec<f64>> {
     let people = people(data)?;
     let of = |coins: &str| {
         let coins: f64 = coins.parse().unwrap_or(f64::NAN);
         let inside = people.values().filter(|rows| rows.first().and_then(|r| get(r, "coins")) == Some(coins));
-        mean(inside.map(|rows| mean(rows.iter().filter_map(|r| get(r, "mdvis")))))
+        mean(inside.map(|rows| mean(rows.iter().filter_map(|r| get(r, "mdvis"))).min(upper)))
     };
     Ok(COINSURANCE.map(of).to_vec())
 }
@@ -51,12 +52,20 @@ pub(super) fn hospital_use(data: &[u8], min_age: f64) -> Result<Vec<Option<Vec<f
     let first = |rows: &[Row], column: &str| rows.first().and_then(|r| get(r, column));
     let old: Vec<&Vec<Row>> = all.values().filter(|rows| first(rows, "xage").is_some_and(|a| a >= min_age)).collect();
     let admissions = |rows: &[Row]| mean(rows.iter().filter_map(|r| get(r, "totadm"))).clamp(0.0, 3.0);
-    let count = |test: &dyn Fn(&[Row]) -> bool| f64::from(u32::try_from(old.iter().filter(|r| test(r)).count()).unwrap_or(u32::MAX));
+    let count = |test: &dyn Fn(&[Row]) -> bool| {
+        f64::from(u32::try_from(old.iter().filter(|r| test(r)).count()).unwrap_or(u32::MAX))
+    };
     let years = |n: usize| count(&|rows| rows.len() == n);
     let band = |low: f64, high: f64| count(&|rows| first(rows, "disea").is_some_and(|d| d > low && d <= high));
     let health = |rows: &[Row]| {
         let said = |column| first(rows, column) == Some(1.0);
-        if said("hlthp") { 3 } else if said("hlthf") { 2 } else { i32::from(said("hlthg")) }
+        if said("hlthp") {
+            3
+        } else if said("hlthf") {
+            2
+        } else {
+            i32::from(said("hlthg"))
+        }
     };
     let by_health = |code: i32| mean(old.iter().filter(|r| health(r) == code).map(|r| admissions(r)));
     let bands = [band(f64::NEG_INFINITY, 0.0), band(0.0, 10.0), band(10.0, 20.0), band(20.0, f64::INFINITY)];

@@ -25,14 +25,51 @@ fn errors_say_what_where_and_what_to_do() {
     says(&["key", "new", "access-body.key"], &["access-body.key", "exists"]);
     says(&["key", "show", "permit.json"], &["permit.json", "ed25519-secret:"]);
     says(&["permit", "show", "permit.toml"], &["the permit is malformed"]);
-    says(&["permit", "sign", "permit.toml", "--key", "access-body.key", "--out", "permit.json"], &["permit.json exists"]);
-    says(&["module", "check", "permit.json"], &["magic"]);
+    says(
+        &["permit", "sign", "permit.toml", "--key", "access-body.key", "--out", "permit.json"],
+        &["permit.json exists"],
+    );
+    says(&["module", "check", "permit.json"], &["core WebAssembly module"]);
     says(&["module", "check", "nowhere.wasm"], &["nowhere.wasm"]);
     says(&["node", "init", "n", "--connection", "researcher"], &["person ada", "not for a node"]);
     says(&["node", "run", "nowhere"], &["nowhere/node.toml"]);
     says(&["budget", "--as", "researcher"], &["localhost", "try again"]);
-    says(&["job", "submit", "x", "--as", "researcher", "--permit", "p", "--dataset", "d", "--purpose", "marketing", "--loss", "rho=1"], &["Art. 53"]);
-    says(&["job", "submit", "x", "--as", "researcher", "--permit", "p", "--dataset", "d", "--purpose", "education", "--loss", "1"], &["rho=<decimal>"]);
+    says(
+        &[
+            "job",
+            "submit",
+            "x",
+            "--as",
+            "researcher",
+            "--permit",
+            "p",
+            "--dataset",
+            "d",
+            "--purpose",
+            "marketing",
+            "--loss",
+            "rho=1",
+        ],
+        &["Art. 53"],
+    );
+    says(
+        &[
+            "job",
+            "submit",
+            "x",
+            "--as",
+            "researcher",
+            "--permit",
+            "p",
+            "--dataset",
+            "d",
+            "--purpose",
+            "education",
+            "--loss",
+            "1",
+        ],
+        &["rho=<decimal>"],
+    );
 }
 
 #[test]
@@ -58,8 +95,17 @@ fn bad_data_is_refused_with_its_line_and_leaves_nothing() {
     std::fs::write(place.path("bent.csv"), lines.join("\n")).unwrap();
     let declaration = example("examples/data/rand-hie.toml").display().to_string();
     let before = tree(&place.path("north"));
-    let (_, message) =
-        place.fails(&["data", "ingest", "north", "--declaration", &declaration, "--table", "years=bent.csv", "--budget", "rho=1"]);
+    let (_, message) = place.fails(&[
+        "data",
+        "ingest",
+        "north",
+        "--declaration",
+        &declaration,
+        "--table",
+        "years=bent.csv",
+        "--budget",
+        "rho=1",
+    ]);
     assert!(message.contains("bent.csv") && message.contains("line 8"), "{message}");
     assert_eq!(tree(&place.path("north")), before, "a refused ingest left something behind");
 }

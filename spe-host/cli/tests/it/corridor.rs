@@ -31,8 +31,16 @@ use crate::place::{Place, SPE, example};
 
 /// The job's price; the ledger must show its multiple by the number of charges, exactly.
 const LOSS: &str = "rho=0.001";
-const STEPS: [Step; 8] =
-    [Step::Admitted, Step::Approved, Step::Drawn, Step::Reserved, Step::Summed, Step::Noised, Step::Committed, Step::Released];
+const STEPS: [Step; 8] = [
+    Step::Admitted,
+    Step::Approved,
+    Step::Drawn,
+    Step::Reserved,
+    Step::Summed,
+    Step::Noised,
+    Step::Committed,
+    Step::Released,
+];
 /// How often a process is killed after each step, and at how many random instants.
 const ROUNDS: u32 = 25;
 const RANDOM_KILLS: u32 = 60;
@@ -201,7 +209,8 @@ fn a_kill_at_any_instant_leaves_a_ledger_that_adds_up() {
         drop(records);
         let site = open(dir);
         let mut journal = site.audit();
-        let entries: Vec<_> = keys.iter().map(|attempt| (attempt, journal.find(&job(&site, dir, *attempt).1).unwrap())).collect();
+        let entries: Vec<_> =
+            keys.iter().map(|attempt| (attempt, journal.find(&job(&site, dir, *attempt).1).unwrap())).collect();
         let charged = entries.iter().filter(|(_, entry)| entry.is_some()).count() as u64;
         known += charged;
         assert_eq!(total, known * one, "the ledger does not add up");
@@ -213,7 +222,9 @@ fn a_kill_at_any_instant_leaves_a_ledger_that_adds_up() {
             let Some(Some(Entry::Answered(bytes))) = entry else { panic!("answer {attempt} was released and is lost") };
             assert_eq!(Digest::of(&bytes).hex(), digest, "answer {attempt} differs from what was released");
         }
-        if let Some((attempt, Some(Entry::Answered(bytes)))) = entries.iter().find(|(_, e)| matches!(e, Some(Entry::Answered(_)))) {
+        if let Some((attempt, Some(Entry::Answered(bytes)))) =
+            entries.iter().find(|(_, e)| matches!(e, Some(Entry::Answered(_))))
+        {
             assert_eq!(go(&site, dir, **attempt, None).unwrap().envelope(), bytes, "asked again, the answer differs");
         }
     }

@@ -58,7 +58,10 @@ fn one_question_three_nodes_and_every_restart() {
     // Over the permit's cap: refused by each node, with the clause, before any data is read.
     let refused = place.ask("rho=0.45", &[]);
     let why = outcome(&refused, "south");
-    assert_eq!((why["outcome"].as_str(), why["why"]["refusal"].as_str()), (Some("refused"), Some("permit-loss-exhausted")));
+    assert_eq!(
+        (why["outcome"].as_str(), why["why"]["refusal"].as_str()),
+        (Some("refused"), Some("permit-loss-exhausted"))
+    );
     assert_eq!(place.spent("south"), "rho=0.1", "a refused question was charged");
 
     // A hostile module harms nobody and is answered like any other.
@@ -176,8 +179,19 @@ fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
     for (permit, code) in [("over.json", "permit-expired"), ("future.json", "permit-not-yet-valid")] {
         let module = example("examples/modules/visits-by-coinsurance.wasm").display().to_string();
         let view = place.ok(&[
-            "job", "submit", &module, "--as", "researcher", "--permit", permit, "--dataset", "rand-hie", "--purpose",
-            "policymaking", "--loss", "rho=0.1",
+            "job",
+            "submit",
+            &module,
+            "--as",
+            "researcher",
+            "--permit",
+            permit,
+            "--dataset",
+            "rand-hie",
+            "--purpose",
+            "policymaking",
+            "--loss",
+            "rho=0.1",
         ]);
         assert_eq!(outcome(&view, "north")["why"]["refusal"], code);
     }

@@ -54,7 +54,15 @@ impl Place {
         let columns = ["coins", "mdvis", "year", "female"].map(|c| toml::Value::from(format!("years.{c}")));
         permit["data"][0]["columns"] = columns.to_vec().into();
         std::fs::write(self.path(&format!("{name}.toml")), toml::to_string(&permit).unwrap()).unwrap();
-        self.ok(&["permit", "sign", &format!("{name}.toml"), "--key", "access-body.key", "--out", &format!("{name}.json")]);
+        self.ok(&[
+            "permit",
+            "sign",
+            &format!("{name}.toml"),
+            "--key",
+            "access-body.key",
+            "--out",
+            &format!("{name}.json"),
+        ]);
     }
 
     /// A node of that name over the rows that `sites` selects; not started.

@@ -50,8 +50,14 @@ fn each_clause_of_the_permit_binds() {
     let missing = Refusal::ColumnNotInPermit { dataset: "care".parse().unwrap(), column: "visits.days".into() };
     assert_eq!(violated(&|p| p.data[0].columns.truncate(1)), missing);
     assert!(matches!(violated(&|p| p.modules = Modules::Only(vec![])), Refusal::ModuleNotInPermit { .. }));
-    assert!(matches!(violated(&|p| p.valid_from = "2030-07-01T00:00:00Z".parse().unwrap()), Refusal::PermitNotYetValid { .. }));
-    assert!(matches!(violated(&|p| p.valid_until = "2030-06-01T00:00:00Z".parse().unwrap()), Refusal::PermitExpired { .. }));
+    assert!(matches!(
+        violated(&|p| p.valid_from = "2030-07-01T00:00:00Z".parse().unwrap()),
+        Refusal::PermitNotYetValid { .. }
+    ));
+    assert!(matches!(
+        violated(&|p| p.valid_until = "2030-06-01T00:00:00Z".parse().unwrap()),
+        Refusal::PermitExpired { .. }
+    ));
     assert!(matches!(violated(&|p| p.valid_until = p.valid_from), Refusal::Malformed { .. }));
     assert!(matches!(violated(&|p| p.number = "p-2".parse().unwrap()), Refusal::WrongPermit { .. }));
     assert!(matches!(violated(&|p| p.format = "spe.permit/9".into()), Refusal::Malformed { .. }));
@@ -104,7 +110,11 @@ fn a_filter_needs_the_permit_for_its_columns_too() {
 
 #[test]
 fn a_plan_for_what_does_not_exist_is_refused() {
-    for (at, value) in [("table", serde_json::json!("labs")), ("columns", serde_json::json!(["clinic", "weight"])), ("filter", serde_json::json!("1 = 1"))] {
+    for (at, value) in [
+        ("table", serde_json::json!("labs")),
+        ("columns", serde_json::json!(["clinic", "weight"])),
+        ("filter", serde_json::json!("1 = 1")),
+    ] {
         let mut raw = serde_json::to_value(plan("rho=0.1", 0)).unwrap();
         raw["inputs"][0][at] = value;
         let asked = JobBody { plan: serde_json::from_value(raw).unwrap(), ..job() };
@@ -129,6 +139,23 @@ fn a_byte_flipped_in_a_permit_or_job_is_refused() {
 
 #[test]
 fn losses_may_be_given_by_output() {
-    let plan = spe_kernel::plan::Plan::new(&crate::fixture::manifest(), crate::fixture::module(), &schema(), &with_loss("stay", "rho=0.3")).unwrap();
+    let plan = spe_kernel::plan::Plan::new(
+        &crate::fixture::manifest(),
+        crate::fixture::module(),
+        &schema(),
+        &with_loss("stay", "rho=0.3"),
+    )
+    .unwrap();
     assert_eq!(plan.loss(), loss("rho=0.4"), "the named output costs its own, the other the whole of the rest");
+}
+
+#[test]
+fn shares_of_a_loss_add_up_to_it() {
+    let plan = spe_kernel::plan::Plan::new(
+        &crate::fixture::manifest(),
+        crate::fixture::module(),
+        &schema(),
+        &spe_kernel::plan::Choices::new(loss("rho=0.000000000003")),
+    );
+    assert_eq!(plan.unwrap().loss(), loss("rho=0.000000000003"));
 }

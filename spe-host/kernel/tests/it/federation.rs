@@ -68,7 +68,10 @@ fn a_lie_is_named() {
     assert!(lie(&|a| a.outputs[0].cells.0[0] = i128::MAX).contains("shape"), "a sum could overflow");
     let other = SecretKey::from_seed(&[6; 32]);
     let forged = dsse::sign(ANSWER_TYPE, &serde_json::to_vec(&answer(&plan, 0)).unwrap(), &other);
-    assert!(open_answer(&forged, &plan, &"north".parse().unwrap(), key().public()).is_err(), "the hub could answer for a node");
+    assert!(
+        open_answer(&forged, &plan, &"north".parse().unwrap(), key().public()).is_err(),
+        "the hub could answer for a node"
+    );
 }
 
 #[test]

@@ -78,7 +78,10 @@ pub fn permit() -> PermitBody {
         valid_until: "2031-01-01T00:00:00Z".parse().unwrap(),
         persons: vec![PermitPerson { name: "ada".parse().unwrap(), key: person_key().public() }],
         purposes: vec![Purpose::ScientificResearch],
-        data: vec![PermitData { dataset: "care".parse().unwrap(), columns: vec!["visits.clinic".into(), "visits.days".into()] }],
+        data: vec![PermitData {
+            dataset: "care".parse().unwrap(),
+            columns: vec!["visits.clinic".into(), "visits.days".into()],
+        }],
         modules: Modules::Only(vec![module()]),
         loss_cap: loss("rho=1"),
     }

@@ -11,7 +11,9 @@ use std::{
 fn error_codes(source: &Path) -> BTreeSet<String> {
     let built = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
     let libraries = std::fs::read_dir(&built).unwrap().map(|entry| entry.unwrap().path());
-    let is_kernel = |p: &PathBuf| p.file_name().unwrap().to_str().is_some_and(|n| n.starts_with("libspe_kernel-") && n.ends_with(".rlib"));
+    let is_kernel = |p: &PathBuf| {
+        p.file_name().unwrap().to_str().is_some_and(|n| n.starts_with("libspe_kernel-") && n.ends_with(".rlib"))
+    };
     let kernel = libraries.filter(is_kernel).max_by_key(|p| p.metadata().unwrap().modified().unwrap()).unwrap();
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
         .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "--error-format=json", "-Adead_code", "-o"])
@@ -39,7 +41,8 @@ fn the_forbidden_does_not_compile() {
     assert_eq!(cases.len(), 12);
     for case in cases {
         let text = std::fs::read_to_string(&case).unwrap();
-        let expected = text.lines().next().and_then(|l| l.strip_prefix("//~ ")).expect("the first line names error codes");
+        let expected =
+            text.lines().next().and_then(|l| l.strip_prefix("//~ ")).expect("the first line names error codes");
         let expected: BTreeSet<_> = expected.split(' ').map(str::to_owned).collect();
         assert_eq!(error_codes(&case), expected, "{}", case.display());
     }
@@ -48,6 +51,11 @@ fn the_forbidden_does_not_compile() {
 #[test]
 fn the_way_out_does_compile() {
     for case in sources("forbidden/allowed") {
-        assert_eq!(error_codes(&case), BTreeSet::new(), "{}: every other case may fail for the wrong reason", case.display());
+        assert_eq!(
+            error_codes(&case),
+            BTreeSet::new(),
+            "{}: every other case may fail for the wrong reason",
+            case.display()
+        );
     }
 }

@@ -154,13 +154,23 @@ fn noise_for_another_plan_or_shape_is_not_added() {
         Ok(Reserving::Paid(paid)) => paid,
         _ => panic!("refused"),
     };
-    let draw = |plan, cells| Draw::new(plan, vec![DrawnOutput { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![0; cells] }]);
+    let draw = |plan, cells| {
+        Draw::new(plan, vec![DrawnOutput { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![0; cells] }])
+    };
     assert!(Confidential::seal(vec![vec![7]]).noise(paid(1), draw(key(2).plan, 1)).is_err());
     assert!(Confidential::seal(vec![vec![7]]).noise(paid(3), draw(key(3).plan, 2)).is_err());
     assert!(Confidential::seal(vec![vec![7], vec![8]]).noise(paid(4), draw(key(4).plan, 1)).is_err());
-    assert!(Confidential::seal(vec![vec![i128::MAX]]).noise(paid(5), Draw::new(key(5).plan, vec![DrawnOutput {
-        mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![1],
-    }])).is_err());
+    assert!(
+        Confidential::seal(vec![vec![i128::MAX]])
+            .noise(
+                paid(5),
+                Draw::new(
+                    key(5).plan,
+                    vec![DrawnOutput { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![1] }]
+                )
+            )
+            .is_err()
+    );
 }
 
 #[test]

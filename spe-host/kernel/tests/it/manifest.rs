@@ -1,7 +1,10 @@
 //! Manifests and plans that must be refused, and say why.
 
 use serde_json::{Value, json};
-use spe_kernel::{manifest::Manifest, plan::{Choices, Plan}};
+use spe_kernel::{
+    manifest::Manifest,
+    plan::{Choices, Plan},
+};
 
 use crate::fixture::{loss, manifest, manifest_json, module, plan, schema};
 
@@ -70,17 +73,19 @@ fn a_plan_from_outside_is_held_to_the_same_limits() {
     assert!(refused(&|p| p["outputs"][1]["output"]["lower"] = json!(99.0)).contains("bounds"));
     assert!(refused(&|p| p["overlap"] = json!(0)).contains("overlap"));
     let many: Vec<String> = (0..9_999).map(|i| i.to_string()).collect();
-    assert!(refused(&|p| {
-        let mut wide = p["outputs"][1].clone();
-        wide["output"]["categories"] = json!(many);
-        let named = |i: usize| {
-            let mut output = wide.clone();
-            output["output"]["name"] = json!(format!("o{i}"));
-            output
-        };
-        p["outputs"] = (0..5).map(named).collect();
-    })
-    .contains("cells"));
+    assert!(
+        refused(&|p| {
+            let mut wide = p["outputs"][1].clone();
+            wide["output"]["categories"] = json!(many);
+            let named = |i: usize| {
+                let mut output = wide.clone();
+                output["output"]["name"] = json!(format!("o{i}"));
+                output
+            };
+            p["outputs"] = (0..5).map(named).collect();
+        })
+        .contains("cells")
+    );
 }
 
 #[test]

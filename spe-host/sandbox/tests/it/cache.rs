@@ -69,7 +69,8 @@ fn a_bent_file_is_compiled_again() {
     };
     // Seal, start, middle and end; cut; longer; empty.
     let bents = [flipped(0), flipped(31), flipped(32), flipped(whole.len() / 2), flipped(whole.len() - 1)];
-    let cuts = [&whole[..whole.len() - 1], &whole[..32], &whole[..31], &[], &[whole.as_slice(), b"x"].concat()].map(<[u8]>::to_vec);
+    let cuts = [&whole[..whole.len() - 1], &whole[..32], &whole[..31], &[], &[whole.as_slice(), b"x"].concat()]
+        .map(<[u8]>::to_vec);
     for bent in bents.into_iter().chain(cuts) {
         fs::write(node.file(), &bent).unwrap();
         assert_eq!(answer(&node.without_compiler([7; 32]), &wasm), None, "a bent file was believed");

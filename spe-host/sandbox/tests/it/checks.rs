@@ -59,7 +59,10 @@ fn a_huge_module_is_refused_by_its_size() {
     let mut wasm = Guest::default().wasm();
     let most = spe_abi::MODULE_MAX_BYTES;
     wasm.resize(most + 1, 0);
-    assert_eq!(inspect(&wasm).unwrap_err().to_string(), format!("it has {} bytes; at most {most} are allowed: strip it", most + 1));
+    assert_eq!(
+        inspect(&wasm).unwrap_err().to_string(),
+        format!("it has {} bytes; at most {most} are allowed: strip it", most + 1)
+    );
 }
 
 /// A module that grew a feature which is not on the list would be a hole that nobody looked at.
@@ -111,7 +114,8 @@ fn other_imports_are_refused() {
         let said = rejected(&Guest { items: import.to_owned(), ..Guest::default() }.wat());
         assert!(said.contains(why), "{said}");
     }
-    let memory = Guest { memory: r#"(import "env" "memory" (memory 1)) (export "memory" (memory 0))"#, ..Guest::default() };
+    let memory =
+        Guest { memory: r#"(import "env" "memory" (memory 1)) (export "memory" (memory 0))"#, ..Guest::default() };
     assert!(rejected(&memory.wat()).contains("is not a function"));
 }
 
@@ -122,7 +126,11 @@ fn exports_must_have_their_names_and_types() {
         (r#"(export "memory")"#, "", "does not export \"memory\""),
         (r#"(export "spe_map")"#, "", "does not export \"spe_map\""),
         (r#"(export "spe_start")"#, r#"(export "spe_begin")"#, "does not export \"spe_start\""),
-        (r#"(export "spe_input") (param $bytes i32)"#, r#"(export "spe_input") (param $bytes i64)"#, "\"spe_input\" as (i64) -> (i32)"),
+        (
+            r#"(export "spe_input") (param $bytes i32)"#,
+            r#"(export "spe_input") (param $bytes i64)"#,
+            "\"spe_input\" as (i64) -> (i32)",
+        ),
         (r#"(export "memory")"#, r#"(export "spe_map")"#, "duplicate export"),
         (r#"(export "spe_map")"#, r#"(export "main")"#, "does not export \"spe_map\""),
     ];
@@ -130,7 +138,9 @@ fn exports_must_have_their_names_and_types() {
         let said = rejected(&wat.replace(from, to));
         assert!(said.contains(why), "{said}");
     }
-    let global = wat.replace(r#"(export "spe_map")"#, "").replace("(func $rows", r#"(global (export "spe_map") i32 (i32.const 0)) (func $rows"#);
+    let global = wat
+        .replace(r#"(export "spe_map")"#, "")
+        .replace("(func $rows", r#"(global (export "spe_map") i32 (i32.const 0)) (func $rows"#);
     assert!(rejected(&global).contains("\"spe_map\" as something else; the ABI wants (i32, i32) -> ()"));
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn config(cache: &Path) -> Config {
         cache_dir: cache.to_owned(),
         cache_key: [7; 32],
         compiler: compiler(),
-        workers_max: 8,
+        workers_max: 128,
         memory_bytes_max: 64 << 20,
     }
 }
@@ -98,7 +98,9 @@ impl Guest {
         let output = |i| format!(r#"{{"name": "o{i}", "kind": "sum", "lower": -1e9, "upper": 1e9}}"#);
         let outputs: Vec<_> = (0..self.outputs).map(output).collect();
         let (inputs, params, outputs) = (&self.inputs, self.params, outputs.join(","));
-        format!(r#"{{"name": "g", "version": "1", "abi": 1, "inputs": [{inputs}], "params": [{params}], "outputs": [{outputs}]}}"#)
+        format!(
+            r#"{{"name": "g", "version": "1", "abi": 1, "inputs": [{inputs}], "params": [{params}], "outputs": [{outputs}]}}"#
+        )
     }
 
     pub(crate) fn wat(&self) -> String {

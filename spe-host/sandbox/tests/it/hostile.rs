@@ -36,7 +36,8 @@ fn an_address_that_cannot_be_is_refused() {
         let said = Guest { input, ..Guest::default() }.refusal();
         assert!(said.contains(why), "{input}: {said}");
     }
-    Guest { input: "(i32.and (i32.sub (i32.const 131072) (local.get $bytes)) (i32.const -8))", ..Guest::default() }.approve();
+    Guest { input: "(i32.and (i32.sub (i32.const 131072) (local.get $bytes)) (i32.const -8))", ..Guest::default() }
+        .approve();
 }
 
 /// Fails for the one data subject whose number is 13, in every way that a guest can fail.

@@ -3,8 +3,9 @@
 use std::thread;
 
 use spe_kernel::record::{Chunk, Contribution};
+use spe_sandbox::{Config, Sandbox};
 
-use crate::fixture::{Guest, run, subjects};
+use crate::fixture::{Guest, approve, choices, config, run, subjects};
 
 type Rows = Vec<(i64, f64, u8)>;
 
@@ -84,7 +85,12 @@ fn workers_and_order_do_not_matter() {
     let alone = run(&module, &subjects(&people));
     let (left, right) = people.split_at(13);
     let halves = thread::scope(|scope| {
-        let half = |part| scope.spawn({ let module = &module; move || run(module, &subjects(part)) });
+        let half = |part| {
+            scope.spawn({
+                let module = &module;
+                move || run(module, &subjects(part))
+            })
+        };
         [half(left), half(right)].map(|h| h.join().unwrap()).concat()
     });
     assert_eq!(alone, halves);
@@ -103,6 +109,19 @@ fn modules_do_not_see_each_other() {
     let before = run(&reader, &subjects(&people));
     run(&writer, &subjects(&people));
     assert_eq!(before, run(&reader, &subjects(&people)));
+}
+
+/// A job that cannot have its workers learns it before data is opened, not in the middle.
+#[test]
+fn there_are_as_many_workers_as_seats() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let sandbox = Sandbox::new(Config { workers_max: 2, ..config(directory.path()) }).unwrap();
+    let module = approve(&sandbox, &hasher().wasm(), choices()).unwrap();
+    let two = [module.worker().unwrap(), module.worker().unwrap()];
+    assert!(module.worker().is_err());
+    assert!(approve(&sandbox, &hasher().wasm(), choices()).is_ok(), "approval needs no seat");
+    drop(two);
+    assert!(module.worker().is_ok());
 }
 
 /// A worker may be moved to a thread, and a chunk that is not of the plan is the host's own fault.

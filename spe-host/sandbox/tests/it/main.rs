@@ -7,6 +7,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     clippy::print_stdout,
     missing_docs
@@ -15,6 +17,7 @@
 mod cache;
 mod checks;
 mod compiling;
+mod evil;
 mod fixture;
 mod fuel;
 mod hostile;

@@ -9,7 +9,13 @@ const WORDS: usize = 16;
 
 /// A guest that shows 16 words of its memory, from `at` bytes after its input.
 fn viewer(inputs: &str) -> Vec<u8> {
-    let show = |i| format!("(f64.store offset={} (local.get $out) (f64.convert_i32_u (i32.load offset={} (global.get $at))))", i * 8, i * 4);
+    let show = |i| {
+        format!(
+            "(f64.store offset={} (local.get $out) (f64.convert_i32_u (i32.load offset={} (global.get $at))))",
+            i * 8,
+            i * 4
+        )
+    };
     let guest = Guest {
         inputs: inputs.to_owned(),
         params: r#"{"name": "at", "min": 0, "max": 100000}"#,
@@ -69,14 +75,22 @@ impl View {
 
     fn column(&self, table: u32, column: u32) -> Column {
         let at = self.word(self.word(ADDRESS) + 16 * table) + 16 * column;
-        let column =
-            Column { kind: self.word(at), validity: self.word(at + 4), offsets: self.word(at + 8), values: self.word(at + 12) };
-        assert!([column.validity, column.offsets, column.values].iter().all(|p| p % 8 == 0), "pointers are 8-byte aligned");
+        let column = Column {
+            kind: self.word(at),
+            validity: self.word(at + 4),
+            offsets: self.word(at + 8),
+            values: self.word(at + 12),
+        };
+        assert!(
+            [column.validity, column.offsets, column.values].iter().all(|p| p % 8 == 0),
+            "pointers are 8-byte aligned"
+        );
         column
     }
 }
 
-const ALL: &str = r#"{"table": "t", "columns": ["whole", "number", "flag", "category", "day", "instant", "text"], "max_rows": 3}"#;
+const ALL: &str =
+    r#"{"table": "t", "columns": ["whole", "number", "flag", "category", "day", "instant", "text"], "max_rows": 3}"#;
 const TWO: &str = r#"{"table": "t", "columns": ["whole"], "max_rows": 2}, {"table": "u", "columns": ["text", "flag"], "max_rows": 9}"#;
 
 /// Two data subjects: one with rows 0 and 1, one with rows 2 to 5, of which the last is one too many.

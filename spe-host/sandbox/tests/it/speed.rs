@@ -36,7 +36,13 @@ fn figures() {
     for _ in 0..5 {
         let start = Instant::now();
         let mut sum = 0.0;
-        worker.map(&chunk, |_, c| if let spe_kernel::record::Contribution::Numbers(n) = c { sum += n[0] }).unwrap();
+        worker
+            .map(&chunk, |_, c| {
+                if let spe_kernel::record::Contribution::Numbers(n) = c {
+                    sum += n[0]
+                }
+            })
+            .unwrap();
         println!("{:.2} µs a data subject (10 rows, 3 columns)", start.elapsed().as_secs_f64() * 1e6 / 2_000.0);
         assert!((sum - 60_000.0).abs() < f64::EPSILON);
     }

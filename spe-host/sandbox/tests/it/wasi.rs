@@ -38,7 +38,12 @@ fn errno(call: &str) -> i64 {
 /// An answer that differs from these constants would be a door: to files, to time, to entropy, to other people.
 #[test]
 fn answers_are_constants() {
-    assert_eq!(errno("(call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8))"), 8);
+    assert_eq!(
+        errno(
+            "(call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0) (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 8))"
+        ),
+        8
+    );
     assert_eq!(errno("(call $fd_prestat_get (i32.const 3) (i32.const 0))"), 8);
     assert_eq!(errno("(call $fd_seek (i32.const 1) (i64.const 0) (i32.const 0) (i32.const 0))"), 70);
     assert_eq!(errno("(call $fd_close (i32.const 3))"), 8);
@@ -46,11 +51,23 @@ fn answers_are_constants() {
     assert_eq!(errno("(call $proc_raise (i32.const 9))"), 58);
     assert_eq!(errno("(call $sock_accept (i32.const 3) (i32.const 0) (i32.const 0))"), 58);
     assert_eq!(errno("(call $poll_oneoff (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))"), 58);
-    assert_eq!(constant("(drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 0)))", "(i64.load (i32.const 0))"), 0);
+    assert_eq!(
+        constant("(drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 0)))", "(i64.load (i32.const 0))"),
+        0
+    );
     assert_eq!(constant("(drop (call $args_sizes_get (i32.const 0) (i32.const 4)))", "(i64.load (i32.const 0))"), 0);
     assert_eq!(constant("(drop (call $environ_sizes_get (i32.const 0) (i32.const 4)))", "(i64.load (i32.const 0))"), 0);
-    assert_eq!(constant("(drop (call $fd_read (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 0)))", "(i64.load32_u (i32.const 0))"), 0);
-    assert_eq!(constant("(drop (call $fd_fdstat_get (i32.const 1) (i32.const 0)))", "(i64.load offset=8 (i32.const 0))"), 64);
+    assert_eq!(
+        constant(
+            "(drop (call $fd_read (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 0)))",
+            "(i64.load32_u (i32.const 0))"
+        ),
+        0
+    );
+    assert_eq!(
+        constant("(drop (call $fd_fdstat_get (i32.const 1) (i32.const 0)))", "(i64.load offset=8 (i32.const 0))"),
+        64
+    );
 }
 
 #[test]
@@ -99,7 +116,13 @@ fn nobody_sleeps() {
     let start = Instant::now();
     // A subscription to the clock, 3 600 s from now.
     let hour = "(i64.store (i32.const 88) (i64.const 3600000000000))";
-    assert_eq!(constant(hour, "(i64.extend_i32_u (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 256)))"), 58);
+    assert_eq!(
+        constant(
+            hour,
+            "(i64.extend_i32_u (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 256)))"
+        ),
+        58
+    );
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 

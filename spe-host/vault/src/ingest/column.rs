@@ -1,7 +1,5 @@
 //! From cells to checked values of one column.
 
-use std::collections::HashMap;
-
 use spe_kernel::dataset::ColumnType;
 
 use super::{cell::Cell, error::SourceError};
@@ -23,8 +21,8 @@ pub(super) enum Value<'a> {
 /// Reads one column's cells.
 pub(super) struct ColumnReader<'a> {
     source: &'a ColumnSource,
-    /// Codes of categories, and of booleans' spellings (0 and 1).
-    codes: HashMap<&'a [u8], i32>,
+    /// Codes of categories, and of booleans' spellings (0 and 1), in order of the texts.
+    codes: Vec<(&'a [u8], i32)>,
     /// Values outside the bounds that were changed as declared.
     pub(super) altered: u64,
 }
@@ -47,7 +45,8 @@ impl<'a> ColumnReader<'a> {
             }
             _ => Vec::new(),
         };
-        let codes = spellings.into_iter().map(|(text, code)| (text.as_bytes(), code)).collect();
+        let mut codes: Vec<_> = spellings.into_iter().map(|(text, code)| (text.as_bytes(), code)).collect();
+        codes.sort_unstable();
         Self { source, codes, altered: 0 }
     }
 
@@ -117,9 +116,13 @@ impl<'a> ColumnReader<'a> {
 
     /// The code of a category, or 0 and 1 of a boolean, by its spelling.
     fn code(&self, cell: Cell<'_>) -> Option<i32> {
+        let find = |text: &[u8]| {
+            let found = self.codes.binary_search_by_key(&text, |(spelling, _)| spelling).ok()?;
+            self.codes.get(found).map(|(_, code)| *code)
+        };
         match cell {
-            Cell::Text(text) => self.codes.get(text).copied(),
-            Cell::Integer(value) => self.codes.get(value.to_string().as_bytes()).copied(),
+            Cell::Text(text) => find(text),
+            Cell::Integer(value) => find(value.to_string().as_bytes()),
             Cell::Boolean(value) if self.source.schema.kind == ColumnType::Boolean => Some(value.into()),
             _ => None,
         }

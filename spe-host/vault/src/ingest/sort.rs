@@ -4,9 +4,8 @@
 //! order of lines, files or threads (**exact**).
 
 use std::{
-    fs::{self, File},
-    io::BufReader,
-    path::{Path, PathBuf},
+    fs,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,26 +19,20 @@ use datafusion::{
         array::{AsArray, FixedSizeBinaryArray, RecordBatch},
         buffer::Buffer,
         datatypes::SchemaRef,
-        ipc::reader::StreamReader,
     },
-    catalog::streaming::StreamingTable,
     error::DataFusionError,
-    execution::{SendableRecordBatchStream, TaskContext, memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
-    logical_expr::SortExpr,
-    physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
-    prelude::{SessionConfig, SessionContext},
 };
-use futures::{StreamExt, TryStreamExt, stream};
-use spe_kernel::ids::ColumnName;
 
-use super::{Ingest, Progress, error::IngestError, stage::Staged};
+use super::{Ingest, Progress, error::IngestError, runs::Sorter, stage::Staged};
 use crate::{
     declaration::TableSource,
-    layout::{self, BATCH_ROWS},
-    predicate::column,
+    layout,
     pseudonym::Pseudonym,
     snapshot::{SNAPSHOT_DIR, Writer, Written},
 };
+
+/// Copies of a run in memory at a time: as read, joined, and its keys.
+const RUN_COPIES: usize = 3;
 
 /// What was written.
 pub(crate) struct Sorted {
@@ -66,9 +59,8 @@ pub(super) fn sort(
     progress: &mut impl FnMut(Progress),
 ) -> Result<Sorted, IngestError> {
     let of = ingest.declaration.partitions;
-    let session = session(ingest, dir).map_err(IngestError::write(dir))?;
     let (next, (sender, receiver)) = (AtomicUsize::new(0), channel());
-    let sort = PartitionSort { ingest, staged, session, snapshot: dir.join(SNAPSHOT_DIR) };
+    let sort = PartitionSort { ingest, staged, dir };
     let mut partitions: Vec<Option<SortedPartition>> = (0..of).map(|_| None).collect();
     thread::scope(|scope| {
         for _ in 0..ingest.threads.clamp(1, of) {
@@ -98,24 +90,10 @@ pub(super) fn sort(
     Ok(sorted)
 }
 
-fn session(ingest: &Ingest<'_>, dir: &Path) -> Result<SessionContext, DataFusionError> {
-    let spill = dir.join("spill");
-    fs::create_dir_all(&spill)?;
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(ingest.memory_bytes)))
-        .with_temp_file_path(spill)
-        .with_max_temp_directory_size(u64::MAX);
-    let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(BATCH_ROWS);
-    // A share of the pool for merging what was spilled.
-    config.options_mut().execution.sort_spill_reservation_bytes = ingest.memory_bytes / ingest.threads.max(1) / 16;
-    Ok(SessionContext::new_with_config_rt(config, runtime.build_arc()?))
-}
-
 struct PartitionSort<'a> {
     ingest: &'a Ingest<'a>,
     staged: &'a Staged,
-    session: SessionContext,
-    snapshot: PathBuf,
+    dir: &'a Path,
 }
 
 impl PartitionSort<'_> {
@@ -123,47 +101,46 @@ impl PartitionSort<'_> {
     fn run(&self, partition: usize) -> Result<SortedPartition, IngestError> {
         let mut sorted = SortedPartition { subjects: 0, rows: Vec::new(), digests: Vec::new() };
         let mut subjects = Vec::new();
+        let snapshot = self.dir.join(SNAPSHOT_DIR);
         for (number, table) in self.ingest.declaration.tables.iter().enumerate() {
-            let files = self.staged.files.get(&(number, partition)).map_or(&[][..], Vec::as_slice);
-            let path = layout::table_file(&self.snapshot, &table.schema.name, partition);
-            let writer = self.table(table, files, &path, &mut subjects).map_err(IngestError::write(&path))?;
-            sorted.rows.push(writer.rows);
-            sorted.digests.push(writer.digest);
-            for file in files {
-                fs::remove_file(file).map_err(IngestError::write(file))?;
-            }
+            let path = layout::table_file(&snapshot, &table.schema.name, partition);
+            let written = self.table((number, table), partition, &path, &mut subjects);
+            let written = written.map_err(IngestError::write(&path))?;
+            sorted.rows.push(written.rows);
+            sorted.digests.push(written.digest);
         }
         subjects.sort_unstable();
         subjects.dedup();
         sorted.subjects = u64::try_from(subjects.len()).unwrap_or(0);
-        let path = layout::subjects_file(&self.snapshot, partition);
+        let path = layout::subjects_file(&snapshot, partition);
         let written = self.subjects(subjects, &path).map_err(IngestError::write(&path))?;
         sorted.digests.push(written.digest);
         Ok(sorted)
     }
 
-    /// Writes one table's rows of a partition in order, and adds their subjects.
+    /// Writes one table's rows of a partition, bucket by bucket, and adds their subjects.
     fn table(
         &self,
-        table: &TableSource,
-        files: &[PathBuf],
+        (number, table): (usize, &TableSource),
+        partition: usize,
         path: &Path,
         subjects: &mut Vec<Pseudonym>,
     ) -> Result<Written, DataFusionError> {
         let schema = layout::table_schema(&table.schema);
         let mut writer = self.writer(path, &schema)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(async {
-            let rows = StagedRows { schema: schema.clone(), files: files.to_vec() };
-            let rows = self.session.read_table(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(rows)])?))?;
-            let mut sorted = rows.sort(order(table))?.execute_stream().await?;
-            while let Some(batch) = sorted.try_next().await? {
+        let run_bytes = self.ingest.memory_bytes / self.ingest.threads.max(1) / RUN_COPIES;
+        let spill = self.dir.join("spill").join(format!("{number}-{partition}"));
+        let sorter = Sorter::new(table, schema, run_bytes, spill)?;
+        let buckets = self.staged.buckets_per_partition;
+        for bucket in partition * buckets..(partition + 1) * buckets {
+            let files = self.staged.files.get(&(number, bucket)).map_or(&[][..], Vec::as_slice);
+            sorter.sort(files, &mut |batch| {
                 add_subjects(&batch, subjects);
-                writer.write(batch)?;
-            }
-            Ok::<_, DataFusionError>(())
-        })?;
-        Ok(writer.close()?)
+                writer.write(batch)
+            })?;
+            files.iter().try_for_each(fs::remove_file)?;
+        }
+        writer.close()
     }
 
     fn subjects(&self, subjects: Vec<Pseudonym>, path: &Path) -> Result<Written, DataFusionError> {
@@ -171,21 +148,13 @@ impl PartitionSort<'_> {
         let mut writer = self.writer(path, &schema)?;
         let column = FixedSizeBinaryArray::try_new(16, Buffer::from_vec(subjects.into_flattened()), None)?;
         writer.write(RecordBatch::try_new(schema, vec![Arc::new(column)])?)?;
-        Ok(writer.close()?)
+        writer.close()
     }
 
     fn writer(&self, path: &Path, schema: &SchemaRef) -> Result<Writer, DataFusionError> {
         let hasher = self.ingest.key.snapshot_hasher(&self.ingest.declaration.schema().name);
-        Ok(Writer::create(path, schema, hasher, self.ingest.row_group_rows)?)
+        Writer::create(path, schema, hasher, self.ingest.row_group_rows)
     }
-}
-
-/// Subject, declared order, then everything else; missing values last.
-fn order(table: &TableSource) -> Vec<SortExpr> {
-    let declared = table.order_by.iter();
-    let others = table.schema.columns.iter().map(|c| &c.name).filter(|name| !table.order_by.contains(name));
-    let names = [layout::SUBJECT].into_iter().chain(declared.chain(others).map(ColumnName::as_str));
-    names.map(|name| column(name).sort(true, false)).collect()
 }
 
 /// Adds the subjects of sorted rows, each once in a row.
@@ -196,27 +165,5 @@ fn add_subjects(batch: &RecordBatch, subjects: &mut Vec<Pseudonym>) {
         if subjects.last() != Some(subject) {
             subjects.push(*subject);
         }
-    }
-}
-
-/// The rows of staging files, one file after the other.
-#[derive(Debug)]
-struct StagedRows {
-    schema: SchemaRef,
-    files: Vec<PathBuf>,
-}
-
-impl PartitionStream for StagedRows {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let open = |path: PathBuf| {
-            let file = BufReader::with_capacity(1 << 16, File::open(path)?);
-            Ok::<_, DataFusionError>(StreamReader::try_new(file, None)?.map(|batch| Ok(batch?)))
-        };
-        let batches = stream::iter(self.files.clone()).map(open).map_ok(stream::iter).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }

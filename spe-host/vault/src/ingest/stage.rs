@@ -25,10 +25,14 @@ use super::{
 };
 use crate::{declaration::TableSource, layout, predicate};
 
+/// Open files at a time, over all threads.
+const FILES_MAX: usize = 512;
+
 /// What lies in the staging files.
 pub(super) struct Staged {
-    /// By table and partition.
+    /// By table and bucket: partitions are cut into so many more, that each can be sorted in memory.
     pub(super) files: BTreeMap<(usize, usize), Vec<PathBuf>>,
+    pub(super) buckets_per_partition: usize,
     pub(super) rows_read: u64,
     pub(super) altered: Vec<Altered>,
 }
@@ -44,7 +48,8 @@ pub(super) fn stage(
     dir: &Path,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Staged, IngestError> {
-    let mut staged = Staged { files: BTreeMap::new(), rows_read: 0, altered: Vec::new() };
+    let buckets_per_partition = (FILES_MAX / ingest.threads.max(1) / ingest.declaration.partitions.max(1)).max(1);
+    let mut staged = Staged { files: BTreeMap::new(), buckets_per_partition, rows_read: 0, altered: Vec::new() };
     for (number, table) in ingest.declaration.tables.iter().enumerate() {
         let dir = dir.join("staged").join(table.schema.name.as_str());
         let sources = ingest.sources.iter().zip(filters).enumerate().filter(|(_, (s, _))| s.table == table.schema.name);
@@ -53,9 +58,10 @@ pub(super) fn stage(
             staged.rows_read += rows;
             progress(Progress::Read { rows: staged.rows_read });
         };
-        for finished in stage_table(ingest, table, &sources, &dir, &mut count)? {
-            for (partition, file) in finished.files.into_iter().enumerate() {
-                staged.files.entry((number, partition)).or_default().extend(file);
+        let buckets = ingest.declaration.partitions * buckets_per_partition;
+        for finished in stage_table(ingest, table, &sources, (&dir, buckets), &mut count)? {
+            for (bucket, file) in finished.files.into_iter().enumerate() {
+                staged.files.entry((number, bucket)).or_default().extend(file);
             }
             add_altered(&mut staged.altered, table, &finished.altered);
         }
@@ -77,7 +83,7 @@ fn stage_table(
     ingest: &Ingest<'_>,
     table: &TableSource,
     sources: &[(usize, &Source, Option<&Filter>)],
-    dir: &Path,
+    (dir, buckets): (&Path, usize),
     count: &mut impl FnMut(u64),
 ) -> Result<Vec<Finished>, IngestError> {
     let threads = ingest.threads.max(1);
@@ -86,7 +92,7 @@ fn stage_table(
     let (receiver, failed) = (Mutex::new(receiver), AtomicBool::new(false));
     let stager = |thread| {
         let pseudonyms = ingest.key.of_dataset(&ingest.declaration.schema().name);
-        Stager::new(table, &schema, pseudonyms, ingest.declaration.partitions, (dir, thread))
+        Stager::new(table, &schema, pseudonyms, buckets, (dir, thread))
     };
     let (read, results) = thread::scope(|scope| {
         let spawn = |thread| {

@@ -1,4 +1,4 @@
-//! One parsing thread: rows to pseudonyms and checked values, in one staging file a partition.
+//! One parsing thread: rows to pseudonyms and checked values, in one staging file a bucket.
 
 use std::{
     fs::{self, File},
@@ -31,7 +31,7 @@ use crate::{
     pseudonym::{Pseudonyms, partition_of},
 };
 
-/// Rows under construction in all partitions of one thread, roughly.
+/// Rows under construction in all buckets of one thread, roughly.
 const ROWS_MAX: usize = 262_144;
 
 /// Where a block comes from.
@@ -48,14 +48,14 @@ pub(super) struct Stager<'a> {
     table: &'a TableSource,
     pseudonyms: Pseudonyms,
     readers: Vec<ColumnReader<'a>>,
-    partitions: Vec<Partition>,
+    buckets: Vec<Bucket>,
     batch_rows: usize,
     origin: Option<Arc<Origin>>,
 }
 
 /// What a parsing thread leaves.
 pub(super) struct Finished {
-    /// Staging files by partition.
+    /// Staging files by bucket.
     pub(super) files: Vec<Option<PathBuf>>,
     /// Altered values by column.
     pub(super) altered: Vec<u64>,
@@ -67,20 +67,20 @@ impl<'a> Stager<'a> {
         table: &'a TableSource,
         schema: &SchemaRef,
         pseudonyms: Pseudonyms,
-        partitions: usize,
+        buckets: usize,
         (dir, thread): (&Path, usize),
     ) -> Self {
-        let partition = |number: usize| {
+        let bucket = |number: usize| {
             let kinds = table.columns.iter().map(|c| &c.schema.kind);
             let rows = BatchBuilder::new(schema.clone(), kinds);
-            Partition { rows, path: dir.join(format!("{number:04}-{thread}.arrow")), file: None }
+            Bucket { rows, path: dir.join(format!("{number:04}-{thread}.arrow")), file: None }
         };
         Self {
             table,
             pseudonyms,
             readers: table.columns.iter().map(|c| ColumnReader::new(c)).collect(),
-            partitions: (0..partitions).map(partition).collect(),
-            batch_rows: (ROWS_MAX / partitions.max(1)).clamp(512, BATCH_ROWS),
+            buckets: (0..buckets).map(bucket).collect(),
+            batch_rows: (ROWS_MAX / buckets.max(1)).clamp(512, BATCH_ROWS),
             origin: None,
         }
     }
@@ -94,22 +94,49 @@ impl<'a> Stager<'a> {
             self.flush_all().map_err(|e| (block.place(0), e))?;
         }
         self.origin = Some(origin.clone());
-        for row in 0..block.rows() {
+        if let Err((row, why)) = self.append(block) {
             let place = block.place(row);
-            let partition = self.row(block, row);
-            let partition = partition.map_err(|why| (place, IngestError::source(&origin.file, place, why)))?;
-            if let Some(partition) = self.partitions.get_mut(partition)
-                && partition.rows.rows() >= self.batch_rows
-            {
-                partition.flush(&origin.keep).map_err(|e| (place, e))?;
-            }
+            return Err((place, IngestError::source(&origin.file, place, why)));
         }
-        Ok(())
+        let mut full = self.buckets.iter_mut().filter(|bucket| bucket.rows.rows() >= self.batch_rows);
+        full.try_for_each(|bucket| bucket.flush(&origin.keep)).map_err(|e| (block.place(0), e))
     }
 
-    /// Appends one row to its partition, and says which.
-    fn row(&mut self, block: &Block, row: usize) -> Result<usize, SourceError> {
+    /// Appends rows to their buckets, column by column: that is kinder to caches than row by row.
+    ///
+    /// # Errors
+    /// The first row that is not as declared, and why. The buckets are then not to be used any more.
+    fn append(&mut self, block: &Block) -> Result<(), (usize, SourceError)> {
+        let mut homes = Vec::with_capacity(block.rows());
+        let mut first_error = Ok(());
+        for row in 0..block.rows() {
+            match self.subject(block, row) {
+                Ok(home) => homes.push(home),
+                Err(why) => {
+                    first_error = Err((row, why));
+                    break;
+                }
+            }
+        }
         let keys = self.table.key.len();
+        for (column, reader) in self.readers.iter_mut().enumerate() {
+            for (row, home) in homes.iter().enumerate() {
+                match (reader.read(block.cell(row, keys + column)), self.buckets.get_mut(*home)) {
+                    (Ok(value), Some(bucket)) => bucket.rows.push(column, value),
+                    (Ok(_), None) => {}
+                    (Err(why), _) => {
+                        first_error = Err((row, why));
+                        homes.truncate(row);
+                        break;
+                    }
+                }
+            }
+        }
+        first_error
+    }
+
+    /// Appends a row's pseudonym to its bucket, and says which.
+    fn subject(&mut self, block: &Block, row: usize) -> Result<usize, SourceError> {
         for (slot, name) in self.table.key.iter().enumerate() {
             match block.cell(row, slot) {
                 Cell::Text(text) if !text.trim_ascii().is_empty() => self.pseudonyms.push(text.trim_ascii()),
@@ -118,36 +145,34 @@ impl<'a> Stager<'a> {
             }
         }
         let subject = self.pseudonyms.next();
-        let number = partition_of(&subject, self.partitions.len());
-        let Some(partition) = self.partitions.get_mut(number) else { return Ok(number) };
-        partition.rows.push_subject(&subject);
-        for (column, reader) in self.readers.iter_mut().enumerate() {
-            partition.rows.push(column, reader.read(block.cell(row, keys + column))?);
+        let home = partition_of(&subject, self.buckets.len());
+        if let Some(bucket) = self.buckets.get_mut(home) {
+            bucket.rows.push_subject(&subject);
         }
-        Ok(number)
+        Ok(home)
     }
 
     fn flush_all(&mut self) -> Result<(), IngestError> {
         let keep = self.origin.as_ref().map_or(&[][..], |o| o.keep.as_slice());
-        self.partitions.iter_mut().try_for_each(|p| p.flush(keep))
+        self.buckets.iter_mut().try_for_each(|bucket| bucket.flush(keep))
     }
 
     /// Writes what is left and closes the files.
     pub(super) fn finish(mut self) -> Result<Finished, IngestError> {
         self.flush_all()?;
-        let files = self.partitions.into_iter().map(Partition::close).collect::<Result<_, _>>()?;
+        let files = self.buckets.into_iter().map(Bucket::close).collect::<Result<_, _>>()?;
         Ok(Finished { files, altered: self.readers.iter().map(|r| r.altered).collect() })
     }
 }
 
-/// One partition's rows on their way to a staging file, which is made when there is something to write.
-struct Partition {
+/// One bucket's rows on their way to a staging file, which is made when there is something to write.
+struct Bucket {
     rows: BatchBuilder,
     path: PathBuf,
     file: Option<StreamWriter<BufWriter<File>>>,
 }
 
-impl Partition {
+impl Bucket {
     fn flush(&mut self, keep: &[Arc<dyn PhysicalExpr>]) -> Result<(), IngestError> {
         if self.rows.rows() == 0 {
             return Ok(());

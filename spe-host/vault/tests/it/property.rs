@@ -131,6 +131,7 @@ proptest! {
         two in prop::collection::vec(values(), 0..60),
         partitions in 1..5_usize,
         (row_group_rows, threads) in (1..20_usize, 1..4_usize),
+        memory_bytes in prop::sample::select(vec![1, 30_000, 256 << 20]),
         sizes in sizes(),
         rows_max in 1..20_usize,
         filters in (prop::sample::select(&FILTERS[..]), prop::sample::select(&FILTERS[..])),
@@ -141,7 +142,7 @@ proptest! {
         let sources: Vec<Source> = [("one", "1.csv", &one[..half]), ("two", "2.csv", &two[..]), ("one", "3.csv", &one[half..])]
             .into_iter().map(|(table, file, rows)| site.source(table, file, csv(rows))).collect();
         let (key, vault) = (key(), site.vault());
-        let ingest = Ingest { row_group_rows, threads, ..Ingest::new(&site.declaration, &sources, &key, &vault) };
+        let ingest = Ingest { row_group_rows, threads, memory_bytes, ..Ingest::new(&site.declaration, &sources, &key, &vault) };
         ingest.run(|_| {}).unwrap();
 
         let input = |table: &str, filter: &str| {
