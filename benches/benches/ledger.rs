@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use spe_benches::{Error, quantile};
 use spe_kernel::{
+    dsse::SecretKey,
     ids::Digest,
     ledger::{AnswerKey, Charge, Ledger},
+    permit::PermitId,
     units::{Loss, Measure},
 };
 use spe_node::journal::Records;
@@ -22,7 +24,8 @@ fn charge(number: i64) -> Result<Charge, Error> {
             dataset: "bench".parse()?,
             snapshot: Digest::of(b""),
         },
-        permit: "bench".parse()?,
+        permit: PermitId { number: "bench".parse()?, issuer: SecretKey::from_seed(&[1; 32]).public() },
+        job: Digest::of(&number.to_be_bytes()),
         loss: loss(1),
         dataset_cap: loss(u64::MAX),
         permit_cap: loss(u64::MAX),
@@ -51,8 +54,9 @@ fn main() -> Result<(), Error> {
     drop(ledger);
     rusqlite::Connection::open(&file)?.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-         INSERT INTO charge (plan, dataset, snapshot, permit, measure, pico) SELECT randomblob(32), 'bench', x'00', 'bench', 'rho', 1 FROM n",
-        [ENTRIES - RESERVATIONS],
+         INSERT INTO charge (plan, dataset, snapshot, permit, job, measure, pico)
+         SELECT randomblob(32), 'bench', x'00', ?2, randomblob(32), 'rho', 1 FROM n",
+        (ENTRIES - RESERVATIONS, charge(0)?.permit.to_string()),
     )?;
     let begin = Instant::now();
     Ledger::open(Records::open(&file)?)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use spe_kernel::{dsse::SecretKey, ids::PersonName};
-use spe_wire::{Connection, HubClient, pki::Role};
+use spe_wire::{ConnectError, Connection, HubClient, pki::Role};
 
 use crate::key;
 
@@ -34,6 +34,11 @@ impl Profile {
         }
     }
 
+    /// A file in the profile's folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The person's signing key.
     pub(crate) fn signing_key(&self) -> Result<SecretKey> {
         let file = self.folder.join(SIGNING_KEY);
@@ -41,7 +46,11 @@ impl Profile {
     }
 
     pub(crate) async fn connect(&self) -> Result<HubClient> {
-        Ok(HubClient::connect(&self.connection()?).await?)
+        HubClient::connect(&self.connection()?).await.map_err(|error| match error {
+            // As itself, so that it decides the exit code.
+            ConnectError::Refused(refusal) => refusal.into(),
+            wrong @ ConnectError::File(_) => wrong.into(),
+        })
     }
 }
 

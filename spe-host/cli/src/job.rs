@@ -23,8 +23,9 @@ use spe_wire::{
 
 use crate::{
     connect::{self, Profile, block_on},
-    output::Output,
+    output::{Output, Shown, tame},
     show::{self, Table, number},
+    verify::{self, Checked},
 };
 
 #[derive(Subcommand)]
@@ -104,6 +105,13 @@ fn named<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(St
     Ok((name.to_owned(), value.parse().map_err(|e: T::Err| e.to_string())?))
 }
 
+/// Each name once: the last of two would win silently.
+fn once<T>(option: &str, given: Vec<(String, T)>) -> Result<BTreeMap<String, T>> {
+    let count = given.len();
+    let map: BTreeMap<_, _> = given.into_iter().collect();
+    if map.len() == count { Ok(map) } else { bail!("{option} names something twice") }
+}
+
 fn named_loss(text: &str) -> Result<(String, Loss), String> {
     named(text)
 }
@@ -116,14 +124,17 @@ pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
     match command {
         JobCommand::Submit(args) => block_on(submit(args, output)),
         JobCommand::Watch(OneJob { job, profile }) => block_on(async {
-            let view = follow(&profile.connect().await?, &job, output).await?;
-            show_view(&view, output)
+            let hub = profile.connect().await?;
+            let view = follow(&hub, &job, |view| view.state.is_final(), output).await?;
+            conclude(&hub, &profile, view, output).await
         }),
-        JobCommand::Result(OneJob { job, profile }) => {
-            show_view(&block_on(async { Ok(profile.connect().await?.view(&job).await?) })?, output)
-        }
+        JobCommand::Result(OneJob { job, profile }) => block_on(async {
+            let hub = profile.connect().await?;
+            let view = hub.view(&job).await?;
+            conclude(&hub, &profile, view, output).await
+        }),
         JobCommand::Cancel(OneJob { job, profile }) => {
-            show_view(&block_on(async { Ok(profile.connect().await?.cancel(&job).await?) })?, output)
+            block_on(async { show_view(&profile.connect().await?.cancel(&job).await?, None, output) })
         }
         JobCommand::List { profile } => list(&profile, output),
     }
@@ -138,8 +149,8 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     let nodes = hub.browse().await?.collect().await?;
     let schema = schema(&nodes, &args.dataset)?;
     let choices = Choices {
-        losses: args.output_loss.into_iter().collect::<BTreeMap<_, _>>(),
-        params: args.param.into_iter().collect(),
+        losses: once("--output-loss", args.output_loss)?,
+        params: once("--param", args.param)?,
         fuel_per_subject: args.fuel,
         memory_bytes_max: args.memory,
         attempt: args.attempt,
@@ -160,12 +171,17 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     };
     let submission = Submission { job: job.sign(&args.profile.signing_key()?), permit };
     hub.put_module(wasm).await?;
+    let signed = submission.job.clone();
     let id = hub.submit(submission).await?;
+    verify::remember(&args.profile, &id, &signed)?;
     if args.detach {
         return output
             .say(&serde_json::json!({ "job": id }), || format!("job {id}; follow it with: spe job watch {id}\n"));
     }
-    show_view(&follow(&hub, &id, output).await?, output)
+    // Who is offline is not waited for here: what there is, is shown, and `spe job watch` waits on.
+    let nobody_works = |view: &View| view.nodes.iter().all(|n| !matches!(n.outcome, Outcome::Working { .. }));
+    let view = follow(&hub, &id, |view| view.state.is_final() || nobody_works(view), output).await?;
+    conclude(&hub, &args.profile, view, output).await
 }
 
 fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a DatasetSchema> {
@@ -209,8 +225,8 @@ fn preview(plan: &Plan, nodes: &[NodeCatalogue], asked: &[NodeName], output: Out
     })
 }
 
-/// Watches a job until it is final, or only offline nodes are waited for.
-async fn follow(hub: &HubClient, job: &JobId, output: Output) -> Result<View> {
+/// Watches a job until it is `done`.
+async fn follow(hub: &HubClient, job: &JobId, done: impl Fn(&View) -> bool, output: Output) -> Result<View> {
     let bar = ProgressBar::with_draw_target(
         None,
         if output.json && !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
@@ -225,8 +241,7 @@ async fn follow(hub: &HubClient, job: &JobId, output: Output) -> Result<View> {
     let mut last = None;
     while let Some(view) = views.next().await? {
         bar.set_message(line(&view));
-        let offline_only = view.nodes.iter().all(|n| !matches!(n.outcome, Outcome::Working { .. }));
-        let done = view.state.is_final() || offline_only;
+        let done = done(&view);
         last = Some(view);
         if done {
             break;
@@ -238,22 +253,40 @@ async fn follow(hub: &HubClient, job: &JobId, output: Output) -> Result<View> {
 
 fn line(view: &View) -> String {
     let nodes: Vec<_> = view.nodes.iter().map(|n| format!("{} {}", n.node, show::outcome_text(&n.outcome).0)).collect();
-    format!("job {}: {}", view.job, nodes.join(" · "))
+    tame(&format!("job {}: {}", view.job, nodes.join(" · ")))
 }
 
-fn show_view(view: &View, output: Output) -> Result<()> {
+/// Checks the hub's merge against the nodes' signatures, shows the view, and fails when every node refused.
+async fn conclude(hub: &HubClient, profile: &Profile, mut view: View, output: Output) -> Result<()> {
+    let checked = verify::merge(hub, profile, &mut view).await?;
+    show_view(&view, Some(checked), output)?;
+    let refusal = view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
+    match refusal {
+        Some(why) if view.answered == 0 && view.state == State::Complete => Err(Shown(why.clone()).into()),
+        _ => Ok(()),
+    }
+}
+
+fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()> {
     output.say(view, || {
-        let mut text =
-            format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
+        let mut text = format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
         if view.overlap > 1 {
             text.push_str(&format!("one person may be at {} nodes and bears the loss that many times\n", view.overlap));
         }
         for statistic in &view.statistics {
-            text.push('\n');
-            text.push_str(&show::statistic(statistic, None));
+            text.push_str(&format!("\n{}", show::statistic(statistic, None)));
         }
-        text.push('\n');
-        text.push_str(&show::nodes(&view.nodes));
+        text.push_str(&format!("\n{}", show::nodes(&view.nodes)));
+        match checked {
+            Some(Checked::Signed { answers: 0, .. }) | None => {}
+            Some(Checked::Signed { answers, new_keys }) => {
+                text.push_str(&format!("  checked: merged here from {answers} answers, each signed by its node\n"));
+                if new_keys > 0 {
+                    text.push_str(&format!("  {new_keys} of the nodes' keys are new to you; compare known-nodes.toml with their operators\n"));
+                }
+            }
+            Some(Checked::Unknown) => text.push_str("  not checked: this profile has not submitted the job\n"),
+        }
         if view.state == State::Cancelled {
             text.push_str("cancelled\n");
         }

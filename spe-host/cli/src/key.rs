@@ -1,9 +1,6 @@
 //! Keys: the identity of data access bodies, researchers and nodes.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -40,17 +37,9 @@ pub(crate) fn entropy() -> Result<[u8; 32]> {
     Ok(seed)
 }
 
-/// Writes a file that only its owner may read, and that did not exist.
-pub(crate) fn write_secret(file: &Path, secret: &[u8]) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let opened = options.write(true).create_new(true).mode(0o600).open(file);
-    opened.and_then(|mut f| f.write_all(secret)).with_context(|| format!("writing {}", file.display()))
-}
-
 pub(crate) fn create(file: &Path) -> Result<SecretKey> {
     let key = SecretKey::from_seed(&entropy()?);
-    write_secret(file, key.expose_text().as_bytes())?;
+    spe_wire::write_secret(file, &key.expose_text())?;
     Ok(key)
 }
 

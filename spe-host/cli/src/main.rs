@@ -13,11 +13,12 @@ mod output;
 mod page;
 mod permit;
 mod show;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use output::Output;
+use output::{Output, Shown};
 use spe_kernel::refusal::Refusal;
 
 /// A secure processing environment for federated health data.
@@ -67,7 +68,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return misused(&usage),
+    };
     let output = Output { json: cli.json };
     match dispatch(cli.command, output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,7 +81,7 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(&args, output),
         Command::Hub(command) => hub::run(command, output),
         Command::Node(command) => node::run(command, output),
         Command::Data(command) => data::run(command, output),
@@ -90,11 +94,22 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     }
 }
 
+/// Wrong use of the command line; help and version are no errors.
+fn misused(usage: &clap::Error) -> ExitCode {
+    if usage.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+        let said = serde_json::json!({ "error": usage.to_string() });
+        Output { json: true }.say(&said, String::new).ok();
+    }
+    usage.print().ok();
+    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
+}
+
 /// Says what went wrong; a refusal's class is the exit code (`docs/operations.md`).
 fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
-    let refusal = error.downcast_ref::<Refusal>();
-    let message = format!("{error:#}");
-    if output.json {
+    let shown = error.downcast_ref::<Shown>().map(|Shown(refusal)| refusal);
+    let refusal = error.downcast_ref::<Refusal>().or(shown);
+    let message = output::tame(&format!("{error:#}"));
+    if output.json && shown.is_none() {
         let said = serde_json::json!({ "error": message, "refusal": refusal });
         output.say(&said, String::new).ok();
     }

@@ -13,7 +13,7 @@ use spe_node::{
     config::{FILE, NodeConfig},
     site::Site,
 };
-use spe_wire::{Connection, pki::Role};
+use spe_wire::{Connection, pki::Role, write_public, write_secret};
 
 use crate::{
     connect::{CONNECTION, SIGNING_KEY},
@@ -75,17 +75,10 @@ fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Ou
     if dir.join(FILE).exists() {
         bail!("{} is a node already", dir.display());
     }
-    let write = |file: &str, text: &str| {
-        std::fs::write(dir.join(file), text).with_context(|| format!("writing {}", dir.join(file).display()))
-    };
-    std::fs::create_dir_all(dir.join("data/vault")).with_context(|| format!("making {}", dir.display()))?;
+    let connection_file = invitation.canonicalize()?.join(CONNECTION);
     let keys: Vec<String> = access_bodies.iter().map(|k| format!("\"{k}\"")).collect();
     let policy = POLICY.replacen("access_bodies = []", &format!("access_bodies = [{}]", keys.join(", ")), 1);
     toml::from_str::<NodePolicy>(&policy).context("the policy that would be written")?;
-    write("policy.toml", &policy)?;
-    key::create(&dir.join(SIGNING_KEY))?;
-    key::write_secret(&dir.join("pseudonym.key"), &key::entropy()?)?;
-    let connection_file = invitation.canonicalize()?.join(CONNECTION);
     let config = NodeConfig {
         name: name.clone(),
         data_dir: "data".into(),
@@ -96,7 +89,12 @@ fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Ou
         workers: 0,
         datasets: std::collections::BTreeMap::new(),
     };
-    write(FILE, &toml::to_string_pretty(&config)?)?;
+    std::fs::create_dir_all(dir.join("data/vault")).with_context(|| format!("making {}", dir.display()))?;
+    key::create(&dir.join(SIGNING_KEY))?;
+    write_secret(&dir.join("pseudonym.key"), key::entropy()?)?;
+    write_public(&dir.join("policy.toml"), &policy)?;
+    // Last: a folder with this file is a node.
+    write_public(&dir.join(FILE), &toml::to_string_pretty(&config)?)?;
     output.say(&serde_json::json!({ "node": name, "dir": dir }), || {
         format!("node {name} in {}: read policy.toml, then bring data in with: spe data ingest\n", dir.display())
     })

@@ -4,6 +4,11 @@ use std::io::Write;
 
 use anyhow::Result;
 
+/// A refusal that the command's answer shows already; what is left is the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("no node answered: {0}")]
+pub(crate) struct Shown(pub(crate) spe_kernel::refusal::Refusal);
+
 /// How a command answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
@@ -42,5 +47,17 @@ pub(crate) async fn told_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("told to stop");
+    tracing::info!("told to stop: finishing what is under way; a second signal ends it at once, and a charge already made stays spent");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(1);
+    });
+}
+
+/// `text` without what a terminal would obey: names and reasons come from other members.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

@@ -8,6 +8,8 @@ use spe_kernel::{
     statistic::{Estimate, Statistic},
 };
 
+use crate::output::tame;
+
 /// Width of an interval drawn in a terminal, in characters.
 const BAR_WIDTH: usize = 32;
 
@@ -42,7 +44,7 @@ impl Table {
                     write!(line, "  {cell:<width$}").ok()
                 };
             }
-            text.push_str(line.trim_end());
+            text.push_str(tame(&line).trim_end());
             text.push('\n');
         }
         text
@@ -70,7 +72,7 @@ fn exact_number(exact: Option<f64>, half: f64) -> String {
 pub(crate) fn statistic(statistic: &Statistic, exact: Option<&[f64]>) -> String {
     let Statistic { name, kind, unit, loss, estimates, .. } = statistic;
     let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
-    let mut text = format!("{name} ({}{unit}; {loss} at each node)\n", kind.replace('_', " "));
+    let mut text = tame(&format!("{name} ({}{unit}; {loss} at each node)\n", kind.replace('_', " ")));
     let clear = |e: &&Estimate| !e.indistinct;
     let low = estimates.iter().filter(clear).map(|e| e.low).fold(f64::INFINITY, f64::min).min(0.0);
     let high = estimates.iter().filter(clear).map(|e| e.high).fold(f64::NEG_INFINITY, f64::max);
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn digits_follow_the_error() {
-        assert_eq!(number(3.14159, 0.08), "3.142");
+        assert_eq!(number(2.86912, 0.08), "2.869");
         assert_eq!(number(3255.4, 12.0), "3255");
         assert_eq!(number(1.0, 0.0), "1.000");
     }

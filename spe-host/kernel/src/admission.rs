@@ -1,5 +1,6 @@
 //! Who may ask what: permit, person, purpose, dataset, columns, module, plan and node policy must all agree.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +32,8 @@ pub struct NodePolicy {
     pub fuel_per_subject_max: u64,
     /// Most linear memory of a guest in bytes.
     pub guest_memory_bytes_max: u64,
+    /// Oldest signature under which a job is accepted: a hub cannot spend a budget with questions of long ago.
+    pub job_age_days_max: u32,
 }
 
 /// A job that this node will run. Made only by [`admit`].
@@ -70,10 +73,12 @@ pub fn admit(
     offer: &Offer,
     policy: &NodePolicy,
     node: &NodeName,
+    now: Timestamp,
 ) -> Result<Admitted, Refusal> {
     if !job.asks(node) {
         return Err(Refusal::NodeNotAsked { node: node.clone() });
     }
+    fresh(&job, policy, now)?;
     person_and_purpose(&job, permit)?;
     let plan = &job.body().plan;
     plan.fits_schema(&offer.schema).map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
@@ -83,12 +88,25 @@ pub fn admit(
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot };
     let charge = Charge {
         key,
-        permit: permit.body().number.clone(),
+        permit: permit.id(),
+        job: job.digest(),
         loss: plan.loss(),
         dataset_cap: offer.budget,
         permit_cap: permit.body().loss_cap,
     };
     Ok(Admitted { job, charge })
+}
+
+/// How far ahead of this node's clock a researcher's may be.
+const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
+
+fn fresh(job: &Job, policy: &NodePolicy, now: Timestamp) -> Result<(), Refusal> {
+    let age = now.duration_since(job.body().signed_at);
+    let days = policy.job_age_days_max;
+    if age > SignedDuration::from_hours(24 * i64::from(days)) || age < -CLOCK_SLACK {
+        return Err(Refusal::JobNotFresh { signed_at: job.body().signed_at.to_string(), days });
+    }
+    Ok(())
 }
 
 fn person_and_purpose(job: &Job, permit: &Permit) -> Result<(), Refusal> {

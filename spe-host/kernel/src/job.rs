@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dsse::{self, PublicKey, SecretKey},
-    ids::{NodeName, PermitNumber, PersonName},
+    ids::{Digest, NodeName, PermitNumber, PersonName},
     plan::Plan,
     refusal::Refusal,
 };
@@ -102,6 +102,7 @@ pub struct JobBody {
 pub struct Job {
     body: JobBody,
     signer: PublicKey,
+    digest: Digest,
 }
 
 impl JobBody {
@@ -124,7 +125,7 @@ impl Job {
         if body.format != JOB_FORMAT || body.nodes.len() > NODES_MAX {
             return Err(malformed(format!("expected format {JOB_FORMAT} and at most {NODES_MAX} nodes")));
         }
-        Ok(Self { body, signer: verified.signer })
+        Ok(Self { body, signer: verified.signer, digest: Digest::of(&verified.payload) })
     }
 
     /// What it says.
@@ -135,6 +136,11 @@ impl Job {
     /// Who signed it.
     pub const fn signer(&self) -> PublicKey {
         self.signer
+    }
+
+    /// Digest of what was signed: one signature buys one answer at each node.
+    pub const fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Whether `node` is asked.

@@ -8,7 +8,8 @@ use crate::{
     disclosure::{ANSWER_TYPE, Committed, Noised},
     dsse::{self, SecretKey},
     fault::Fault,
-    ids::{DatasetName, Digest, NodeName, PermitNumber},
+    ids::{DatasetName, Digest, NodeName},
+    permit::PermitId,
     refusal::{Refusal, Stop},
     units::Loss,
 };
@@ -30,7 +31,9 @@ pub struct Charge {
     /// What is bought.
     pub key: AnswerKey,
     /// The permit under which it is bought.
-    pub permit: PermitNumber,
+    pub permit: PermitId,
+    /// Digest of the signed job.
+    pub job: Digest,
     /// The price.
     pub loss: Loss,
     /// All loss that the dataset's population will ever bear.
@@ -76,7 +79,7 @@ pub struct Total {
     /// The dataset.
     pub dataset: DatasetName,
     /// The permit.
-    pub permit: PermitNumber,
+    pub permit: PermitId,
     /// All its charges on that dataset, answered or open.
     pub spent: Loss,
 }
@@ -107,6 +110,11 @@ pub trait Journal {
     /// # Errors
     /// The storage's own.
     fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault>;
+    /// Whether a charge was ever made for the signed job of that digest.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn bought(&mut self, job: Digest) -> Result<bool, Fault>;
     /// Stores `event`, all or nothing.
     ///
     /// # Errors
@@ -123,7 +131,7 @@ pub trait Journal {
 pub struct Ledger<J> {
     journal: J,
     by_dataset: HashMap<DatasetName, Loss>,
-    by_permit: HashMap<(DatasetName, PermitNumber), Loss>,
+    by_permit: HashMap<(DatasetName, PermitId), Loss>,
     /// After a failed append memory and journal may differ; the ledger refuses to go on.
     broken: bool,
 }
@@ -181,6 +189,10 @@ impl<J: Journal> Ledger<J> {
         if let Some(committed) = self.recall(&charge.key)? {
             return Ok(Reserving::Answered(committed));
         }
+        // The data has changed since. Asking it again is the researcher's decision, not that of whoever kept the job.
+        if self.journal.bought(charge.job)? {
+            return Err(Refusal::JobSpent.into());
+        }
         let (dataset_sum, permit_sum) = self.decide(charge)?;
         self.apply(&Event::Reserved(charge))?;
         let Charge { key, permit, loss, .. } = charge.clone();
@@ -194,7 +206,7 @@ impl<J: Journal> Ledger<J> {
     /// # Errors
     /// Which cap does not.
     pub fn decide(&self, charge: &Charge) -> Result<(Loss, Loss), Refusal> {
-        let Charge { key, permit, loss, dataset_cap, permit_cap } = charge;
+        let Charge { key, permit, loss, dataset_cap, permit_cap, job: _ } = charge;
         let spent = self.spent(&key.dataset, *dataset_cap);
         let spent_permit = self.by_permit.get(&(key.dataset.clone(), permit.clone())).copied();
         let spent_permit = spent_permit.unwrap_or(Loss::zero(permit_cap.measure()));

@@ -80,6 +80,31 @@ pub enum Modules {
 #[derive(Debug, Clone)]
 pub struct Permit {
     body: PermitBody,
+    issuer: PublicKey,
+}
+
+/// Which permit: two data access bodies may use the same number. Written `<number> <issuer's key>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PermitId {
+    /// Its number.
+    pub number: PermitNumber,
+    /// Who signed it.
+    pub issuer: PublicKey,
+}
+
+impl std::fmt::Display for PermitId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.number, self.issuer)
+    }
+}
+
+impl std::str::FromStr for PermitId {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "expected a permit's number and its issuer's key";
+        let (number, issuer) = text.split_once(' ').ok_or(wrong)?;
+        Ok(Self { number: number.parse().map_err(|_| wrong)?, issuer: issuer.parse().map_err(|_| wrong)? })
+    }
 }
 
 impl PermitBody {
@@ -123,7 +148,12 @@ impl Permit {
         if now >= body.valid_until {
             return Err(Refusal::PermitExpired { until: body.valid_until.to_string() });
         }
-        Ok(Self { body })
+        Ok(Self { body, issuer: signer })
+    }
+
+    /// Which permit it is.
+    pub fn id(&self) -> PermitId {
+        PermitId { number: self.body.number.clone(), issuer: self.issuer }
     }
 
     /// What it says.

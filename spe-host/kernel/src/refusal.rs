@@ -34,6 +34,9 @@ pub enum Refusal {
     /// The permit has ended.
     #[error("the permit expired at {until}; ask the data access body to renew it")]
     PermitExpired { until: String },
+    /// Signed too long ago, or in the future.
+    #[error("the job was signed at {signed_at}; this node takes jobs of the last {days} days: sign it again")]
+    JobNotFresh { signed_at: String, days: u32 },
     /// Another permit than the one handed in.
     #[error("the job names permit {named}, but permit {given} was handed in")]
     WrongPermit { named: String, given: String },
@@ -79,6 +82,9 @@ pub enum Refusal {
          Submit it with a higher --attempt to ask again for a new charge"
     )]
     Interrupted { plan: Digest },
+    /// The signed job bought an answer before, on an older snapshot of the data.
+    #[error("this signed job was answered before, and the data has changed since: sign it again to ask the new data")]
+    JobSpent,
     /// Cancelled by the researcher.
     #[error("the job was cancelled; a charge already made stays spent")]
     Cancelled,
@@ -143,6 +149,7 @@ impl Refusal {
             Self::BadSignature { .. } | Self::UntrustedKey { .. } => Class::Unauthenticated,
             Self::PermitNotYetValid { .. }
             | Self::PermitExpired { .. }
+            | Self::JobNotFresh { .. }
             | Self::PersonNotInPermit { .. }
             | Self::PurposeNotInPermit { .. }
             | Self::DatasetNotInPermit { .. }
@@ -155,7 +162,7 @@ impl Refusal {
             Self::TooLarge { .. } | Self::PermitLossExhausted { .. } | Self::DatasetLossExhausted { .. } => {
                 Class::Exhausted
             }
-            Self::Interrupted { .. } | Self::Cancelled => Class::Precondition,
+            Self::Interrupted { .. } | Self::JobSpent | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,
         }

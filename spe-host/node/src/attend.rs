@@ -19,8 +19,8 @@ use spe_wire::{Assignment, ConnectError, Connection, Frame, HubClient, Submissio
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, watch},
-    task::spawn_blocking,
-    time::sleep,
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -30,10 +30,13 @@ use crate::{
 
 /// First and longest pause before dialling again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Jobs that may wait; the hub hands out the rest after the next reconnection.
+/// Jobs that may wait, and what their envelopes may take in memory: the hub is not trusted to be modest.
 const WAITING_MAX: usize = 10_000;
-/// How often a report is sent before the next reconnection is awaited.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// How often a report is sent before the connection is made anew, after which the hub asks again.
 const REPORTS_MAX: u32 = 5;
+/// How long the last report may take when the node stops. It is durable: the next start sends it again.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves the hub of `connection` until `shutdown` resolves; a job under way is finished first.
 ///
@@ -44,14 +47,14 @@ pub async fn attend(
     connection: Connection,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ConnectError> {
-    let desk = Arc::new(Desk::default());
+    let queue = Arc::new(Queue::default());
     let (hub, current) = watch::channel(None);
-    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&desk), current));
+    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&queue), current));
     let ended = tokio::select! {
-        ended = dial(&site, &desk, &connection, &hub) => ended,
+        ended = dial(&site, &queue, &connection, &hub) => ended,
         () = shutdown => Ok(()),
     };
-    desk.close();
+    queue.close();
     runner.await.ok();
     ended
 }
@@ -59,7 +62,7 @@ pub async fn attend(
 /// Keeps a connection; comes back only when the configuration is wrong.
 async fn dial(
     site: &Site,
-    desk: &Desk,
+    queue: &Queue,
     connection: &Connection,
     hub: &watch::Sender<Option<HubClient>>,
 ) -> Result<(), ConnectError> {
@@ -69,7 +72,7 @@ async fn dial(
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
                 let since = Instant::now();
-                match take(site, desk, &client).await {
+                match take(site, queue, &client).await {
                     Ok(()) => tracing::info!("the hub closed the connection"),
                     Err(why) => tracing::warn!("not connected: {why}"),
                 }
@@ -86,26 +89,37 @@ async fn dial(
 }
 
 /// Takes assignments as long as the connection lasts.
-async fn take(site: &Site, desk: &Desk, client: &HubClient) -> Result<(), Refusal> {
+async fn take(site: &Site, queue: &Queue, client: &HubClient) -> Result<(), Refusal> {
     let catalogue = site.catalogue().map_err(leaving)?;
     let mut assignments = client.attend(encode(&catalogue)).await?;
     tracing::info!(datasets = catalogue.datasets.len(), "connected to the hub");
-    while let Some(assignment) = assignments.next().await? {
+    loop {
+        let assignment = tokio::select! {
+            assignment = assignments.next() => assignment?,
+            // Only a new connection makes the hub ask again for what was lost.
+            () = queue.lost.notified() => return Err(unavailable("the hub, for a report or a module")),
+        };
         match assignment {
-            Assignment::Run { job, submission } => desk.put(job, submission),
+            None => return Ok(()),
+            Some(Assignment::Run { job, submission }) => queue.put(&job, submission)?,
             // The hub asks again until it hears of the job; the one under way answers for itself.
-            Assignment::Cancel { job } if desk.cancel(&job) => {}
-            Assignment::Cancel { job } => client.report(&job, encode(&Refusal::Cancelled)).await?,
+            Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
+            Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
         }
     }
-    Ok(())
+}
+
+fn unavailable(what: &str) -> Refusal {
+    Refusal::Unavailable { what: what.into() }
 }
 
 /// The jobs that wait, and the one under way.
 #[derive(Default)]
-struct Desk {
+struct Queue {
     state: Mutex<State>,
     changed: Notify,
+    /// Something did not reach the hub, or not come from it.
+    lost: Notify,
 }
 
 #[derive(Default)]
@@ -116,20 +130,27 @@ struct State {
     closed: bool,
 }
 
-impl Desk {
+impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one call on a collection, so a panic elsewhere leaves nothing half-done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job that is running already is put behind itself: it will find its own answer.
-    fn put(&self, job: JobId, submission: Submission) {
+    /// A job that is running already is put behind itself: it will find its own answer. An error when there is no room;
+    /// the hub asks again after the reconnection that it causes.
+    fn put(&self, job: &JobId, submission: Submission) -> Result<(), Refusal> {
         let mut state = self.state();
-        let known = state.waiting.iter().any(|(waiting, _)| *waiting == job);
-        if !known && state.waiting.len() < WAITING_MAX {
-            state.waiting.push_back((job, submission));
-            self.changed.notify_one();
+        if state.waiting.iter().any(|(waiting, _)| waiting == job) {
+            return Ok(());
         }
+        let size = |s: &Submission| s.job.len() + s.permit.len();
+        let bytes: usize = state.waiting.iter().map(|(_, waiting)| size(waiting)).sum();
+        if state.waiting.len() >= WAITING_MAX || bytes + size(&submission) > WAITING_BYTES_MAX {
+            return Err(unavailable("room for so many jobs"));
+        }
+        state.waiting.push_back((job.clone(), submission));
+        self.changed.notify_one();
+        Ok(())
     }
 
     /// Forgets a job that waits, and stops it if it is under way; whether it is.
@@ -169,38 +190,38 @@ impl Desk {
 }
 
 /// Runs the jobs, one after the other: one tenant at a time in the process.
-async fn work(site: Arc<Site>, desk: Arc<Desk>, hub: watch::Receiver<Option<HubClient>>) {
-    while let Some((job, submission)) = desk.take().await {
+async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<HubClient>>) {
+    let mut last: Option<JoinHandle<()>> = None;
+    while let Some((job, submission)) = queue.take().await {
         let Some(client) = hub.borrow().clone() else { continue };
         let (reports, sending) = mpsc::unbounded_channel();
-        let sender = tokio::spawn(send(client.clone(), job.clone(), sending));
-        let outing = Outing {
-            job: job.clone(),
-            desk: Arc::clone(&desk),
-            client: client.clone(),
-            reports: reports.clone(),
-            charged: false,
-        };
+        last = Some(tokio::spawn(send(client.clone(), job.clone(), sending, Arc::clone(&queue))));
+        let outing = Outing::new(job.clone(), Arc::clone(&queue), client.clone(), reports.clone());
         let at = Arc::clone(&site);
         let runtime = Handle::current();
         let ended = spawn_blocking(move || runtime.block_on(go(&at, submission, outing))).await;
         let (frame, charged) =
-            ended.unwrap_or_else(|_| (encode(&internal(&Fault::new("running a job", "it panicked"))), true));
+            ended.unwrap_or_else(|_| (Some(encode(&internal(&Fault::new("running a job", "it panicked")))), true));
         if charged && let Ok(catalogue) = site.catalogue() {
             client.offer(encode(&catalogue)).await.ok();
         }
-        reports.send(frame).ok();
-        drop(reports);
-        sender.await.ok();
+        match frame {
+            Some(frame) => drop(reports.send(frame)),
+            None => queue.lost.notify_one(),
+        }
+    }
+    if let Some(sending) = last {
+        timeout(FAREWELL, sending).await.ok();
     }
 }
 
-/// One job through the corridor, as a message that may leave.
-async fn go(site: &Site, submission: Submission, mut outing: Outing) -> (Frame, bool) {
+/// One job through the corridor, as a message that may leave; none when the hub went away and the job is to come again.
+async fn go(site: &Site, submission: Submission, mut outing: Outing) -> (Option<Frame>, bool) {
     let submitted = Submitted { job: submission.job, permit: submission.permit };
     let frame = match run(site, &submitted, &mut outing).await {
-        Ok(released) => encode(&released),
-        Err(stop) => encode(&leaving(stop)),
+        Ok(released) => Some(encode(&released)),
+        Err(_) if outing.hub_is_away => None,
+        Err(stop) => Some(encode(&leaving(stop))),
     };
     tracing::info!(job = %outing.job, "done");
     (frame, outing.charged)
@@ -225,31 +246,50 @@ fn internal(fault: &Fault) -> Refusal {
 }
 
 /// Sends the reports of one job in order. What does not arrive is asked for again by the hub after a reconnection.
-async fn send(client: HubClient, job: JobId, mut frames: mpsc::UnboundedReceiver<Frame>) {
+async fn send(client: HubClient, job: JobId, mut frames: mpsc::UnboundedReceiver<Frame>, queue: Arc<Queue>) {
     while let Some(frame) = frames.recv().await {
-        for attempt in 1..=REPORTS_MAX {
-            match client.report(&job, frame.clone()).await {
-                Ok(()) => break,
-                Err(Refusal::Unavailable { .. } | Refusal::Internal { .. }) => sleep(PAUSE.0 * attempt).await,
-                Err(why) => {
-                    tracing::warn!(%job, "the hub did not take a report: {why}");
-                    break;
-                }
+        if !arrives(&client, &job, &frame).await {
+            queue.lost.notify_one();
+            return;
+        }
+    }
+}
+
+/// Whether a report reached the hub; one that the hub does not want has.
+async fn arrives(client: &HubClient, job: &JobId, frame: &Frame) -> bool {
+    for attempt in 1..=REPORTS_MAX {
+        match client.report(job, frame.clone()).await {
+            Ok(()) => return true,
+            Err(Refusal::Unavailable { .. } | Refusal::Internal { .. }) => sleep(PAUSE.0 * attempt).await,
+            Err(why) => {
+                tracing::warn!(%job, "the hub did not take a report: {why}");
+                return true;
             }
         }
     }
+    false
 }
 
 /// A job on its way through the corridor.
 struct Outing {
     job: JobId,
-    desk: Arc<Desk>,
+    queue: Arc<Queue>,
     client: HubClient,
     reports: mpsc::UnboundedSender<Frame>,
     charged: bool,
+    hub_is_away: bool,
 }
 
 impl Outing {
+    const fn new(
+        job: JobId,
+        queue: Arc<Queue>,
+        client: HubClient,
+        reports: mpsc::UnboundedSender<Frame>,
+    ) -> Self {
+        Self { job, queue, client, reports, charged: false, hub_is_away: false }
+    }
+
     fn tell(&self, message: &impl MayLeave) {
         self.reports.send(encode(message)).ok();
     }
@@ -257,7 +297,10 @@ impl Outing {
 
 impl Escort for Outing {
     async fn fetch(&mut self, module: Digest) -> Result<Vec<u8>, Stop> {
-        Ok(self.client.fetch_module(module).await?)
+        let fetched = self.client.fetch_module(module).await;
+        // Not the job's fault, and before any charge: nobody is told, and the job comes again.
+        self.hub_is_away = matches!(fetched, Err(Refusal::Unavailable { .. } | Refusal::Internal { .. }));
+        Ok(fetched?)
     }
 
     fn passed(&mut self, step: Step) {
@@ -272,6 +315,6 @@ impl Escort for Outing {
     }
 
     fn cancelled(&self) -> bool {
-        self.desk.is_cancelled()
+        self.queue.is_cancelled()
     }
 }

@@ -10,6 +10,7 @@ use spe_kernel::{
     ids::{DatasetName, NodeName},
     units::Loss,
 };
+use spe_wire::FileError;
 
 /// Name of the configuration file in a node's folder.
 pub const FILE: &str = "node.toml";
@@ -46,30 +47,13 @@ pub struct Served {
     pub budget: Loss,
 }
 
-/// A configuration that cannot be used: which file, and what is expected.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {why}", .file.display())]
-pub struct ConfigError {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-impl ConfigError {
-    /// An error in `file`.
-    pub fn new(file: &Path, why: impl std::fmt::Display) -> Self {
-        Self { file: file.to_owned(), why: why.to_string() }
-    }
-}
-
 /// Reads a TOML file.
 ///
 /// # Errors
 /// The file cannot be read, or has a wrong or unknown field.
-pub fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|e| ConfigError::new(file, e))?;
-    toml::from_str(&text).map_err(|e| ConfigError::new(file, e))
+pub fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, FileError> {
+    let text = std::fs::read_to_string(file).map_err(FileError::at(file))?;
+    toml::from_str(&text).map_err(FileError::at(file))
 }
 
 impl NodeConfig {
@@ -92,9 +76,9 @@ impl NodeConfig {
     ///
     /// # Errors
     /// The file cannot be read, or has a wrong or unknown field.
-    pub fn read(folder: &Path) -> Result<Self, ConfigError> {
+    pub fn read(folder: &Path) -> Result<Self, FileError> {
         let mut config: Self = read_toml(&folder.join(FILE))?;
-        let folder = folder.canonicalize().map_err(|e| ConfigError::new(folder, e))?;
+        let folder = folder.canonicalize().map_err(FileError::at(folder))?;
         for path in [
             &mut config.data_dir,
             &mut config.connection_file,

@@ -18,14 +18,17 @@ use spe_kernel::{
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS charge (
   id INTEGER PRIMARY KEY, plan BLOB NOT NULL, dataset TEXT NOT NULL, snapshot BLOB NOT NULL,
-  permit TEXT NOT NULL, measure TEXT NOT NULL CHECK (measure IN ('rho', 'epsilon')),
+  permit TEXT NOT NULL, job BLOB NOT NULL, measure TEXT NOT NULL CHECK (measure IN ('rho', 'epsilon')),
   pico INTEGER NOT NULL CHECK (pico > 0), reserved_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
   envelope BLOB, UNIQUE (plan, dataset, snapshot)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS charge_totals ON charge (dataset, permit, measure, pico);
+CREATE INDEX IF NOT EXISTS charge_job ON charge (job);
 CREATE TRIGGER IF NOT EXISTS charge_stays BEFORE DELETE ON charge BEGIN SELECT RAISE(ABORT, 'a charge stays'); END;
 CREATE TRIGGER IF NOT EXISTS charge_is_final BEFORE UPDATE ON charge
-  WHEN OLD.envelope IS NOT NULL OR NEW.pico <> OLD.pico OR NEW.dataset <> OLD.dataset OR NEW.permit <> OLD.permit
+  WHEN OLD.envelope IS NOT NULL OR NEW.id <> OLD.id OR NEW.plan <> OLD.plan OR NEW.dataset <> OLD.dataset
+    OR NEW.snapshot <> OLD.snapshot OR NEW.permit <> OLD.permit OR NEW.job <> OLD.job OR NEW.measure <> OLD.measure OR NEW.pico <> OLD.pico
+    OR NEW.reserved_at <> OLD.reserved_at
   BEGIN SELECT RAISE(ABORT, 'a charge is final'); END;
 CREATE TABLE IF NOT EXISTS release (
   position INTEGER PRIMARY KEY, plan BLOB NOT NULL, dataset TEXT NOT NULL, snapshot BLOB NOT NULL,
@@ -118,9 +121,16 @@ impl Journal for Records {
         Ok(found.map(|envelope| envelope.map_or(Entry::Open, Entry::Answered)))
     }
 
+    fn bought(&mut self, job: Digest) -> Result<bool, Fault> {
+        const BOUGHT: &str = "SELECT EXISTS (SELECT 1 FROM charge WHERE job = ?1)";
+        let connection = self.connection();
+        let asked = connection.prepare_cached(BOUGHT).and_then(|mut s| s.query_row([job.as_bytes()], |r| r.get(0)));
+        asked.map_err(Fault::while_("looking up the ledger"))
+    }
+
     fn append(&mut self, event: &Event<'_>) -> Result<(), Fault> {
-        const RESERVE: &str =
-            "INSERT INTO charge (plan, dataset, snapshot, permit, measure, pico) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        const RESERVE: &str = "INSERT INTO charge (plan, dataset, snapshot, permit, job, measure, pico)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         const COMMIT: &str = "UPDATE charge SET envelope = ?4 WHERE plan = ?1 AND dataset = ?2 AND snapshot = ?3";
         let connection = self.connection();
         let written = match event {
@@ -132,7 +142,8 @@ impl Journal for Records {
                     plan.as_bytes(),
                     dataset.as_str(),
                     snapshot.as_bytes(),
-                    charge.permit.as_str(),
+                    charge.permit.to_string(),
+                    charge.job.as_bytes(),
                     measure,
                     pico
                 ];

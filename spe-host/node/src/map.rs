@@ -40,13 +40,18 @@ pub fn sums(
     let halt = AtomicBool::new(false);
     let runtime = Handle::current();
     let parts = std::thread::scope(|scope| {
-        let worker = || work(&scans, module, plan, &halt, &runtime);
+        let worker = || {
+            let done = work(&scans, module, plan, &halt, &runtime);
+            // Nothing will come of it any more: let the others stop too.
+            halt.fetch_or(done.is_err(), Ordering::Relaxed);
+            done
+        };
         let workers: Vec<_> = (0..site.workers).map(|_| scope.spawn(worker)).collect();
         while workers.iter().any(|w| !w.is_finished()) {
             if escort.cancelled() {
                 halt.store(true, Ordering::Relaxed);
             }
-            std::thread::park_timeout(std::time::Duration::from_millis(1));
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
         workers
             .into_iter()

@@ -50,7 +50,7 @@ pub enum Step {
 /// # Privacy
 /// **pay-first**: `reserve` returns only when the charge is durable, and the scan cannot start without it.
 /// **same-answer**: the answer's key is looked up before and under the reservation; `noise` consumes the reservation.
-/// Watched by the kill test in `tests/it`, which stops a real process after each step.
+/// Watched by `spe-host/cli/tests/it/corridor.rs`, which kills a real process after each step.
 ///
 /// # Errors
 /// [`Stop::Refused`] may leave; [`Stop::Failed`] stays in the operator's log.
@@ -58,7 +58,7 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
     let job = Job::verify(&submitted.job)?;
     let offer = site.offer(job.body().plan.dataset())?;
-    let admitted = admit(job, &permit, &offer, &site.policy, &site.name)?;
+    let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.now())?;
     escort.passed(Step::Admitted);
     if let Some(committed) = site.ledger()?.recall(&admitted.charge().key)? {
         return Ok(audit::append(&mut site.audit(), committed)?);

@@ -1,6 +1,7 @@
 //! What one node holds: its data, its sandbox, its ledger, its policy and its name.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -21,9 +22,10 @@ use spe_kernel::{
 };
 use spe_sandbox::{Compiler, Sandbox};
 use spe_vault::Vault;
+use spe_wire::FileError;
 
 use crate::{
-    config::{ConfigError, NodeConfig, read_toml},
+    config::{FILE, NodeConfig, Served, read_toml},
     journal::Records,
 };
 
@@ -32,7 +34,7 @@ use crate::{
 pub enum OpenError {
     /// A file that the operator wrote.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] FileError),
     /// What the node keeps.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -73,8 +75,8 @@ impl Site {
         let config = NodeConfig::read(folder)?;
         let policy: NodePolicy = read_toml(&config.policy_file)?;
         let secret = std::fs::read_to_string(&config.signing_key_file);
-        let secret = secret.map_err(|e| ConfigError::new(&config.signing_key_file, e))?;
-        let key: SecretKey = secret.parse().map_err(|e| ConfigError::new(&config.signing_key_file, e))?;
+        let secret = secret.map_err(FileError::at(&config.signing_key_file))?;
+        let key: SecretKey = secret.parse().map_err(FileError::at(&config.signing_key_file))?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = if config.workers == 0 { cores } else { config.workers };
         let sandbox = Sandbox::new(spe_sandbox::Config {
@@ -90,9 +92,10 @@ impl Site {
             memory_bytes_max: policy.guest_memory_bytes_max,
         })?;
         let records = Records::open(&config.ledger_file())?;
-        let ledger = Mutex::new(Ledger::open(records.clone())?);
+        let ledger = Ledger::open(records.clone())?;
         let vault = Vault::open(&config.vault_dir())?;
-        let budgets = config.datasets.into_iter().map(|(name, served)| (name, served.budget)).collect();
+        let budgets = budgets(folder, config.datasets, &vault, &ledger)?;
+        let ledger = Mutex::new(ledger);
         Ok(Self { name: config.name, key, policy, vault, sandbox, workers, budgets, ledger, records })
     }
 
@@ -134,4 +137,29 @@ impl Site {
         let offers = self.budgets.iter().map(|(dataset, _)| self.offer(dataset));
         Ok(Catalogue { node: self.name.clone(), key: self.key.public(), datasets: offers.collect::<Result<_, _>>()? })
     }
+}
+
+/// The served datasets, each of which must be in the vault and accounted as before.
+fn budgets(
+    folder: &Path,
+    served: BTreeMap<DatasetName, Served>,
+    vault: &Vault,
+    ledger: &Ledger<Records>,
+) -> Result<Vec<(DatasetName, Loss)>, FileError> {
+    let wrong = |why: String| FileError::at(&folder.join(FILE))(why);
+    for (name, Served { budget }) in &served {
+        if vault.dataset(name).is_none() {
+            let held: Vec<_> = vault.datasets().map(|d| d.schema().name.to_string()).collect();
+            return Err(wrong(format!("[datasets.\"{name}\"] is not in the vault, which holds {held:?}: ingest it, or remove the entry")));
+        }
+        if i64::try_from(budget.pico()).is_err() {
+            return Err(wrong(format!("[datasets.\"{name}\"] a budget of {budget} is more than a ledger can add up")));
+        }
+        let before = ledger.spent(name, *budget).measure();
+        if before != budget.measure() {
+            let parameter = before.parameter();
+            return Err(wrong(format!("[datasets.\"{name}\"] was always accounted in {parameter}; its budget must be {parameter}=<decimal>")));
+        }
+    }
+    Ok(served.into_iter().map(|(name, served)| (name, served.budget)).collect())
 }

@@ -20,6 +20,9 @@ use crate::{
     trusted::Artifact,
 };
 
+/// Time on the wall for each second of processor time: others may be at work too.
+const PATIENCE: u32 = 4;
+
 /// How modules are compiled: the program to start, and what one module may cost.
 #[derive(Debug, Clone)]
 pub struct Compiler {
@@ -27,7 +30,7 @@ pub struct Compiler {
     pub program: PathBuf,
     /// The arguments that make it do so.
     pub args: Vec<OsString>,
-    /// Processor time, and time on the wall, for one module.
+    /// Processor time for one module; on the wall it may take four times as long.
     pub seconds_max: u32,
     /// Memory for one module.
     pub memory_bytes_max: u64,
@@ -88,7 +91,7 @@ impl Compiler {
                 let _ = stdout.map(|pipe| std::io::copy(&mut pipe.take(u64::MAX), &mut std::io::sink()));
                 ended.send(())
             });
-            let in_time = end.recv_timeout(Duration::from_secs(self.seconds_max.into())).is_ok();
+            let in_time = end.recv_timeout(Duration::from_secs(self.seconds_max.into()) * PATIENCE).is_ok();
             finished(&mut child, in_time)
         })
     }

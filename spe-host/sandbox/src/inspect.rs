@@ -19,14 +19,23 @@ pub const TABLES_MAX: usize = 4;
 pub const TABLE_ELEMENTS_MAX: usize = 16_384;
 /// Bytes in a page of WebAssembly memory.
 const PAGE_BYTES: u64 = 65_536;
+/// Longest reason, in characters: a module's names may be in it, which may be long.
+const WHY_CHARS_MAX: usize = 600;
 
 /// A module that cannot be accepted: what is wrong, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ModuleError(String);
 
-fn reject<T>(why: impl Into<String>) -> Result<T, ModuleError> {
-    Err(ModuleError(why.into()))
+impl ModuleError {
+    /// An error for this reason, of which no part that the module chose can fill or steer a terminal.
+    fn new(why: &str) -> Self {
+        Self(why.chars().take(WHY_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect())
+    }
+}
+
+fn reject<T>(why: impl AsRef<str>) -> Result<T, ModuleError> {
+    Err(ModuleError::new(why.as_ref()))
 }
 
 /// What can be said of a module without running it.
@@ -75,9 +84,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ModuleError> {
 
 fn invalid(error: wasmparser::BinaryReaderError) -> ModuleError {
     let (what, offset) = (error.message(), error.offset());
-    ModuleError(format!(
-        "it is not valid WebAssembly for this host: {what} (at offset {offset:#x}); allowed are MVP, SIMD, bulk memory, \
-         multi-value, sign extension, saturating conversions, mutable globals and reference types"
+    ModuleError::new(&format!(
+        "it is not valid WebAssembly for this host (allowed are MVP, SIMD, bulk memory, multi-value, sign extension, \
+         saturating conversions, mutable globals and reference types): at offset {offset:#x}, {what}"
     ))
 }
 
@@ -159,7 +168,7 @@ impl<'a> Found<'a> {
 
     fn manifest(&self) -> Result<Manifest, ModuleError> {
         match self.manifests.as_slice() {
-            [one] => Manifest::parse(one).map_err(|e| ModuleError(e.to_string())),
+            [one] => Manifest::parse(one).map_err(|e| ModuleError::new(&e.to_string())),
             [] => reject(format!("it has no custom section {MANIFEST_SECTION:?}: see docs/guest-abi.md")),
             many => {
                 reject(format!("it has {} custom sections {MANIFEST_SECTION:?}; exactly one is needed", many.len()))

@@ -12,7 +12,7 @@ use crate::{
     seats::Seat,
 };
 
-/// Runs a module for one data subject after the other, on one thread.
+/// Runs a module for one data subject after the other, on one thread, which needs 1 MiB of stack.
 ///
 /// # Privacy
 /// **guest-blind**: a fresh instance for each data subject, brought to the snapshot by the same calls. Nothing that a guest

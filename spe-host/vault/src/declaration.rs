@@ -26,6 +26,8 @@ pub(crate) struct TableSource {
     pub(crate) schema: TableSchema,
     /// Source columns that identify the data subject; never stored.
     pub(crate) key: Vec<String>,
+    /// Spellings of a missing value in the key.
+    pub(crate) missing: Vec<String>,
     /// Columns by which a subject's rows are ordered.
     pub(crate) order_by: Vec<ColumnName>,
     pub(crate) dropped: Dropped,

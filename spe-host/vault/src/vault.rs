@@ -42,6 +42,8 @@ impl Vault {
         let fault =
             |path: &Path, e: std::io::Error| Fault::new("opening the vault", format!("{}: {e}", path.display()));
         let mut datasets = BTreeMap::new();
+        // DataFusion names files by URL, which must be absolute.
+        let dir = &dir.canonicalize().map_err(|e| fault(dir, e))?;
         for entry in fs::read_dir(dir).map_err(|e| fault(dir, e))? {
             let home = entry.map_err(|e| fault(dir, e))?.path();
             if !home.is_dir() {

@@ -32,18 +32,22 @@ pub(crate) fn read(path: &Path) -> Result<String, FileError> {
 ///
 /// # Errors
 /// The file system's; an existing file is not replaced.
-pub fn write_secret(path: &Path, text: &str) -> Result<(), FileError> {
-    write_new(path, text, 0o600)
+pub fn write_secret(path: &Path, secret: impl AsRef<[u8]>) -> Result<(), FileError> {
+    write_new(path, secret.as_ref(), 0o600)
 }
 
-pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), FileError> {
-    write_new(path, text, 0o644)
+/// Writes a new file that everybody may read.
+///
+/// # Errors
+/// The file system's; an existing file is not replaced.
+pub fn write_public(path: &Path, text: &str) -> Result<(), FileError> {
+    write_new(path, text.as_bytes(), 0o644)
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(FileError::at(path))

@@ -25,7 +25,7 @@ mod pb;
 
 pub use client::{ConnectError, HubClient, Incoming};
 pub use connection::Connection;
-pub use file::{FileError, write_secret};
+pub use file::{FileError, write_public, write_secret};
 pub use frame::{Frame, Report, encode};
 pub use server::{Seats, listen, serve};
 pub use service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission};

@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use spe_wire::view::View;
 
+/// The file that tells a demo's folder, which may be removed, from a real federation's.
+const MARK: &str = ".spe-demo";
 /// How long a process may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,12 +27,13 @@ pub(super) struct Cast {
 
 impl Cast {
     pub(super) fn new(dir: &Path) -> Result<Self> {
-        if dir.join("hub").exists() {
+        if dir.join(MARK).is_file() {
             std::fs::remove_dir_all(dir).with_context(|| format!("removing the last demo in {}", dir.display()))?;
         }
         let empty = !dir.exists() || std::fs::read_dir(dir)?.next().is_none();
         ensure!(empty, "{} is not empty; choose another folder with --dir", dir.display());
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+        std::fs::write(dir.join(MARK), "made by `spe demo`, which removes it when it starts again\n")?;
         Ok(Self { dir: dir.canonicalize()?, spe: std::env::current_exe()?, running: Vec::new() })
     }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use spe_wire::view::View;
 
-use crate::{demo::cast::Cast, page, show};
+use crate::{demo::cast::Cast, output::Output, page, show};
 
 /// The example data and modules travel in the binary, so that the demo needs no file.
 const DATA: &[u8] = include_bytes!("../../../../examples/data/randhie.csv");
@@ -36,7 +36,8 @@ pub(crate) struct DemoArgs {
     stay: bool,
 }
 
-pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+pub(crate) fn run(args: &DemoArgs, output: Output) -> Result<()> {
+    ensure!(!output.json, "the demo is a story for people; its commands answer with --json in a terminal of their own (--stay)");
     let started = Instant::now();
     let cast = set_up(&args.dir)?;
     let visits = ask_visits(&cast)?;

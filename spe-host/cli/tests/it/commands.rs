@@ -34,6 +34,7 @@ fn errors_say_what_where_and_what_to_do() {
     says(&["node", "init", "n", "--connection", "researcher"], &["person ada", "not for a node"]);
     says(&["node", "run", "nowhere"], &["nowhere/node.toml"]);
     says(&["budget", "--as", "researcher"], &["localhost", "try again"]);
+    assert_eq!(place.fails(&["budget", "--as", "researcher"]).0, 8, "nobody answers");
     says(
         &[
             "job",
@@ -166,4 +167,33 @@ fn the_price_is_shown_before_anything_is_asked() {
     assert!(preview["outputs"][0]["half_width_95"].as_f64().unwrap() > 1.0);
     assert_eq!(place.spent("north"), "rho=0");
     assert_eq!(place.ok(&["job", "list", "--as", "researcher"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn the_demo_does_not_remove_a_real_federation() {
+    let place = Place::new("rho=1");
+    let before = tree(place.dir.path());
+    let (_, message) = place.fails(&["demo", "--dir", "."]);
+    assert!(message.contains("not empty"), "{message}");
+    assert_eq!(tree(place.dir.path()), before);
+}
+
+#[test]
+fn wrong_use_is_json_too() {
+    let place = Place::new("rho=1");
+    let output = place.run(&["job", "submit", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["error"].as_str().unwrap().contains("--permit"));
+}
+
+#[test]
+fn a_dataset_that_is_not_there_is_named_at_the_start() {
+    let place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    let file = place.path("north/node.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("rand-hie", "rand-hei")).unwrap();
+    let (_, message) = place.fails(&["node", "run", "north"]);
+    assert!(message.contains("node.toml") && message.contains("rand-hei") && message.contains("rand-hie"), "{message}");
 }

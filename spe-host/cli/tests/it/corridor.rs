@@ -68,7 +68,7 @@ fn job(site: &Site, place: &Path, attempt: u32) -> (Submitted, AnswerKey) {
         person: "ada".parse().unwrap(),
         purpose: Purpose::Policymaking,
         nodes: vec![],
-        signed_at: Timestamp::UNIX_EPOCH,
+        signed_at: Timestamp::now(),
         plan,
     };
     (Submitted { job: body.sign(&signer), permit: std::fs::read(place.join("permit.json")).unwrap() }, key)
@@ -201,10 +201,7 @@ fn a_kill_at_any_instant_leaves_a_ledger_that_adds_up() {
         let said: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
         child.wait().unwrap();
         let mut records = records(dir);
-        let keys: Vec<_> = {
-            drop(records.clone());
-            (first..first + JOBS).collect()
-        };
+        let keys: Vec<_> = (first..first + JOBS).collect();
         let total = spent_pico(&mut records);
         drop(records);
         let site = open(dir);

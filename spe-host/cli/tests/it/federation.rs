@@ -133,7 +133,7 @@ fn nodes_killed_again_and_again_under_load_never_charge_twice() {
         place.kill("north");
         place.start_node("north");
     }
-    let view = |job: &String| place.ok(&["job", "result", job, "--as", "researcher"]);
+    let view = |job: &String| place.view(&["job", "result", job, "--as", "researcher"]).0;
     let mut final_views = Vec::new();
     eventually("every job is final", || {
         final_views = jobs.iter().map(view).collect();
@@ -151,19 +151,53 @@ fn nodes_killed_again_and_again_under_load_never_charge_twice() {
 #[test]
 fn a_cancelled_job_stops() {
     let mut place = Place::new("rho=1");
+    place.node("north", "site in (\"1\", \"2\", \"3\")", "rho=2");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    // Under way: a guest that burns all of its fuel for every other person, so that the whole takes minutes.
+    let spinner = example("guest-sdk/evil/modules/spinner.wasm").display().to_string();
+    let submit = ["--detach", "--fuel", "100000000"];
+    let job = place.ask_module(&spinner, "rho=0.1", &submit)["job"].as_str().unwrap().to_owned();
+    let state = || outcome(&place.view(&["job", "result", &job, "--as", "researcher"]).0, "north");
+    eventually("the job is under way", || state()["stage"] == "running");
+    place.view(&["job", "cancel", &job, "--as", "researcher"]);
+    eventually("the node has stopped", || state()["why"]["refusal"] == "cancelled");
+    assert_eq!(place.spent("north"), "rho=0.1", "a job that was under way stays charged");
+    // Not yet under way: its node is away.
+    place.kill("north");
+    place.wait_online(0);
+    let job = place.ask("rho=0.2", &["--detach"])["job"].as_str().unwrap().to_owned();
+    assert_eq!(place.view(&["job", "cancel", &job, "--as", "researcher"]).0["state"], "cancelled");
+    place.start_node("north");
+    place.wait_online(1);
+    // A later job has its answer, so whatever came before it was dealt with.
+    assert_eq!(place.ask("rho=0.05", &[])["answered"], 1);
+    assert_eq!(place.spent("north"), "rho=0.15", "a job that was cancelled before it started was charged");
+}
+
+#[test]
+fn a_hub_that_shows_another_number_is_caught() {
+    let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
     place.start_hub();
     place.start_node("north");
     place.wait_online(1);
-    place.kill("north");
-    place.wait_online(0);
-    let job = place.ask("rho=0.1", &["--detach"])["job"].as_str().unwrap().to_owned();
-    let view = place.ok(&["job", "cancel", &job, "--as", "researcher"]);
-    assert_eq!(view["state"], "cancelled");
-    place.start_node("north");
-    place.wait_online(1);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(place.spent("north"), "rho=0", "a job that was cancelled before it started was charged");
+    let view = place.ask("rho=0.1", &[]);
+    let job = view["job"].as_str().unwrap();
+    // The researcher knew this node by another key before: whoever answers now is somebody else.
+    let known = place.path("researcher/known-nodes.toml");
+    let stranger = place.ok(&["key", "new", "stranger.key"])["public_key"].as_str().unwrap().to_owned();
+    std::fs::write(&known, format!("north = \"{stranger}\"\n")).unwrap();
+    let (_, message) = place.fails(&["job", "result", job, "--as", "researcher"]);
+    assert!(message.contains("north") && message.contains(&stranger), "{message}");
+    std::fs::remove_file(&known).unwrap();
+    // A result that is not that of the job which the researcher signed.
+    let signed = place.path(&format!("researcher/jobs/{job}.json"));
+    let other = place.ask("rho=0.2", &[])["job"].as_str().unwrap().to_owned();
+    std::fs::copy(place.path(&format!("researcher/jobs/{other}.json")), signed).unwrap();
+    let (_, message) = place.fails(&["job", "result", job, "--as", "researcher"]);
+    assert!(message.contains("another plan"), "{message}");
 }
 
 #[test]
@@ -194,6 +228,7 @@ fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
             "rho=0.1",
         ]);
         assert_eq!(outcome(&view, "north")["why"]["refusal"], code);
+        assert_eq!(exit, 5, "every node refused");
     }
     assert_eq!(place.spent("north"), "rho=0");
 }

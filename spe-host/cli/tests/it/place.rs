@@ -24,7 +24,7 @@ pub struct Place {
     pub access_body: String,
 }
 
-/// A declaration of two columns, of which the examples' `years` table has more.
+/// The declaration of the examples' dataset.
 const DECLARATION: &str = "examples/data/rand-hie.toml";
 
 impl Place {
@@ -151,7 +151,16 @@ impl Place {
 
     pub fn ask_module(&self, module: &str, loss: &str, more: &[&str]) -> Value {
         let fixed = ["job", "submit", module, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
-        self.ok(&[&fixed[..], &["--purpose", "policymaking", "--loss", loss], more].concat())
+        self.view(&[&fixed[..], &["--purpose", "policymaking", "--loss", loss], more].concat()).0
+    }
+
+    /// Runs a command that shows a job, and gives the view and the exit code: not 0 when every node refused.
+    pub fn view(&self, args: &[&str]) -> (Value, i32) {
+        let output = self.run(&[args, &["--json"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        let view: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("spe {}: {e}: {error}", args.join(" ")));
+        assert!(view["error"].is_null(), "spe {}: {view}", args.join(" "));
+        (view, output.status.code().unwrap())
     }
 }
 

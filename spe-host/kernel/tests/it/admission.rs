@@ -17,7 +17,7 @@ fn now() -> Timestamp {
 
 fn ask(permit: &PermitBody, job: &JobBody, policy: &NodePolicy) -> Result<Admitted, Refusal> {
     let permit = Permit::verify(&permit.sign(&body_key()), &policy.access_bodies, now())?;
-    admit(Job::verify(&job.sign(&person_key()))?, &permit, &offer("rho=2"), policy, &"north".parse().unwrap())
+    admit(Job::verify(&job.sign(&person_key()))?, &permit, &offer("rho=2"), policy, &"north".parse().unwrap(), now())
 }
 
 fn refusal(permit: &PermitBody, job: &JobBody, policy: &NodePolicy) -> Refusal {
@@ -95,7 +95,7 @@ fn a_job_signed_by_another_person_is_refused() {
     let permit = Permit::verify(&permit().sign(&body_key()), &[body_key().public()], now()).unwrap();
     let mallory = SecretKey::from_seed(&[9; 32]);
     let job = Job::verify(&job().sign(&mallory)).unwrap();
-    let refused = admit(job, &permit, &offer("rho=2"), &policy(), &"north".parse().unwrap());
+    let refused = admit(job, &permit, &offer("rho=2"), &policy(), &"north".parse().unwrap(), now());
     assert!(matches!(refused, Err(Refusal::PersonNotInPermit { .. })), "a hub could forge jobs");
 }
 
@@ -158,4 +158,13 @@ fn shares_of_a_loss_add_up_to_it() {
         &spe_kernel::plan::Choices::new(loss("rho=0.000000000003")),
     );
     assert_eq!(plan.unwrap().loss(), loss("rho=0.000000000003"));
+}
+
+#[test]
+fn an_old_signature_does_not_ask_again() {
+    let signed = |at: &str| JobBody { signed_at: at.parse().unwrap(), ..job() };
+    let old = refusal(&permit(), &signed("2030-04-30T00:00:00Z"), &policy());
+    assert!(matches!(old, Refusal::JobNotFresh { .. }), "a hub could replay it on every new snapshot: {old}");
+    assert!(matches!(refusal(&permit(), &signed("2030-06-02T00:00:00Z"), &policy()), Refusal::JobNotFresh { .. }));
+    assert!(ask(&permit(), &signed("2030-05-05T00:00:00Z"), &policy()).is_ok());
 }

@@ -107,6 +107,7 @@ pub fn policy() -> NodePolicy {
         loss_per_job_max: vec![loss("rho=0.5")],
         fuel_per_subject_max: 100_000_000,
         guest_memory_bytes_max: 64 << 20,
+        job_age_days_max: 30,
     }
 }
 

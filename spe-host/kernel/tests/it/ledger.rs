@@ -9,6 +9,7 @@ use spe_kernel::{
     fault::Fault,
     ids::Digest,
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
+    permit::PermitId,
     refusal::{Refusal, Stop},
 };
 
@@ -40,6 +41,10 @@ impl Journal for Memory {
         Ok(disk.charges.get(key).map(|(_, answer)| answer.clone().map_or(Entry::Open, Entry::Answered)))
     }
 
+    fn bought(&mut self, job: Digest) -> Result<bool, Fault> {
+        Ok(self.0.borrow().charges.values().any(|(charge, _)| charge.job == job))
+    }
+
     fn append(&mut self, event: &Event<'_>) -> Result<(), Fault> {
         let mut disk = self.0.borrow_mut();
         let fail = disk.fail.take();
@@ -64,10 +69,15 @@ fn key(question: u8) -> AnswerKey {
     AnswerKey { plan: Digest::of(&[question]), dataset: "care".parse().unwrap(), snapshot: Digest::of(b"s") }
 }
 
+fn permit_id(permit: u8) -> PermitId {
+    PermitId { number: format!("p{permit}").parse().unwrap(), issuer: SecretKey::from_seed(&[1; 32]).public() }
+}
+
 fn charge(question: u8, permit: u8, pico: u64) -> Charge {
     Charge {
         key: key(question),
-        permit: format!("p{permit}").parse().unwrap(),
+        permit: permit_id(permit),
+        job: Digest::of(&[question, 1]),
         loss: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, pico),
         dataset_cap: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, 1_000),
         permit_cap: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, 600),
@@ -134,7 +144,7 @@ proptest! {
             let total: u64 = disk.charges.values().map(|(c, _)| c.loss.pico()).sum();
             prop_assert!(total <= 1_000, "the dataset's cap was exceeded: {total}");
             for permit in 0..3_u8 {
-                let name = format!("p{permit}").parse().unwrap();
+                let name = permit_id(permit);
                 let spent: u64 = disk.charges.values().filter(|(c, _)| c.permit == name).map(|(c, _)| c.loss.pico()).sum();
                 prop_assert!(spent <= 600, "the permit's cap was exceeded: {spent}");
             }
@@ -178,4 +188,24 @@ fn measures_do_not_mix_on_one_dataset() {
     let mut ledger = Ledger::open(Memory::default()).unwrap();
     let in_epsilon = Charge { loss: loss("epsilon=0.000000000001"), ..charge(1, 0, 1) };
     assert!(matches!(ledger.reserve(&in_epsilon), Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))));
+}
+
+#[test]
+fn a_replayed_job_buys_nothing_on_a_new_snapshot() {
+    let mut ledger = Ledger::open(Memory::default()).unwrap();
+    assert!(matches!(ledger.reserve(&charge(1, 0, 5)), Ok(Reserving::Paid(_))));
+    let on_new_data = Charge { key: AnswerKey { snapshot: Digest::of(b"new"), ..key(1) }, ..charge(1, 0, 5) };
+    let replayed = ledger.reserve(&on_new_data);
+    assert!(matches!(replayed, Err(Stop::Refused(Refusal::JobSpent))), "a hub could spend the budget with old jobs");
+    let signed_again = Charge { job: Digest::of(b"signed again"), ..on_new_data };
+    assert!(matches!(ledger.reserve(&signed_again), Ok(Reserving::Paid(_))));
+}
+
+#[test]
+fn permits_of_two_bodies_with_one_number_do_not_share_a_cap() {
+    let mut ledger = Ledger::open(Memory::default()).unwrap();
+    assert!(matches!(ledger.reserve(&charge(1, 0, 500)), Ok(Reserving::Paid(_))));
+    let issuer = SecretKey::from_seed(&[2; 32]).public();
+    let others = Charge { permit: PermitId { issuer, ..permit_id(0) }, ..charge(2, 0, 500) };
+    assert!(matches!(ledger.reserve(&others), Ok(Reserving::Paid(_))), "one body could use up the permits of another");
 }

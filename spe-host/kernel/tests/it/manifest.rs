@@ -1,5 +1,6 @@
 //! Manifests and plans that must be refused, and say why.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use spe_kernel::{
     manifest::Manifest,
@@ -96,4 +97,21 @@ fn a_module_must_promise_what_the_plan_says() {
     narrow["outputs"][1]["upper"] = json!(20.0);
     let narrow = Manifest::parse(&serde_json::to_vec(&narrow).unwrap()).unwrap();
     assert!(plan.fits_manifest(&narrow).is_err(), "bounds of the plan and of the module would differ");
+}
+
+proptest! {
+    #[test]
+    fn a_plan_survives_its_journey_with_any_numbers(lower in -1e9..1e9_f64, width in 1e-12..1e-6_f64, param in 0.0..10.0_f64) {
+        let mut json = manifest_json();
+        json["outputs"][1]["lower"] = json!(lower * 1e-9);
+        json["outputs"][1]["upper"] = json!(lower * 1e-9 + width);
+        let manifest = Manifest::parse(&serde_json::to_vec(&json).unwrap());
+        prop_assume!(manifest.is_ok());
+        let mut choices = Choices::new(loss("rho=0.1"));
+        choices.params.insert("floor".into(), param);
+        let plan = Plan::new(&manifest.unwrap(), module(), &schema(), &choices).unwrap();
+        let travelled: Plan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
+        prop_assert_eq!(travelled.digest(), plan.digest());
+        prop_assert_eq!(travelled, plan);
+    }
 }

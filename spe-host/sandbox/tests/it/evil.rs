@@ -36,7 +36,7 @@ fn wanted(manifest: &Manifest) -> DatasetSchema {
     DatasetSchema { tables: manifest.inputs.iter().map(table).collect(), ..schema() }
 }
 
-fn approved(name: &str) -> ApprovedModule {
+pub(crate) fn approved(name: &str) -> ApprovedModule {
     let wasm = read(&format!("guest-sdk/evil/modules/{name}.wasm"));
     let manifest = inspect(&wasm).unwrap_or_else(|e| panic!("{name}: {e}")).manifest;
     let schema = wanted(&manifest);
@@ -45,7 +45,7 @@ fn approved(name: &str) -> ApprovedModule {
 }
 
 /// One data subject for each number of visits, with as many rows as visits modulo 4, and one more.
-fn people(module: &ApprovedModule, visits: &[i64]) -> Chunk {
+pub(crate) fn people(module: &ApprovedModule, visits: &[i64]) -> Chunk {
     let mut starts = vec![0];
     let mut rows = Vec::new();
     for &v in visits {

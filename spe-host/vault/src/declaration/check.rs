@@ -80,9 +80,10 @@ fn table_inner(raw: raw::Table) -> Checked<TableSource> {
     if let Some(stray) = raw.order_by.iter().find(|c| schema.column(c).is_none()) {
         return reject(format!("\"order_by\" names {stray}, which is not a declared column"));
     }
-    let rows = raw.rows.map(|text| Filter::parse(&text, &schema)).transpose();
+    let rows = raw.rows.as_ref().map(|text| Filter::parse(text, &schema)).transpose();
     let rows = rows.map_err(|e| DeclarationError(format!("\"rows\" is not a filter: {e}")))?;
-    Ok(TableSource { schema, key: raw.key, order_by: raw.order_by, dropped, delimiter, rows, columns })
+    let raw::Table { key, missing, order_by, .. } = raw;
+    Ok(TableSource { schema, key, missing, order_by, dropped, delimiter, rows, columns })
 }
 
 /// The subject key is an identifier: it is used, and never stored.

@@ -30,6 +30,14 @@ impl Block {
         }
     }
 
+    /// Memory that its values take.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(rows) => rows.bytes.len(),
+            Self::Typed(rows) => rows.bytes(),
+        }
+    }
+
     pub(super) fn cell(&self, row: usize, slot: usize) -> Cell<'_> {
         match self {
             Self::Text(rows) => rows.cell(row, slot),
@@ -77,7 +85,8 @@ impl BatchBuilder {
         Self { schema, subjects: Vec::new(), columns: kinds.map(Builder::new).collect() }
     }
 
-    pub(super) const fn rows(&self) -> usize {
+    /// Rows so far.
+    pub(super) const fn len(&self) -> usize {
         self.subjects.len() / 16
     }
 

@@ -38,7 +38,7 @@ pub enum IngestError {
         /// Where in it.
         place: Place,
         /// What is wrong.
-        why: SourceError,
+        why: Box<SourceError>,
     },
     /// No row is left.
     #[error("no row is left to ingest: the sources are empty or the row filters keep nothing")]
@@ -143,7 +143,7 @@ fn list(names: &[String]) -> String {
 impl IngestError {
     /// For `map_err` where `file` is read.
     pub(crate) fn source(file: &Path, place: Place, why: SourceError) -> Self {
-        Self::Source { file: file.to_owned(), place, why }
+        Self::Source { file: file.to_owned(), place, why: Box::new(why) }
     }
 
     /// For `map_err` where `path` is written.

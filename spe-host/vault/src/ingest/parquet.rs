@@ -64,7 +64,8 @@ impl ParquetFile {
         let slot = |(name, place, key): &(String, usize, bool)| column(name, batch.column(*place), *key);
         let columns = self.slots.iter().map(slot).collect::<Result<_, _>>().map_err(fail)?;
         self.rows += u64::try_from(batch.num_rows()).unwrap_or(0);
-        Ok(Some(Block::Typed(Rows { columns, first, rows: batch.num_rows() })))
+        let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
+        Ok(Some(Block::Typed(Rows { columns, first, rows, bytes })))
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) struct Rows {
     /// Number of rows before these.
     first: u64,
     rows: usize,
+    bytes: usize,
 }
 
 enum Column {
@@ -89,6 +91,10 @@ enum Column {
 impl Rows {
     pub(super) const fn len(&self) -> usize {
         self.rows
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn place(&self, row: usize) -> Place {

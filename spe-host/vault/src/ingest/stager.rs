@@ -9,8 +9,8 @@ use std::{
 
 use datafusion::{
     arrow::{
-        array::{AsArray, RecordBatch},
-        compute::filter_record_batch,
+        array::{AsArray, FixedSizeBinaryArray, RecordBatch, UInt32Array},
+        compute::{filter_record_batch, take_record_batch},
         datatypes::SchemaRef,
         error::ArrowError,
         ipc::writer::StreamWriter,
@@ -27,12 +27,12 @@ use super::{
 };
 use crate::{
     declaration::TableSource,
-    layout::BATCH_ROWS,
     pseudonym::{Pseudonyms, partition_of},
 };
 
-/// Rows under construction in all buckets of one thread, roughly.
-const ROWS_MAX: usize = 262_144;
+/// Rows, and bytes of source, that one thread gathers before it deals them out to buckets.
+const GATHERED_ROWS_MAX: usize = 131_072;
+const GATHERED_BYTES_MAX: usize = 32 << 20;
 
 /// Where a block comes from.
 pub(super) struct Origin {
@@ -48,9 +48,13 @@ pub(super) struct Stager<'a> {
     table: &'a TableSource,
     pseudonyms: Pseudonyms,
     readers: Vec<ColumnReader<'a>>,
+    rows: BatchBuilder,
+    /// Bytes of source behind `rows`.
+    bytes: usize,
     buckets: Vec<Bucket>,
-    batch_rows: usize,
+    /// Where `rows` come from.
     origin: Option<Arc<Origin>>,
+    dir: PathBuf,
 }
 
 /// What a parsing thread leaves.
@@ -70,18 +74,16 @@ impl<'a> Stager<'a> {
         buckets: usize,
         (dir, thread): (&Path, usize),
     ) -> Self {
-        let bucket = |number: usize| {
-            let kinds = table.columns.iter().map(|c| &c.schema.kind);
-            let rows = BatchBuilder::new(schema.clone(), kinds);
-            Bucket { rows, path: dir.join(format!("{number:04}-{thread}.arrow")), file: None }
-        };
+        let bucket = |number: usize| Bucket { path: dir.join(format!("{number:04}-{thread}.arrow")), file: None };
         Self {
             table,
             pseudonyms,
-            readers: table.columns.iter().map(|c| ColumnReader::new(c)).collect(),
+            readers: table.columns.iter().map(ColumnReader::new).collect(),
+            rows: BatchBuilder::new(schema.clone(), table.columns.iter().map(|c| &c.schema.kind)),
+            bytes: 0,
             buckets: (0..buckets).map(bucket).collect(),
-            batch_rows: (ROWS_MAX / buckets.max(1)).clamp(512, BATCH_ROWS),
             origin: None,
+            dir: dir.into(),
         }
     }
 
@@ -90,103 +92,84 @@ impl<'a> Stager<'a> {
     /// # Errors
     /// The first cell that is not as declared, or a file that cannot be written; with the place where it happened.
     pub(super) fn take(&mut self, origin: &Arc<Origin>, block: &Block) -> Result<(), (Place, IngestError)> {
-        if self.origin.as_ref().is_some_and(|o| o.number != origin.number) {
-            self.flush_all().map_err(|e| (block.place(0), e))?;
+        let other = self.origin.as_ref().is_some_and(|o| o.number != origin.number);
+        if other || self.rows.len() >= GATHERED_ROWS_MAX || self.bytes >= GATHERED_BYTES_MAX {
+            self.flush().map_err(|e| (block.place(0), e))?;
         }
         self.origin = Some(origin.clone());
-        if let Err((row, why)) = self.append(block) {
-            let place = block.place(row);
-            return Err((place, IngestError::source(&origin.file, place, why)));
-        }
-        let mut full = self.buckets.iter_mut().filter(|bucket| bucket.rows.rows() >= self.batch_rows);
-        full.try_for_each(|bucket| bucket.flush(&origin.keep)).map_err(|e| (block.place(0), e))
-    }
-
-    /// Appends rows to their buckets, column by column: that is kinder to caches than row by row.
-    ///
-    /// # Errors
-    /// The first row that is not as declared, and why. The buckets are then not to be used any more.
-    fn append(&mut self, block: &Block) -> Result<(), (usize, SourceError)> {
-        let mut homes = Vec::with_capacity(block.rows());
-        let mut first_error = Ok(());
+        self.bytes += block.bytes();
         for row in 0..block.rows() {
-            match self.subject(block, row) {
-                Ok(home) => homes.push(home),
-                Err(why) => {
-                    first_error = Err((row, why));
-                    break;
-                }
-            }
+            self.append(block, row).map_err(|why| {
+                let place = block.place(row);
+                (place, IngestError::source(&origin.file, place, why))
+            })?;
         }
-        let keys = self.table.key.len();
-        for (column, reader) in self.readers.iter_mut().enumerate() {
-            for (row, home) in homes.iter().enumerate() {
-                match (reader.read(block.cell(row, keys + column)), self.buckets.get_mut(*home)) {
-                    (Ok(value), Some(bucket)) => bucket.rows.push(column, value),
-                    (Ok(_), None) => {}
-                    (Err(why), _) => {
-                        first_error = Err((row, why));
-                        homes.truncate(row);
-                        break;
-                    }
-                }
-            }
-        }
-        first_error
+        Ok(())
     }
 
-    /// Appends a row's pseudonym to its bucket, and says which.
-    fn subject(&mut self, block: &Block, row: usize) -> Result<usize, SourceError> {
+    fn append(&mut self, block: &Block, row: usize) -> Result<(), SourceError> {
+        let keys = self.table.key.len();
         for (slot, name) in self.table.key.iter().enumerate() {
             match block.cell(row, slot) {
-                Cell::Text(text) if !text.trim_ascii().is_empty() => self.pseudonyms.push(text.trim_ascii()),
+                Cell::Text(text) if self.is_key(text.trim_ascii()) => self.pseudonyms.push(text.trim_ascii()),
                 Cell::Integer(value) => self.pseudonyms.push(value.to_string().as_bytes()),
                 _ => return Err(SourceError::NoKey { column: name.clone() }),
             }
         }
-        let subject = self.pseudonyms.next();
-        let home = partition_of(&subject, self.buckets.len());
-        if let Some(bucket) = self.buckets.get_mut(home) {
-            bucket.rows.push_subject(&subject);
+        self.rows.push_subject(&self.pseudonyms.next());
+        for (column, reader) in self.readers.iter_mut().enumerate() {
+            self.rows.push(column, reader.read(block.cell(row, keys + column))?);
         }
-        Ok(home)
+        Ok(())
     }
 
-    fn flush_all(&mut self) -> Result<(), IngestError> {
+    fn is_key(&self, text: &[u8]) -> bool {
+        !text.is_empty() && self.table.missing.iter().all(|missing| missing.as_bytes() != text)
+    }
+
+    /// Deals the gathered rows out to the buckets.
+    fn flush(&mut self) -> Result<(), IngestError> {
+        self.deal().map_err(IngestError::write(&self.dir))
+    }
+
+    fn deal(&mut self) -> Result<(), DataFusionError> {
         let keep = self.origin.as_ref().map_or(&[][..], |o| o.keep.as_slice());
-        self.buckets.iter_mut().try_for_each(|bucket| bucket.flush(keep))
+        let rows = keep.iter().try_fold(self.rows.finish()?, |rows, condition| kept(&rows, condition))?;
+        self.bytes = 0;
+        let dealt = dealt(&rows, self.buckets.len());
+        self.buckets.iter_mut().zip(dealt).try_for_each(|(bucket, numbers)| bucket.write(&rows, numbers))
     }
 
     /// Writes what is left and closes the files.
     pub(super) fn finish(mut self) -> Result<Finished, IngestError> {
-        self.flush_all()?;
+        self.flush()?;
         let files = self.buckets.into_iter().map(Bucket::close).collect::<Result<_, _>>()?;
         Ok(Finished { files, altered: self.readers.iter().map(|r| r.altered).collect() })
     }
 }
 
-/// One bucket's rows on their way to a staging file, which is made when there is something to write.
+/// Row numbers by bucket.
+fn dealt(rows: &RecordBatch, buckets: usize) -> Vec<Vec<u32>> {
+    let mut dealt = vec![Vec::new(); buckets];
+    let subjects = rows.columns().first().and_then(|c| c.as_fixed_size_binary_opt());
+    let (subjects, _) = subjects.map_or(&[][..], FixedSizeBinaryArray::value_data).as_chunks();
+    for (subject, row) in subjects.iter().zip(0..) {
+        if let Some(bucket) = dealt.get_mut(partition_of(subject, buckets)) {
+            bucket.push(row);
+        }
+    }
+    dealt
+}
+
+/// A range of pseudonyms, and its staging file, which is made when there is something to write.
 struct Bucket {
-    rows: BatchBuilder,
     path: PathBuf,
     file: Option<StreamWriter<BufWriter<File>>>,
 }
 
 impl Bucket {
-    fn flush(&mut self, keep: &[Arc<dyn PhysicalExpr>]) -> Result<(), IngestError> {
-        if self.rows.rows() == 0 {
-            return Ok(());
-        }
-        let path = self.path.clone();
-        self.write(keep).map_err(IngestError::write(&path))
-    }
-
-    fn write(&mut self, keep: &[Arc<dyn PhysicalExpr>]) -> Result<(), DataFusionError> {
-        let mut batch = self.rows.finish()?;
-        for condition in keep {
-            batch = kept(&batch, condition)?;
-        }
-        if batch.num_rows() == 0 {
+    fn write(&mut self, rows: &RecordBatch, numbers: Vec<u32>) -> Result<(), DataFusionError> {
+        if numbers.is_empty() {
             return Ok(());
         }
         if self.file.is_none() {
@@ -194,12 +177,12 @@ impl Bucket {
                 fs::create_dir_all(parent)?;
             }
             let file = BufWriter::with_capacity(1 << 16, File::create(&self.path)?);
-            self.file = Some(StreamWriter::try_new(file, &batch.schema())?);
+            self.file = Some(StreamWriter::try_new(file, &rows.schema())?);
         }
-        if let Some(file) = &mut self.file {
-            file.write(&batch)?;
+        match &mut self.file {
+            Some(file) => Ok(file.write(&take_record_batch(rows, &UInt32Array::from(numbers))?)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The file's path, if there is one.

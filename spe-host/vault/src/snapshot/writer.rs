@@ -14,6 +14,9 @@ use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterPr
 
 use crate::layout::BATCH_ROWS;
 
+/// A row group of long texts is cut earlier: a scan holds one of each table in memory.
+const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
+
 /// Writes, hashes and syncs one file. Equal rows give equal bytes: batches are cut anew, to one size.
 pub(crate) struct Writer {
     arrow: ArrowWriter<Hashing>,
@@ -40,6 +43,7 @@ impl Writer {
         let properties = WriterProperties::builder()
             .set_compression(Compression::LZ4_RAW)
             .set_max_row_group_row_count(Some(row_group_rows.max(1)))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
             .set_created_by("spe".into())
             .build();
         let file = Hashing { file: File::create(path)?, hasher };

@@ -94,6 +94,16 @@ fn cells() {
     }
 }
 
+/// Else everybody whose key was not recorded would be one person.
+#[test]
+fn a_spelling_of_missing_is_not_a_key() {
+    let site = Site::new(&CLINIC.replace("drop =", "missing = [\"\", \"NA\"]\ndrop ="));
+    let error = site.ingest_csv(format!("{HEADER}{GOOD}NA,1,,,,,,\n")).unwrap_err().to_string();
+    assert!(
+        error.ends_with("line 3: column \"pid\": the subject key is missing; every row must belong to a data subject")
+    );
+}
+
 #[test]
 fn files() {
     let latin1 = [HEADER.as_bytes(), GOOD.as_bytes(), b"p1,1,0,true,north,,,caf\xe9\n"].concat();
@@ -181,7 +191,7 @@ fn parquet_files() {
     let source = Source { table: "visits".parse().unwrap(), file: path.clone(), rows: None };
     let says = |columns: Vec<(&str, ArrayRef)>| {
         parquet(&path, columns);
-        let error = site.ingest(&[source.clone()]).unwrap_err().to_string();
+        let error = site.ingest(std::slice::from_ref(&source)).unwrap_err().to_string();
         assert!(listing(&site.vault()).is_empty());
         error.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
     };

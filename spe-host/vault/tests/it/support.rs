@@ -207,16 +207,15 @@ fn value(column: &ColumnChunk, row: usize) -> String {
     }
 }
 
-/// Every file and directory below `dir` with its content.
+/// Every file and directory below `dir` with its content. What vanishes meanwhile is left out.
 pub(crate) fn listing(dir: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut all = BTreeMap::new();
-    for entry in fs::read_dir(dir).unwrap() {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all.extend(listing(&path));
             all.insert(path, None);
-        } else {
-            let content = fs::read(&path).unwrap();
+        } else if let Ok(content) = fs::read(&path) {
             all.insert(path, Some(content));
         }
     }
