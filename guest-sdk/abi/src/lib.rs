@@ -39,7 +39,7 @@ pub const START_READY: i32 = 0;
 pub const INPUT_NO_ROOM: u32 = 0;
 
 /// Fuel for `spe_input` and `spe_start` together.
-pub const START_FUEL: u64 = 100_000_000;
+pub const START_FUEL: u64 = 1_000_000;
 
 /// The alignment of every structure and every array of values, in bytes.
 pub const ALIGN: u32 = 8;

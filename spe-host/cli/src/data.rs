@@ -90,7 +90,9 @@ fn serve(dir: &Path, ingested: &Ingested, budget: Loss) -> Result<()> {
     let mut open =
         std::fs::OpenOptions::new().append(true).open(&file).with_context(|| format!("opening {}", file.display()))?;
     let lines = format!("\n[datasets.\"{}\"]\nbudget = \"{budget}\"\n", ingested.dataset);
-    open.write_all(lines.as_bytes()).and_then(|()| open.sync_all()).with_context(|| format!("writing {}", file.display()))
+    open.write_all(lines.as_bytes())
+        .and_then(|()| open.sync_all())
+        .with_context(|| format!("writing {}", file.display()))
 }
 
 fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {

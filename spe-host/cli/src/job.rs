@@ -260,7 +260,8 @@ fn line(view: &View) -> String {
 async fn conclude(hub: &HubClient, profile: &Profile, mut view: View, output: Output) -> Result<()> {
     let checked = verify::merge(hub, profile, &mut view).await?;
     show_view(&view, Some(checked), output)?;
-    let refusal = view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
+    let refusal =
+        view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
     match refusal {
         Some(why) if view.answered == 0 && view.state == State::Complete => Err(Shown(why.clone()).into()),
         _ => Ok(()),

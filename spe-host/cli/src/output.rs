@@ -47,7 +47,9 @@ pub(crate) async fn told_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("told to stop: finishing what is under way; a second signal ends it at once, and a charge already made stays spent");
+    tracing::info!(
+        "told to stop: finishing what is under way; a second signal ends it at once, and a charge already made stays spent"
+    );
     tokio::spawn(async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}

@@ -155,6 +155,6 @@ mod tests {
         let mut table = Table::new(["node", "n"]);
         table.row(["north".into(), "7".into()]);
         table.row(["s".into(), "4711".into()]);
-        assert_eq!(table.render(), "  node   n\n  north     7\n  s      4711\n");
+        assert_eq!(table.render(), "  node      n\n  north     7\n  s      4711\n");
     }
 }

@@ -54,7 +54,11 @@ pub(crate) async fn merge(hub: &HubClient, profile: &Profile, view: &mut View) -
     }
     for report in &view.nodes {
         let shown = matches!(report.outcome, Outcome::Answered { .. });
-        ensure!(!shown || answers.contains_key(&report.node), "the hub shows an answer of node {}, and does not have it", report.node);
+        ensure!(
+            !shown || answers.contains_key(&report.node),
+            "the hub shows an answer of node {}, and does not have it",
+            report.node
+        );
     }
     let new_keys = known.write(&profile.file(KNOWN_NODES))?;
     let answers: Vec<_> = answers.into_values().collect();
@@ -91,7 +95,8 @@ impl KnownNodes {
     /// Keeps what was learnt; how many keys that were.
     fn write(&self, file: &Path) -> Result<usize> {
         if self.new > 0 {
-            std::fs::write(file, toml::to_string(&self.keys)?).with_context(|| format!("writing {}", file.display()))?;
+            std::fs::write(file, toml::to_string(&self.keys)?)
+                .with_context(|| format!("writing {}", file.display()))?;
         }
         Ok(self.new)
     }

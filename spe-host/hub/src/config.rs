@@ -35,9 +35,16 @@ pub struct Config {
     /// Connections at the same time.
     #[serde(default = "connections_max")]
     pub connections_max: usize,
+    /// Connections of one member at the same time.
+    #[serde(default = "connections_per_member_max")]
+    pub connections_per_member_max: usize,
     /// All stored modules together; modules that no unfinished job needs make room for new ones.
     #[serde(default = "module_store_bytes_max")]
     pub module_store_bytes_max: u64,
+    /// Stored modules of one person together: those that the person put, or that an unfinished job of the person needs.
+    /// The former make room for new ones.
+    #[serde(default = "module_bytes_per_person_max")]
+    pub module_bytes_per_person_max: u64,
     /// Jobs of one person that the hub keeps; the oldest finished ones make room for new ones.
     #[serde(default = "jobs_kept_per_person_max")]
     pub jobs_kept_per_person_max: u32,
@@ -66,8 +73,16 @@ const fn connections_max() -> usize {
     256
 }
 
+const fn connections_per_member_max() -> usize {
+    16
+}
+
 const fn module_store_bytes_max() -> u64 {
     1 << 30
+}
+
+const fn module_bytes_per_person_max() -> u64 {
+    64 << 20
 }
 
 const fn jobs_kept_per_person_max() -> u32 {
@@ -89,7 +104,9 @@ impl Config {
             cert: cert(),
             key: key(),
             connections_max: connections_max(),
+            connections_per_member_max: connections_per_member_max(),
             module_store_bytes_max: module_store_bytes_max(),
+            module_bytes_per_person_max: module_bytes_per_person_max(),
             jobs_kept_per_person_max: jobs_kept_per_person_max(),
             unfinished_jobs_per_person_max: unfinished_jobs_per_person_max(),
         }

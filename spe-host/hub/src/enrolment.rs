@@ -16,7 +16,7 @@ use spe_wire::{
 use crate::{
     config::{CONFIG_FILE, Config},
     stop::Stop,
-    store::{self, jobs, members},
+    store::{self, jobs, members, nodes},
 };
 
 /// Founds a federation in `dir`: certificate authority, the hub's certificate for `hosts`, and `hub.toml`.
@@ -66,7 +66,8 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, FileError> {
 
 /// Strikes a member off the list: its certificate is refused from now on, and jobs no longer wait for it.
 ///
-/// A node's answer-signing key stays pinned to its name.
+/// A node's answer-signing key stays pinned to its name; its datasets are nobody's. Where another node's dataset was left
+/// out because of one of them, it is let in when that node offers it again: at the latest when it next connects.
 ///
 /// # Errors
 /// Nobody of that role and name is listed; the file that cannot be written.
@@ -79,6 +80,7 @@ pub fn dismiss(dir: &Path, role: &Role) -> Result<(), FileError> {
     if let Role::Node(node) = role {
         let gone = Refusal::NotAllowed { who: role.to_string(), what: "answer: it has left the federation".into() };
         jobs::give_up(&striking, node, &gone).map_err(told(&config.store))?;
+        nodes::withdraw(&striking, node).map_err(told(&config.store))?;
     }
     striking.commit().map_err(at)?;
     let bundle = bundle(dir, role);

@@ -46,8 +46,9 @@ impl Hub {
     /// # Errors
     /// The transport's own.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let (tls, seats) = (self.tls.clone(), Seats { connections_max: self.config.connections_max });
-        serve(listener, tls, seats, Arc::new(self), shutdown).await
+        let Config { connections_max, connections_per_member_max, .. } = *self.config;
+        let seats = Seats { connections_max, connections_per_member_max };
+        serve(listener, self.tls.clone(), seats, Arc::new(self), shutdown).await
     }
 
     /// Who calls, if it is a person.
@@ -65,14 +66,19 @@ impl Hub {
         merging.await.map_err(Fault::while_("merging answers"))?
     }
 
-    /// Stores the caller's catalogue and returns its name.
+    /// Stores the caller's catalogue and returns its name. What is left out of the catalogue, the operator is told.
     pub(crate) async fn offered(&self, peer: Peer, catalogue: Catalogue) -> Result<NodeName, Stop> {
         let offer = move |db: &rusqlite::Transaction<'_>| {
             let node = members::node(db, peer)?;
-            nodes::offer(db, &node, &catalogue)?;
-            Ok(node)
+            let left_out = nodes::offer(db, &node, catalogue)?;
+            Ok((node, left_out))
         };
-        self.store.write(offer).await
+        let (node, left_out) = self.store.write(offer).await?;
+        // One line an offer, however many datasets: a node must not flood the log.
+        if let Some(first) = left_out.first() {
+            tracing::warn!(%node, left_out = left_out.len(), "left out of the catalogue: {first}");
+        }
+        Ok(node)
     }
 
     /// Records what the caller says of a job, and tells who watches it.

@@ -24,7 +24,7 @@ use crate::{
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///
 /// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
-/// more unfinished jobs than `config` allows.
+/// more unfinished jobs, or larger modules for them, than `config` allows.
 pub(crate) fn submit(
     db: &Connection,
     peer: Peer,
@@ -44,7 +44,7 @@ pub(crate) fn submit(
         let what = format!("have more than {unfinished_max} unfinished jobs; cancel one, or wait");
         return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
     }
-    modules::check(db, body.plan.module())?;
+    modules::hold(db, &person, body.plan.module(), config)?;
     let asked = asked(body, &nodes::all(db)?)?;
     let (dataset, module) = (body.plan.dataset(), body.plan.module());
     let accepted = Accepted { person: &person, dataset, module, submission, nodes: &asked };

@@ -26,11 +26,8 @@ use crate::{
 
 impl Service for Hub {
     async fn put_module(&self, peer: Peer, wasm: Vec<u8>) -> Result<Digest, Refusal> {
-        let store_bytes_max = self.config.module_store_bytes_max;
-        let put = self.store.write(move |db| {
-            members::person(db, peer)?;
-            modules::put(db, &wasm, store_bytes_max)
-        });
+        let config = Arc::clone(&self.config);
+        let put = self.store.write(move |db| modules::put(db, &members::person(db, peer)?, &wasm, &config));
         put.await.map_err(Stop::tell)
     }
 

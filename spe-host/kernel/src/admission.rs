@@ -26,6 +26,9 @@ pub struct NodePolicy {
     pub purposes: Vec<Purpose>,
     /// Modules that this node runs whatever a permit says: `"any"` or a list.
     pub modules: Modules,
+    /// Least loss of one job, an entry for each measure it matters for: what does not go through the ledger, such as the time
+    /// that a job takes, must not be had for nothing.
+    pub loss_per_job_min: Vec<Loss>,
     /// Most loss that one job may take, one entry for each measure in use.
     pub loss_per_job_max: Vec<Loss>,
     /// Most fuel for one data subject.
@@ -172,6 +175,10 @@ fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal
     let Some(cap) = cap else { return forbid(format!("no job in {} is served", plan.measure().parameter())) };
     if !plan.loss().fits(*cap) {
         return forbid(format!("a job may cost at most {cap}, not {}", plan.loss()));
+    }
+    let least = policy.loss_per_job_min.iter().find(|least| least.measure() == plan.measure());
+    if let Some(least) = least.filter(|least| !least.fits(plan.loss())) {
+        return forbid(format!("a job must cost at least {least}, not {}", plan.loss()));
     }
     let (fuel, memory) = (policy.fuel_per_subject_max, policy.guest_memory_bytes_max);
     if plan.fuel_per_subject() > fuel {

@@ -281,12 +281,7 @@ struct Outing {
 }
 
 impl Outing {
-    const fn new(
-        job: JobId,
-        queue: Arc<Queue>,
-        client: HubClient,
-        reports: mpsc::UnboundedSender<Frame>,
-    ) -> Self {
+    const fn new(job: JobId, queue: Arc<Queue>, client: HubClient, reports: mpsc::UnboundedSender<Frame>) -> Self {
         Self { job, queue, client, reports, charged: false, hub_is_away: false }
     }
 

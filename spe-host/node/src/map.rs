@@ -1,8 +1,8 @@
 //! Every data subject through the sandbox, into exact sums.
 
 use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use spe_kernel::{
@@ -37,17 +37,21 @@ pub fn sums(
     escort: &impl Escort,
 ) -> Result<Confidential<Sums>, Stop> {
     let scans = Mutex::new(site.vault.scan(plan)?);
-    let halt = AtomicBool::new(false);
+    let halt = Arc::new(AtomicBool::new(false));
     let runtime = Handle::current();
+    let (working, waiting) = (AtomicUsize::new(site.workers), std::thread::current());
     let parts = std::thread::scope(|scope| {
         let worker = || {
             let done = work(&scans, module, plan, &halt, &runtime);
             // Nothing will come of it any more: let the others stop too.
             halt.fetch_or(done.is_err(), Ordering::Relaxed);
+            working.fetch_sub(1, Ordering::Relaxed);
+            waiting.unpark();
             done
         };
         let workers: Vec<_> = (0..site.workers).map(|_| scope.spawn(worker)).collect();
-        while workers.iter().any(|w| !w.is_finished()) {
+        // The count tells at once that all is done; a worker that panicked does not count down, but is finished.
+        while working.load(Ordering::Relaxed) > 0 && workers.iter().any(|w| !w.is_finished()) {
             if escort.cancelled() {
                 halt.store(true, Ordering::Relaxed);
             }
@@ -58,7 +62,9 @@ pub fn sums(
             .map(|w| w.join().unwrap_or_else(|_| Err(Fault::new("mapping", "a worker panicked").into())))
             .collect()
     });
-    let parts: Vec<Result<Confidential<Accumulator>, Stop>> = parts;
+    let mut parts: Vec<Result<Confidential<Accumulator>, Stop>> = parts;
+    // One worker's fault halts the others, which then say that they were cancelled: the fault is the reason.
+    parts.sort_by_key(|part| !matches!(part, Err(Stop::Failed(_))));
     let mut total = Confidential::seal(Accumulator::new(plan));
     for part in parts {
         total = total.join(part?, Accumulator::merge);
@@ -70,22 +76,23 @@ fn work(
     scans: &Mutex<Vec<PartitionScan>>,
     module: &ApprovedModule,
     plan: &Plan,
-    halt: &AtomicBool,
+    halt: &Arc<AtomicBool>,
     runtime: &Handle,
 ) -> Result<Confidential<Accumulator>, Stop> {
     let next = || scans.lock().map(|mut list| list.pop()).ok().flatten();
-    let mut guest = module.worker()?;
+    let mut guest = module.worker()?.until(Arc::clone(halt));
     let mut sums = Confidential::seal(Accumulator::new(plan));
     while let Some(mut scan) = next() {
         while let Some(chunk) = runtime.block_on(scan.next()) {
-            if halt.load(Ordering::Relaxed) {
-                return Err(Refusal::Cancelled.into());
-            }
             let step = |chunk: spe_kernel::record::Chunk, mut sums: Accumulator| {
                 guest.map(&chunk, |_, contribution| sums.add(contribution))?;
                 Ok(sums)
             };
             sums = chunk?.join(sums, step).transpose()?;
+            // A chunk that was cut short is of no use, so this comes after it.
+            if halt.load(Ordering::Relaxed) {
+                return Err(Refusal::Cancelled.into());
+            }
         }
     }
     Ok(sums)

@@ -150,7 +150,9 @@ fn budgets(
     for (name, Served { budget }) in &served {
         if vault.dataset(name).is_none() {
             let held: Vec<_> = vault.datasets().map(|d| d.schema().name.to_string()).collect();
-            return Err(wrong(format!("[datasets.\"{name}\"] is not in the vault, which holds {held:?}: ingest it, or remove the entry")));
+            return Err(wrong(format!(
+                "[datasets.\"{name}\"] is not in the vault, which holds {held:?}: ingest it, or remove the entry"
+            )));
         }
         if i64::try_from(budget.pico()).is_err() {
             return Err(wrong(format!("[datasets.\"{name}\"] a budget of {budget} is more than a ledger can add up")));
@@ -158,7 +160,9 @@ fn budgets(
         let before = ledger.spent(name, *budget).measure();
         if before != budget.measure() {
             let parameter = before.parameter();
-            return Err(wrong(format!("[datasets.\"{name}\"] was always accounted in {parameter}; its budget must be {parameter}=<decimal>")));
+            return Err(wrong(format!(
+                "[datasets.\"{name}\"] was always accounted in {parameter}; its budget must be {parameter}=<decimal>"
+            )));
         }
     }
     Ok(served.into_iter().map(|(name, served)| (name, served.budget)).collect())

@@ -3,7 +3,7 @@
 use std::{
     fs,
     hash::{Hash, Hasher},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,10 @@ use wasmtime::Engine;
 use crate::trusted::Artifact;
 
 /// Counts changes of how modules are compiled that the engine's own fingerprint does not show.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Most bytes that compiled modules may take: the ledger is on the same disk, and modules cost their author nothing.
+const BYTES_MAX: u64 = 256 << 20;
+const EXTENSION: &str = "cwasm";
 /// Bytes of the seal before the artifact.
 const SEAL_BYTES: usize = blake3::OUT_LEN;
 
@@ -75,11 +78,37 @@ impl Cache {
         file.write_all(self.seal(name, artifact.bytes()).as_bytes()).map_err(Fault::while_(doing))?;
         file.write_all(artifact.bytes()).map_err(Fault::while_(doing))?;
         file.persist(self.path(name)).map_err(Fault::while_(doing))?;
+        self.make_room(BYTES_MAX).map_err(Fault::while_(doing))
+    }
+
+    /// Removes the oldest modules until the rest is within `bytes_max`.
+    fn make_room(&self, bytes_max: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            // Others are being written.
+            if path.extension().is_some_and(|extension| extension == EXTENSION)
+                && let Ok(about) = path.metadata()
+            {
+                files.push((about.modified()?, about.len(), path));
+            }
+        }
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, len, _)| len).sum();
+        for (_, len, path) in files {
+            if bytes <= bytes_max {
+                break;
+            }
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => bytes -= len,
+            }
+        }
         Ok(())
     }
 
     fn path(&self, name: Digest) -> PathBuf {
-        self.directory.join(name.hex()).with_extension("cwasm")
+        self.directory.join(name.hex()).with_extension(EXTENSION)
     }
 
     /// The seal says who filed it (the key) and as what (the name).
@@ -88,5 +117,23 @@ impl Cache {
         seal.update(name.as_bytes());
         seal.update(artifact);
         seal.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_modules_make_room() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(dir.path(), [0; 32]).expect("a cache");
+        for number in 0..4_u8 {
+            cache.put(Digest::of(&[number]), &Artifact::vouched(vec![number; 100])).expect("room");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        cache.make_room(300).expect("room");
+        let there: Vec<_> = (0..4_u8).map(|n| cache.get(Digest::of(&[n])).is_some()).collect();
+        assert_eq!(there, [false, false, true, true], "a researcher could fill the disk that holds the ledger");
     }
 }

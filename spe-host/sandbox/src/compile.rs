@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -76,6 +76,8 @@ impl Compiler {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .env_clear()
+            // A signal that stops the node lets the job under way finish, and so its compiler.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

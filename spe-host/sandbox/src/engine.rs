@@ -1,7 +1,9 @@
 //! The engine's settings: one list for the process that compiles and the one that runs.
 
 use spe_kernel::fault::Fault;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, WasmFeatures,
+};
 
 use crate::inspect::{TABLE_ELEMENTS_MAX, TABLES_MAX};
 
@@ -33,6 +35,7 @@ fn settings() -> Config {
     config.concurrency_support(false);
     // Deterministic: fuel instead of time, one NaN.
     config.consume_fuel(true);
+    config.operator_cost(prices());
     config.cranelift_nan_canonicalization(true);
     config.cranelift_opt_level(OptLevel::Speed);
     config.max_wasm_stack(STACK_BYTES_MAX);
@@ -41,6 +44,17 @@ fn settings() -> Config {
     config.generate_address_map(false);
     config.native_unwind_info(false);
     config
+}
+
+/// What an instruction costs: 1, but growing, which asks the host even when it fails, takes as long as a few hundred others.
+///
+/// Fuel bounds the time that one data subject can add (docs/threat-model.md), so nothing slow may be cheap.
+fn prices() -> OperatorCost {
+    let mut prices = OperatorCost::new();
+    prices.MemoryGrow = u8::MAX;
+    prices.TableGrow = u8::MAX;
+    prices.variable.memory_grow_per_page = u8::MAX;
+    prices
 }
 
 /// An engine that only compiles.

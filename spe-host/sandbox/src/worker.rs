@@ -1,6 +1,9 @@
 //! The reference isolation: every data subject gets an instance of its own.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use spe_kernel::{
     fault::Fault,
@@ -21,13 +24,20 @@ pub struct Worker {
     program: Arc<Program>,
     terms: Arc<Terms>,
     numbers: Vec<f64>,
+    halt: Option<Arc<AtomicBool>>,
     _seat: Seat,
 }
 
 impl Worker {
     pub(crate) fn new(program: Arc<Program>, terms: Arc<Terms>, seat: Seat) -> Self {
         let numbers = Vec::with_capacity(terms.numbers());
-        Self { program, terms, numbers, _seat: seat }
+        Self { program, terms, numbers, halt: None, _seat: seat }
+    }
+
+    /// The same worker, which stops before the next data subject once `halt` is set; what it gave is then of no use.
+    #[must_use]
+    pub fn until(self, halt: Arc<AtomicBool>) -> Self {
+        Self { halt: Some(halt), ..self }
     }
 
     /// Runs the module for every data subject of `chunk` and hands each contribution, with the subject's place in the
@@ -42,6 +52,9 @@ impl Worker {
     /// [`Contribution::Failed`] and not an error.
     pub fn map(&mut self, chunk: &Chunk, mut each: impl FnMut(usize, Contribution<'_>)) -> Result<(), Fault> {
         for subject in 0..chunk.subjects {
+            if self.halt.as_ref().is_some_and(|halt| halt.load(Ordering::Relaxed)) {
+                break;
+            }
             let guest = self.program.start(&self.terms).map_err(|unready| match unready {
                 Unready::Host(fault) => fault,
                 // It started once, from the same state, with the same parameters.

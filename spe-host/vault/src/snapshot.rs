@@ -168,20 +168,32 @@ fn point(home: &Path, digest: &Digest) -> io::Result<()> {
     sync_dir(home)
 }
 
-/// Removes all but the current snapshot and the one before, which running scans may still read.
+/// Removes all but the current snapshot and the one before. One that an open vault still reads is left for a later ingest.
 fn remove_outdated(home: &Path, keep: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(home)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type()?.is_dir() && !keep.contains(&name) {
-            fs::remove_dir_all(entry.path())?;
+        if !entry.file_type()?.is_dir() || keep.contains(&name) {
+            continue;
+        }
+        match File::open(entry.path().join(SNAPSHOT_FILE)).map(|held| held.try_lock()) {
+            Ok(Err(TryLockError::WouldBlock)) => {}
+            _ => fs::remove_dir_all(entry.path())?,
         }
     }
     Ok(())
 }
 
-/// The current snapshot of the dataset in `home`, and its directory; `None` when there is none.
-pub(crate) fn current(home: &Path) -> io::Result<Option<(SnapshotFile, PathBuf)>> {
+/// The current snapshot of a dataset, kept from being removed as long as this lives.
+pub(crate) struct Current {
+    pub(crate) file: SnapshotFile,
+    pub(crate) dir: PathBuf,
+    /// Locked, shared.
+    pub(crate) held: File,
+}
+
+/// The current snapshot of the dataset in `home`; `None` when there is none.
+pub(crate) fn current(home: &Path) -> io::Result<Option<Current>> {
     let name = match fs::read_to_string(home.join(CURRENT)) {
         Ok(name) => name,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -190,9 +202,11 @@ pub(crate) fn current(home: &Path) -> io::Result<Option<(SnapshotFile, PathBuf)>
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let digest: Digest = name.parse().map_err(|_| invalid(format!("{CURRENT} holds no digest")))?;
     let dir = home.join(digest.hex());
+    let held = File::open(dir.join(SNAPSHOT_FILE))?;
+    held.lock_shared()?;
     let file: SnapshotFile = serde_json::from_slice(&fs::read(dir.join(SNAPSHOT_FILE))?)?;
     if file.format != FORMAT || file.digest != digest {
         return Err(invalid(format!("{SNAPSHOT_FILE} is not of format {FORMAT} with this digest")));
     }
-    Ok(Some((file, dir)))
+    Ok(Some(Current { file, dir, held }))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +16,7 @@ use spe_kernel::{
 
 use crate::{
     scan::{PartitionScan, Scan, ScanSizes},
-    snapshot,
+    snapshot::{self, Current, SnapshotFile},
 };
 
 /// The vault of one node: the current snapshot of each dataset, fixed when the vault was opened.
@@ -31,6 +31,8 @@ pub struct Dataset {
     pub(crate) digest: Digest,
     pub(crate) partitions: usize,
     pub(crate) dir: PathBuf,
+    /// Keeps an ingest from removing the snapshot under a running job.
+    pub(crate) _held: File,
 }
 
 impl Vault {
@@ -49,8 +51,9 @@ impl Vault {
             if !home.is_dir() {
                 continue;
             }
-            if let Some((file, dir)) = snapshot::current(&home).map_err(|e| fault(&home, e))? {
-                let dataset = Dataset { schema: file.schema, digest: file.digest, partitions: file.partitions, dir };
+            if let Some(Current { file, dir, held }) = snapshot::current(&home).map_err(|e| fault(&home, e))? {
+                let SnapshotFile { schema, digest, partitions, .. } = file;
+                let dataset = Dataset { schema, digest, partitions, dir, _held: held };
                 datasets.insert(dataset.schema.name.clone(), dataset);
             }
         }

@@ -116,7 +116,7 @@ impl Authority {
         fs::create_dir_all(dir).map_err(FileError::at(dir))?;
         let key = KeyPair::generate().map_err(FileError::at(dir))?;
         let certificate = authority_params().self_signed(&key).map_err(FileError::at(dir))?.pem();
-        write_secret(&dir.join(AUTHORITY_KEY), &key.serialize_pem())?;
+        write_secret(&dir.join(AUTHORITY_KEY), key.serialize_pem())?;
         write_public(&dir.join(AUTHORITY_CERT), &certificate)?;
         Ok(Self { certificate, key })
     }

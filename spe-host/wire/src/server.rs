@@ -1,30 +1,23 @@
 //! Serving: mutual TLS on every connection, bounded in every direction.
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use spe_kernel::ids::Digest;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Server, server::Connected};
+use tonic::transport::Server;
 
 use crate::{
     desk::Desk,
     limits::TO_HUB_BYTES_MAX,
+    line::Line,
     pb::hub_server::HubServer,
+    seats::{Hall, Seats},
     service::{Peer, Service},
     status::chain,
     tls::ServerTls,
@@ -34,7 +27,8 @@ use crate::{
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(4);
 /// How long a peer may take to say so.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(8);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Strangers that say nothing take every handshake for this long at most.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Handshakes at the same time; strangers compete for these only.
 const HANDSHAKES_MAX: usize = 64;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,13 +38,6 @@ const REQUESTS_MAX: u32 = 32;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// How long to wait when the system cannot accept (most often: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How many connections a server holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Seats {
-    /// Connections at the same time; one more is closed at once.
-    pub connections_max: usize,
-}
 
 /// Listens on `address`.
 ///
@@ -105,7 +92,7 @@ pub async fn serve<S: Service>(
 fn lines(listener: TcpListener, tls: ServerTls, seats: Seats) -> ReceiverStream<io::Result<Line>> {
     let (ready, lines) = mpsc::channel(HANDSHAKES_MAX);
     let acceptor = TlsAcceptor::from(tls.0);
-    let (shaking, seats) = (Arc::new(Semaphore::new(HANDSHAKES_MAX)), Arc::new(Semaphore::new(seats.connections_max)));
+    let (shaking, hall) = (Arc::new(Semaphore::new(HANDSHAKES_MAX)), Arc::new(Hall::new(seats)));
     tokio::spawn(async move {
         while let Ok(hand) = Arc::clone(&shaking).acquire_owned().await {
             let tcp = tokio::select! {
@@ -116,9 +103,9 @@ fn lines(listener: TcpListener, tls: ServerTls, seats: Seats) -> ReceiverStream<
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let (acceptor, seats, ready) = (acceptor.clone(), Arc::clone(&seats), ready.clone());
+            let (acceptor, hall, ready) = (acceptor.clone(), Arc::clone(&hall), ready.clone());
             tokio::spawn(async move {
-                match shake(tcp, acceptor, seats).await {
+                match shake(tcp, acceptor, &hall).await {
                     // The server may be gone by now; so is the need for the line.
                     Ok(line) => drop(ready.send(Ok(line)).await),
                     Err(why) => tracing::info!(%from, "connection refused: {why}"),
@@ -130,45 +117,13 @@ fn lines(listener: TcpListener, tls: ServerTls, seats: Seats) -> ReceiverStream<
     ReceiverStream::new(lines)
 }
 
-async fn shake(tcp: TcpStream, acceptor: TlsAcceptor, seats: Arc<Semaphore>) -> Result<Line, String> {
+async fn shake(tcp: TcpStream, acceptor: TlsAcceptor, hall: &Arc<Hall>) -> Result<Line, String> {
     tcp.set_nodelay(true).map_err(|e| e.to_string())?;
     let shaken = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await;
     let stream = shaken.map_err(|_| "the handshake took too long")?.map_err(|e| e.to_string())?;
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(<[_]>::first).ok_or("no certificate was presented")?;
     let peer = Peer { fingerprint: Digest::of(certificate) };
-    let seat = seats.try_acquire_owned().map_err(|_| "all connections are taken; raise `connections_max`")?;
-    Ok(Line { stream, peer, _seat: seat })
-}
-
-/// A connection whose other end is known.
-struct Line {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-    _seat: OwnedSemaphorePermit,
-}
-
-impl Connected for Line {
-    type ConnectInfo = Peer;
-    fn connect_info(&self) -> Peer {
-        self.peer
-    }
-}
-
-impl AsyncRead for Line {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    let seat = hall.sit(peer.fingerprint)?;
+    Ok(Line::new(stream, peer, seat))
 }

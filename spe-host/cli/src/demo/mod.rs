@@ -37,7 +37,10 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, output: Output) -> Result<()> {
-    ensure!(!output.json, "the demo is a story for people; its commands answer with --json in a terminal of their own (--stay)");
+    ensure!(
+        !output.json,
+        "the demo is a story for people; its commands answer with --json in a terminal of their own (--stay)"
+    );
     let started = Instant::now();
     let cast = set_up(&args.dir)?;
     let visits = ask_visits(&cast)?;

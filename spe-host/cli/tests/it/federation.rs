@@ -212,7 +212,7 @@ fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
     place.wait_online(1);
     for (permit, code) in [("over.json", "permit-expired"), ("future.json", "permit-not-yet-valid")] {
         let module = example("examples/modules/visits-by-coinsurance.wasm").display().to_string();
-        let view = place.ok(&[
+        let (view, exit) = place.view(&[
             "job",
             "submit",
             &module,

@@ -158,7 +158,8 @@ impl Place {
     pub fn view(&self, args: &[&str]) -> (Value, i32) {
         let output = self.run(&[args, &["--json"]].concat());
         let error = String::from_utf8_lossy(&output.stderr);
-        let view: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("spe {}: {e}: {error}", args.join(" ")));
+        let view: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("spe {}: {e}: {error}", args.join(" ")));
         assert!(view["error"].is_null(), "spe {}: {view}", args.join(" "));
         (view, output.status.code().unwrap())
     }

@@ -13,9 +13,10 @@ use spe_kernel::{
 use super::{first, parsed, rows};
 use crate::stop::Stop;
 
-/// The catalogues of all members, as last offered.
+/// The catalogues of all members, as last offered; no two of them mean different things by one dataset.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Catalogue>, Stop> {
-    let sql = "SELECT catalogue FROM node JOIN member ON member.role = 'node ' || node.name ORDER BY name";
+    let sql = "SELECT catalogue FROM node JOIN member ON member.role = 'node ' || node.name
+        WHERE catalogue IS NOT NULL ORDER BY name";
     rows(db, sql, [], |row| {
         let json: Vec<u8> = row.get("catalogue")?;
         Ok(arrive(&json).map_err(Fault::while_("reading a stored catalogue"))?)
@@ -27,10 +28,14 @@ pub(crate) fn key(db: &Connection, node: &NodeName) -> Result<Option<PublicKey>,
     first(db, "SELECT key FROM node WHERE name = ?1", [node.as_str()], |row| parsed(row, "key"))
 }
 
-/// Replaces the catalogue of `node`, the caller.
+/// Replaces the catalogue of `node`, the caller, and says which of its datasets are left out.
 ///
-/// Refuses another node's name, a key that is not the pinned one, and a dataset whose schema differs from another node's.
-pub(crate) fn offer(db: &Connection, node: &NodeName, catalogue: &Catalogue) -> Result<(), Stop> {
+/// A dataset is left out if its schema differs from another node's of that name, which came first: its jobs go there alone,
+/// and the rest of the catalogue counts. Who is right, the hub cannot know. Its operator reads of it in the log, and
+/// dismisses a node that only occupies a name, online or not; the name is free then.
+///
+/// Refuses another node's name, a key that is not the pinned one, and a dataset that is there twice.
+pub(crate) fn offer(db: &Connection, node: &NodeName, mut catalogue: Catalogue) -> Result<Vec<String>, Stop> {
     if catalogue.node != *node {
         return refuse(node, format!("offer as node {}: its certificate names node {node}", catalogue.node));
     }
@@ -42,29 +47,38 @@ pub(crate) fn offer(db: &Connection, node: &NodeName, catalogue: &Catalogue) -> 
     for (i, offer) in catalogue.datasets.iter().enumerate() {
         let name = &offer.schema.name;
         if catalogue.datasets.iter().take(i).any(|earlier| earlier.schema.name == *name) {
-            return malformed(node, format!("dataset {name} is in it twice"));
+            let (document, why) = (format!("the catalogue of node {node}"), format!("dataset {name} is in it twice"));
+            return Err(Refusal::Malformed { document, why }.into());
         }
-        agree(node, &offer.schema, &others)?;
     }
-    let json = serde_json::to_vec(catalogue)?;
+    let mut left_out = Vec::new();
+    catalogue.datasets.retain(|offer| {
+        let why = conflict(&offer.schema, &others);
+        let agrees = why.is_none();
+        left_out.extend(why);
+        agrees
+    });
+    let json = serde_json::to_vec(&catalogue)?;
     let sql = "INSERT INTO node VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET catalogue = ?3";
     db.execute(sql, params![node.as_str(), catalogue.key.to_string(), json])?;
+    Ok(left_out)
+}
+
+/// Forgets what `node` offers, but not its key: invited again, it decides nothing before it has offered again.
+pub(crate) fn withdraw(db: &Connection, node: &NodeName) -> Result<(), Stop> {
+    db.execute("UPDATE node SET catalogue = NULL WHERE name = ?1", [node.as_str()])?;
     Ok(())
 }
 
-/// Whether all nodes mean the same by a dataset's name.
-fn agree(node: &NodeName, schema: &DatasetSchema, others: &[Catalogue]) -> Result<(), Stop> {
-    for other in others {
-        if let Some(theirs) = schema_of(other, &schema.name).filter(|theirs| *theirs != schema) {
-            let (name, them, difference) = (&schema.name, &other.node, difference(schema, theirs));
-            let advice = "agree on one schema, or use another name";
-            return malformed(
-                node,
-                format!("dataset {name} has another schema than at node {them} ({difference}); {advice}"),
-            );
-        }
-    }
-    Ok(())
+/// Why the dataset does not fit the one of that name at another node.
+fn conflict(schema: &DatasetSchema, others: &[Catalogue]) -> Option<String> {
+    let name = &schema.name;
+    others.iter().find_map(|other| {
+        let theirs = schema_of(other, name).filter(|theirs| *theirs != schema)?;
+        let (them, difference) = (&other.node, difference(schema, theirs));
+        let advice = "let them agree on one schema or use another name, or dismiss the one that is wrong";
+        Some(format!("dataset {name} has another schema than at node {them} ({difference}); {advice}"))
+    })
 }
 
 fn schema_of<'a>(catalogue: &'a Catalogue, name: &DatasetName) -> Option<&'a DatasetSchema> {
@@ -89,10 +103,6 @@ fn difference(ours: &DatasetSchema, theirs: &DatasetSchema) -> String {
     "title, order, or tables and columns that are only there".into()
 }
 
-fn refuse(node: &NodeName, what: String) -> Result<(), Stop> {
+fn refuse<T>(node: &NodeName, what: String) -> Result<T, Stop> {
     Err(Refusal::NotAllowed { who: format!("node {node}"), what }.into())
-}
-
-fn malformed(node: &NodeName, why: String) -> Result<(), Stop> {
-    Err(Refusal::Malformed { document: format!("the catalogue of node {node}"), why }.into())
 }

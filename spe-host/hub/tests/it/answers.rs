@@ -8,6 +8,7 @@ use spe_kernel::{
     federation::{mechanism, nominal_scale},
     ids::{Digest, NodeName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
+    permit::PermitId,
     plan::Plan,
 };
 
@@ -20,6 +21,9 @@ impl Journal for Nowhere {
     }
     fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok(None)
+    }
+    fn bought(&mut self, _: Digest) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn append(&mut self, _: &Event<'_>) -> Result<(), Fault> {
         Ok(())
@@ -59,7 +63,8 @@ impl<'a> Claim<'a> {
         let cap = "rho=100".parse().unwrap();
         let charge = Charge {
             key,
-            permit: "permit-1".parse().unwrap(),
+            permit: PermitId { number: "permit-1".parse().unwrap(), issuer: self.signer.public() },
+            job: Digest::of(b"job"),
             loss: self.plan.loss(),
             dataset_cap: cap,
             permit_cap: cap,

@@ -98,11 +98,15 @@ pub(crate) fn schema() -> DatasetSchema {
 
 /// A count that costs `rho=0.05`; another `attempt` is another question.
 pub(crate) fn plan(attempt: u32) -> Plan {
+    plan_with(MODULE, attempt)
+}
+
+pub(crate) fn plan_with(module: &[u8], attempt: u32) -> Plan {
     let manifest =
         br#"{"name":"count","version":"1","abi":1,"inputs":[{"table":"people","columns":["age"],"max_rows":1}],
         "outputs":[{"name":"people","kind":"count","unit":"people"}]}"#;
     let choices = Choices { attempt, ..Choices::new("rho=0.05".parse().unwrap()) };
-    Plan::new(&Manifest::parse(manifest).unwrap(), Digest::of(MODULE), &schema(), &choices).unwrap()
+    Plan::new(&Manifest::parse(manifest).unwrap(), Digest::of(module), &schema(), &choices).unwrap()
 }
 
 pub(crate) struct Person {
@@ -114,6 +118,10 @@ pub(crate) struct Person {
 impl Person {
     /// A job over the plan of that attempt, and a permit that the hub shows but does not judge.
     pub(crate) fn submission(&self, attempt: u32, nodes: &[&str]) -> Submission {
+        self.submission_of(plan(attempt), nodes)
+    }
+
+    fn submission_of(&self, plan: Plan, nodes: &[&str]) -> Submission {
         let (number, now) = ("permit-1", "2026-01-01T00:00:00Z".parse().unwrap());
         let job = JobBody {
             format: JOB_FORMAT.into(),
@@ -122,7 +130,7 @@ impl Person {
             purpose: Purpose::PublicHealth,
             nodes: nodes.iter().map(|n| n.parse().unwrap()).collect(),
             signed_at: now,
-            plan: plan(attempt),
+            plan,
         };
         let permit = PermitBody {
             format: PERMIT_FORMAT.into(),
@@ -144,6 +152,11 @@ impl Person {
     pub(crate) async fn ask(&self, attempt: u32) -> Result<JobId, Refusal> {
         self.hub.put_module(MODULE.to_vec()).await?;
         self.hub.submit(self.submission(attempt, &[])).await
+    }
+
+    /// Asks with a module that was put before.
+    pub(crate) async fn ask_with(&self, module: &[u8]) -> Result<JobId, Refusal> {
+        self.hub.submit(self.submission_of(plan_with(module, 0), &[])).await
     }
 
     /// Watches the job until `enough`.

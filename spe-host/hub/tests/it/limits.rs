@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use spe_kernel::{disclosure::Catalogue, refusal::Refusal};
+use spe_kernel::{disclosure::Catalogue, ids::Digest, refusal::Refusal};
 use spe_wire::{encode, limits::MODULE_BYTES_MAX};
 
 use crate::federation::{Federation, MODULE, job_of};
+
+/// What a small module counts for.
+const COUNTED: usize = 4_096;
 
 #[tokio::test]
 async fn oversized_messages_are_refused() {
@@ -30,19 +33,66 @@ async fn modules_make_room_unless_a_job_needs_them() {
     let (anna, north) = (federation.person("anna").await, federation.node("north").await);
     drop(north.attend().await);
     federation.stop().await;
-    federation.start(|config| config.module_store_bytes_max = 1_000).await;
+    federation.start(|config| config.module_store_bytes_max = 40_000).await;
     let job = anna.ask(0).await.unwrap();
-    anna.hub.put_module(vec![1; 900]).await.unwrap();
-    anna.hub.put_module(vec![2; 900]).await.expect("the first 900 bytes are in no job and must make room");
-    let refused = anna.hub.put_module(vec![3; 1_000 - MODULE.len() + 1]).await.unwrap_err();
-    assert!(matches!(refused, Refusal::TooLarge { limit: 1_000, .. }), "{refused}");
+    anna.hub.put_module(vec![1; 35_000]).await.unwrap();
+    anna.hub.put_module(vec![2; 35_000]).await.expect("the first 35,000 bytes are in no job and must make room");
+    let refused = anna.hub.put_module(vec![3; 40_000 - COUNTED + 1]).await.unwrap_err();
+    assert!(matches!(refused, Refusal::TooLarge { limit: 40_000, .. }), "{refused}");
     north
         .hub
         .fetch_module(crate::federation::plan(0).module())
         .await
         .expect("the module of an unfinished job was dropped");
     anna.hub.cancel(&job).await.unwrap();
-    anna.hub.put_module(vec![3; 1_000]).await.expect("a cancelled job needs no module");
+    anna.hub.put_module(vec![3; 40_000]).await.expect("a cancelled job needs no module");
+}
+
+#[tokio::test]
+async fn small_modules_have_their_price_too() {
+    let mut federation = Federation::found().await;
+    let anna = federation.person("anna").await;
+    drop(federation.node("north").await.attend().await);
+    federation.stop().await;
+    federation.start(|config| config.module_bytes_per_person_max = 2 * u64::try_from(COUNTED).unwrap()).await;
+    for module in [[1], [2], [3]] {
+        anna.hub.put_module(module.to_vec()).await.unwrap();
+    }
+    assert!(matches!(anna.ask_with(&[1]).await, Err(Refusal::NotFound { .. })), "three rows for two");
+    anna.ask_with(&[2]).await.expect("the second is within the limit");
+}
+
+#[tokio::test]
+async fn one_person_does_not_fill_the_store_of_modules() {
+    let mut federation = Federation::found().await;
+    let (anna, bob) = (federation.person("anna").await, federation.person("bob").await);
+    let north = federation.node("north").await;
+    drop(north.attend().await);
+    federation.stop().await;
+    federation.start(|config| config.module_bytes_per_person_max = 20_000).await;
+    let module = |n: u8| vec![n; 8_000];
+    let mut jobs = Vec::new();
+    for n in [1, 2] {
+        anna.hub.put_module(module(n)).await.unwrap();
+        jobs.push(anna.ask_with(&module(n)).await.unwrap());
+    }
+    let full = |r: Refusal| assert!(matches!(r, Refusal::TooLarge { limit: 20_000, size: 24_000, .. }), "{r}");
+    full(anna.hub.put_module(module(3)).await.expect_err("anna's jobs pin more than anna may have"));
+    bob.hub.put_module(module(1)).await.expect("anna's modules are not bob's");
+    bob.hub.put_module(module(3)).await.unwrap();
+    full(anna.ask_with(&module(3)).await.expect_err("anna's jobs pin what bob put"));
+    bob.hub.put_module(module(4)).await.expect("the oldest is in no job of bob's and must make room");
+    bob.ask_with(&module(3)).await.expect("another than the oldest was dropped");
+    bob.hub.put_module(module(5)).await.unwrap();
+    assert!(matches!(bob.ask_with(&module(4)).await, Err(Refusal::NotFound { .. })), "nobody's module was kept");
+    for job in &jobs {
+        north.hub.fetch_module(Digest::of(&module(1))).await.expect("bob let go of a module that anna's job needs");
+        anna.hub.cancel(job).await.unwrap();
+    }
+    for n in [3, 6, 7] {
+        anna.hub.put_module(module(n)).await.expect("cancelled jobs need no modules");
+    }
+    north.hub.fetch_module(Digest::of(&module(3))).await.expect("anna let go of a module that bob's job needs");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use spe_hub::{dismiss, invite};
 use spe_kernel::{dataset::ColumnType, disclosure::Catalogue, federation::Outcome, refusal::Refusal};
 use spe_wire::{Connection, HubClient, encode, pki::Authority, view::State};
 
-use crate::federation::{Federation, client, role, secret, soon};
+use crate::federation::{Federation, Node, Person, client, job_of, role, secret, soon};
 
 #[tokio::test]
 async fn a_certificate_that_is_not_listed_is_refused() {
@@ -51,24 +51,60 @@ async fn a_node_has_one_name_and_one_key() {
     again.offer(north.offer()).await.expect("the old key under a new certificate");
 }
 
-#[tokio::test]
-async fn nodes_agree_on_a_schema_or_use_another_name() {
-    let federation = Federation::found().await;
-    let (north, south) = (federation.node("north").await, federation.node("south").await);
-    drop(north.attend().await);
-    let mut other = south.catalogue();
+/// A catalogue whose census has another age than the others'.
+fn disagreeing(node: &Node) -> Catalogue {
+    let mut other = node.catalogue();
     other.datasets[0].schema.tables[0].columns[0].kind = ColumnType::Integer { min: 0, max: 99 };
-    let refused = south.hub.offer(encode(&other)).await.expect_err("two schemas for one dataset");
-    let text = refused.to_string();
-    assert!(text.contains("census") && text.contains("north") && text.contains("people.age"), "{text}");
-    other.datasets[0].schema.name = "census-2".parse().unwrap();
-    south.hub.offer(encode(&other)).await.unwrap();
+    other
+}
+
+/// The names of the datasets that the hub shows of a node.
+async fn shown(anna: &Person, node: &Node) -> Vec<String> {
+    let all = anna.hub.browse().await.unwrap().collect().await.unwrap();
+    let of = all.into_iter().filter(|seen| seen.node == node.name).flat_map(|seen| seen.catalogue.datasets);
+    of.map(|offer| offer.schema.name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_dataset_that_disagrees_is_left_out_and_the_rest_counts() {
+    let federation = Federation::found().await;
+    let anna = federation.person("anna").await;
+    let (north, south) = (federation.node("north").await, federation.node("south").await);
+    let mut at_north = north.attend().await;
+    let mut other = disagreeing(&south);
+    other.datasets.push(south.catalogue().datasets[0].clone());
+    other.datasets[1].schema.name = "registry".parse().unwrap();
+    let at_south = south.hub.attend(encode(&other)).await.expect("one dataset's name locked the whole node out");
+    assert_eq!(
+        (shown(&anna, &north).await, shown(&anna, &south).await),
+        (vec!["census".into()], vec!["registry".into()])
+    );
+    let job = anna.ask(0).await.unwrap();
+    assert_eq!(job_of(&mut at_north).await, job);
+    assert_eq!(anna.hub.view(&job).await.unwrap().asked, 1, "south was asked about a census that it means otherwise");
+    let named = anna.hub.submit(anna.submission(0, &["south"])).await.unwrap_err();
+    assert!(matches!(&named, Refusal::PlanUnfit { why } if why.contains("south")), "{named}");
+    drop(at_south);
     let twice =
         Catalogue { datasets: [south.catalogue().datasets, south.catalogue().datasets].concat(), ..south.catalogue() };
     assert!(matches!(south.hub.offer(encode(&twice)).await, Err(Refusal::Malformed { .. })));
-    dismiss(federation.dir.path(), &role("node north")).unwrap();
-    other.datasets[0].schema.name = "census".parse().unwrap();
-    south.hub.offer(encode(&other)).await.expect("a name that only a dismissed node used is free");
+}
+
+#[tokio::test]
+async fn a_dismissed_node_decides_no_schema() {
+    let federation = Federation::found().await;
+    let anna = federation.person("anna").await;
+    let (squatter, north) = (federation.node("squatter").await, federation.node("north").await);
+    drop(squatter.hub.attend(encode(&disagreeing(&squatter))).await.unwrap());
+    north.hub.offer(north.offer()).await.unwrap();
+    assert!(shown(&anna, &north).await.is_empty(), "two schemas for one dataset");
+    dismiss(federation.dir.path(), &role("node squatter")).unwrap();
+    north.hub.offer(north.offer()).await.unwrap();
+    assert_eq!(shown(&anna, &north).await, ["census"], "a name that only a dismissed node used is free");
+    let again = client(&federation.invite("node squatter")).await;
+    assert!(shown(&anna, &squatter).await.is_empty(), "what was offered before the dismissal came back");
+    again.offer(encode(&disagreeing(&squatter))).await.unwrap();
+    assert!(shown(&anna, &squatter).await.is_empty(), "a node that came back took the name away");
 }
 
 #[tokio::test]

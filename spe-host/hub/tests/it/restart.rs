@@ -55,3 +55,23 @@ async fn a_stopping_hub_ends_streams_and_nodes_come_again() {
     federation.start(|_| {}).await;
     assert_eq!(job_of(&mut north.attend().await).await, job);
 }
+
+#[tokio::test]
+async fn a_node_that_comes_again_gets_what_it_owes_in_the_same_order() {
+    let federation = Federation::found().await;
+    let (anna, north) = (federation.person("anna").await, federation.node("north").await);
+    drop(north.attend().await);
+    let mut jobs = Vec::new();
+    for attempt in 0..5 {
+        jobs.push(anna.ask(attempt).await.unwrap());
+    }
+    for taken in 1..5 {
+        // As a node whose queue is full: it goes away in the middle, and comes again after it has done the first.
+        let mut work = north.attend().await;
+        for job in jobs.iter().take(taken) {
+            assert_eq!(&job_of(&mut work).await, job, "the order has changed");
+        }
+        drop(work);
+        north.hub.report(&jobs.remove(0), encode(&Refusal::Cancelled)).await.unwrap();
+    }
+}

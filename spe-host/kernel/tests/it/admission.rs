@@ -76,9 +76,10 @@ fn each_rule_of_the_operator_binds() {
         &|p: &mut NodePolicy| p.modules = Modules::Only(vec![]),
         &|p: &mut NodePolicy| p.loss_per_job_max = vec![loss("rho=0.099999999999")],
         &|p: &mut NodePolicy| p.loss_per_job_max = vec![loss("epsilon=5")],
+        &|p: &mut NodePolicy| p.loss_per_job_min = vec![loss("rho=0.100000000001")],
         &|p: &mut NodePolicy| p.fuel_per_subject_max = 1,
         &|p: &mut NodePolicy| p.guest_memory_bytes_max = 1,
-    ] as [&dyn Fn(&mut NodePolicy); 6]
+    ] as [&dyn Fn(&mut NodePolicy); 7]
     {
         assert!(matches!(violated(change), Refusal::PolicyForbids { .. }));
     }

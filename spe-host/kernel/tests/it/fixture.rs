@@ -104,6 +104,7 @@ pub fn policy() -> NodePolicy {
         access_bodies: vec![body_key().public()],
         purposes: Purpose::ALL.to_vec(),
         modules: Modules::Any,
+        loss_per_job_min: vec![loss("rho=0.0001")],
         loss_per_job_max: vec![loss("rho=0.5")],
         fuel_per_subject_max: 100_000_000,
         guest_memory_bytes_max: 64 << 20,

@@ -8,6 +8,7 @@ use spe_kernel::{
     federation::{merge, open_answer},
     ids::{Digest, NodeName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reservation, Reserving, Total},
+    permit::PermitId,
     plan::Plan,
     record::Contribution,
 };
@@ -25,6 +26,9 @@ impl Journal for Forgetful {
     fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok(None)
     }
+    fn bought(&mut self, _: Digest) -> Result<bool, Fault> {
+        Ok(false)
+    }
     fn append(&mut self, _: &Event<'_>) -> Result<(), Fault> {
         Ok(())
     }
@@ -32,8 +36,9 @@ impl Journal for Forgetful {
 
 fn pay(ledger: &mut Ledger<Forgetful>, plan: &Plan) -> Reservation {
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: Digest::of(b"snapshot") };
-    let (loss, permit) = (plan.loss(), "p-1".parse().unwrap());
-    let charge = Charge { key, permit, loss, dataset_cap: loss, permit_cap: loss };
+    let issuer = SecretKey::from_seed(&[1; 32]).public();
+    let (loss, permit) = (plan.loss(), PermitId { number: "p-1".parse().unwrap(), issuer });
+    let charge = Charge { key, permit, job: Digest::of(b"job"), loss, dataset_cap: loss, permit_cap: loss };
     let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge) else { panic!("refused") };
     paid
 }

@@ -44,7 +44,7 @@ fn the_boundary_is_exact() {
 #[test]
 fn starting_has_fuel_of_its_own() {
     let slow = Guest {
-        start: "(local.set $len (i32.const 1000000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)",
+        start: "(local.set $len (i32.const 10000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)",
         map: "(call $answer (local.get $out) (i64.const 1))".to_owned(),
         ..Guest::default()
     };
@@ -57,4 +57,19 @@ fn starting_has_fuel_of_its_own() {
 fn bulk_operations_cost_by_the_byte() {
     let fill = |bytes| Guest::mapping(&format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {bytes}))")).wasm();
     assert!(need(&fill(100_000), 1) - need(&fill(1_000), 1) >= 99_000);
+}
+
+/// Growing asks the host even when it fails: at the price of an addition it would be the cheapest way to be slow.
+#[test]
+fn growing_costs_what_it_takes() {
+    let grows = |pages| {
+        let map = format!(
+            "(local $n i64) (local.set $n (call $first (local.get $record)))
+            (loop (drop (memory.grow (i32.const {pages})))
+                (br_if 0 (i64.gt_s (local.tee $n (i64.sub (local.get $n) (i64.const 1))) (i64.const 0))))"
+        );
+        Guest::mapping(&map).wasm()
+    };
+    assert!(need(&grows(0), 100) >= 99 * 255, "asking must cost, also for nothing");
+    assert!(need(&grows(30), 100) >= need(&grows(0), 100) + 99 * 30 * 255, "and every page asked for");
 }

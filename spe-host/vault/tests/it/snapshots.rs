@@ -20,11 +20,37 @@ fn a_new_snapshot_replaces_the_old_one() {
     assert_ne!(first, second);
     assert_eq!((day(&before, &site), day(&site.open(), &site)), ("1".into(), "2".into()));
     assert_eq!(site.open().datasets().next().unwrap().snapshot(), second);
+    drop(before);
     ingest(3);
     let kept = |digest: spe_kernel::ids::Digest| site.vault().join("clinic").join(digest.hex()).exists();
     assert!(kept(second) && !kept(first), "the one before is kept, older ones are not");
     assert_eq!(ingest(2), second, "the same records are the same snapshot");
     assert_eq!(day(&site.open(), &site), "2");
+}
+
+#[test]
+fn a_snapshot_in_use_stays_whole() {
+    let site = Site::new(CLINIC);
+    let ingest = |day: u32| site.ingest_csv(format!("{HEADER}a,{day},,,,,,\n")).unwrap().snapshot;
+    ingest(1);
+    let running = site.open();
+    ingest(2);
+    ingest(3);
+    assert_eq!(day(&running, &site), "1", "a running job would answer from nothing, and be charged");
+}
+
+#[test]
+fn a_missing_file_is_a_fault_and_not_an_empty_table() {
+    for lost in ["subjects", "tables/visits"] {
+        let site = Site::new(CLINIC);
+        let digest = site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap().snapshot;
+        let vault = site.open();
+        std::fs::remove_dir_all(site.vault().join("clinic").join(digest.hex()).join(lost)).unwrap();
+        let plan = plan(site.declaration.schema(), DAYS);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let faults = vault.scan(&plan).unwrap().into_iter().filter_map(|mut part| runtime.block_on(part.next())?.err());
+        assert!(faults.count() > 0, "without {lost} everybody would count as absent");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod generated;
 mod hostile;
+mod seats;
 mod silence;
 mod stub;
 mod tls;

@@ -1,4 +1,4 @@
-//! A federation of two members around a hub that does nothing.
+//! A federation of the persons anna and bob around a hub that does nothing.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -71,19 +71,25 @@ pub(crate) struct Federation {
 }
 
 impl Federation {
-    /// Serves the stub with room for `connections_max` connections.
+    /// Serves the stub with room for `connections_max` connections, all of which one member may take.
     pub(crate) async fn found(connections_max: usize) -> Self {
+        Self::seating(Seats { connections_max, connections_per_member_max: connections_max }).await
+    }
+
+    pub(crate) async fn seating(seats: Seats) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(dir.path()).unwrap();
         save(&authority, dir.path().join("hub"), &Role::Hub, &["127.0.0.1".into()]);
-        save(&authority, dir.path().join("anna"), &Role::Person("anna".parse().unwrap()), &[]);
+        for name in ["anna", "bob"] {
+            save(&authority, dir.path().join(name), &Role::Person(name.parse().unwrap()), &[]);
+        }
         let at = |file: &str| dir.path().join(file);
         let tls = ServerTls::read(&at("ca.pem"), &at("hub/cert.pem"), &at("hub/key.pem")).unwrap();
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let server = tokio::spawn(serve(listener, tls, Seats { connections_max }, Arc::new(Stub), shutdown));
+        let server = tokio::spawn(serve(listener, tls, seats, Arc::new(Stub), shutdown));
         Self { dir, address, server, stop: Some(stop) }
     }
 
