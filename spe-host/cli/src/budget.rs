@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use spe_kernel::{ids::DatasetName, units::Loss};
+use spe_kernel::{ids::DatasetName, refusal::Refusal, units::Loss};
 use spe_wire::NodeCatalogue;
 
 use crate::{
@@ -21,6 +21,11 @@ pub(crate) struct BudgetArgs {
 
 pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
     let nodes = block_on(async { Ok(args.profile.connect().await?.browse().await?.collect().await?) })?;
+    if let Some(dataset) = &args.dataset
+        && nodes.iter().all(|n| n.catalogue.datasets.iter().all(|o| o.schema.name != *dataset))
+    {
+        return Err(Refusal::NotFound { what: format!("dataset {dataset}; without a name all are listed: it") }.into());
+    }
     let wanted = |name: &DatasetName| args.dataset.as_ref().is_none_or(|d| d == name);
     let lines = nodes.iter().flat_map(|node| {
         node.catalogue.datasets.iter().filter(|o| wanted(&o.schema.name)).map(move |offer| (node, offer))

@@ -23,7 +23,9 @@ pub(crate) struct Profile {
 
 impl Profile {
     fn connection(&self) -> Result<Connection> {
-        Ok(Connection::read(&self.folder.join(CONNECTION))?)
+        let connection = Connection::read(&self.folder.join(CONNECTION));
+        connection
+            .with_context(|| format!("{} is not a member's folder; `spe hub invite` makes one", self.folder.display()))
     }
 
     /// Who this is.
@@ -42,7 +44,13 @@ impl Profile {
     /// The person's signing key.
     pub(crate) fn signing_key(&self) -> Result<SecretKey> {
         let file = self.folder.join(SIGNING_KEY);
-        key::read(&file).with_context(|| format!("make one with: spe key new {}", file.display()))
+        let advice = || {
+            format!(
+                "put your key there, whose public half your permit names, or make one: spe key new {}",
+                file.display()
+            )
+        };
+        key::read(&file).with_context(advice)
     }
 
     pub(crate) async fn connect(&self) -> Result<HubClient> {
@@ -52,6 +60,13 @@ impl Profile {
             wrong @ ConnectError::File(_) => wrong.into(),
         })
     }
+}
+
+/// Makes a folder, and its parents, that only its owner can enter.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("making {}", folder.display()))
 }
 
 /// Runs `task` on a small runtime: a client has little to do.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use spe_kernel::{ids::TableName, units::Loss};
@@ -59,7 +59,20 @@ fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
     let mut config = NodeConfig::read(&args.dir)?;
     let declaration = Declaration::read(&args.declaration)?;
     let name = declaration.schema().name.clone();
-    let budget = config.datasets.get(&name).map(|served| served.budget).or(args.budget);
+    let served = config.datasets.get(&name).map(|served| served.budget);
+    if let (Some(served), Some(asked)) = (served, args.budget)
+        && served != asked
+    {
+        bail!(
+            "dataset {name} has the budget {served} already; leave --budget out, or change it in {FILE}: raising it weakens what was promised"
+        );
+    }
+    let mut files: Vec<_> = args.tables.iter().map(|(_, file)| file).collect();
+    files.sort();
+    if let Some((file, _)) = files.iter().zip(files.iter().skip(1)).find(|(a, b)| a == b) {
+        bail!("{} is given twice: its rows would count twice", file.display());
+    }
+    let budget = served.or(args.budget);
     let budget = budget
         .context("a new dataset needs --budget: all privacy loss that its population will ever bear, e.g. rho=2")?;
     let key = PseudonymKey::read(&config.pseudonym_key_file)?;
@@ -107,7 +120,8 @@ fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
     });
     output.say(&said, || {
         let mut text = format!(
-            "dataset {}: {} of {} rows, {} data subjects, snapshot {}, budget {budget}\n",
+            "dataset {}: {} of {} rows, {} data subjects, snapshot {}, budget {budget}\n\
+             a node that runs serves it after its next start\n",
             ingested.dataset,
             ingested.rows_kept,
             ingested.rows_read,
@@ -133,9 +147,11 @@ fn list(dir: &Path, output: Output) -> Result<()> {
     };
     let lines: Vec<_> = vault.datasets().map(line).collect();
     output.say(&lines, || {
-        vault
-            .datasets()
-            .map(|d| format!("{} — {}, snapshot {}\n", d.schema().name, d.schema().title, d.snapshot().short()))
-            .collect()
+        let text = |d: &spe_vault::Dataset| {
+            let budget = config.datasets.get(&d.schema().name).map(|served| served.budget.to_string());
+            let budget = budget.unwrap_or_else(|| "not served".into());
+            format!("{} — {}, snapshot {}, budget {budget}\n", d.schema().name, d.schema().title, d.snapshot().short())
+        };
+        vault.datasets().map(text).collect()
     })
 }

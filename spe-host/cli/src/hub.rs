@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,10 @@ use spe_hub::Hub;
 use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
-use crate::output::{Output, log, told_to_stop};
+use crate::{
+    connect::make_private,
+    output::{Output, log, told_to_stop},
+};
 
 #[derive(Subcommand)]
 pub(crate) enum HubCommand {
@@ -76,6 +80,7 @@ impl Member {
 pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
     match command {
         HubCommand::Init { dir, listen, hosts } => {
+            make_private(&dir)?;
             let config = spe_hub::init(&dir, &hosts, listen)?;
             output.say(&serde_json::json!({ "dir": dir, "public": config.public }), || {
                 format!(
@@ -101,11 +106,26 @@ fn invite(dir: &Path, role: &Role, out: &Path, output: Output) -> Result<()> {
         bail!("{} exists already; choose another folder", out.display());
     }
     let bundle = spe_hub::invite(dir, role)?;
-    std::fs::rename(&bundle, out)
+    std::fs::set_permissions(&bundle, std::fs::Permissions::from_mode(0o700))?;
+    move_folder(&bundle, out)
         .with_context(|| format!("moving the invitation to {}; it is in {}", out.display(), bundle.display()))?;
     output.say(&serde_json::json!({ "member": role, "invitation": out }), || {
         format!("invitation for {role}: {}\n", out.display())
     })
+}
+
+/// Moves a folder of plain files, also to another file system; permissions stay.
+fn move_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {}
+        done => return done,
+    }
+    make_private(to).map_err(std::io::Error::other)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    std::fs::remove_dir_all(from)
 }
 
 fn serve(dir: &Path) -> Result<()> {

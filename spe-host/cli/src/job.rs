@@ -8,12 +8,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use spe_kernel::{
     dataset::DatasetSchema,
-    federation::{Outcome, mechanism, nominal_scale},
+    federation::Outcome,
     ids::{DatasetName, JobId, NodeName},
     job::{JOB_FORMAT, JobBody, Purpose},
-    permit::PermitBody,
     plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan},
-    statistic::Noise,
+    refusal::Refusal,
     units::Loss,
 };
 use spe_wire::{
@@ -24,7 +23,8 @@ use spe_wire::{
 use crate::{
     connect::{self, Profile, block_on},
     output::{Output, Shown, tame},
-    show::{self, Table, number},
+    preview,
+    show::{self, Table},
     verify::{self, Checked},
 };
 
@@ -144,7 +144,7 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     let wasm = connect::read(&args.module)?;
     let inspection = spe_sandbox::inspect(&wasm).with_context(|| args.module.display().to_string())?;
     let permit = connect::read(&args.permit)?;
-    let (permit_body, _) = PermitBody::read(&permit)?;
+    let (permit_body, _) = crate::permit::read(&permit, &args.permit)?;
     let hub = args.profile.connect().await?;
     let nodes = hub.browse().await?.collect().await?;
     let schema = schema(&nodes, &args.dataset)?;
@@ -156,10 +156,8 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
         attempt: args.attempt,
         ..Choices::new(args.loss)
     };
-    let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices)?;
-    if args.dry_run {
-        return preview(&plan, &nodes, &args.node, output);
-    }
+    let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices);
+    let plan = plan.map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
     let job = JobBody {
         format: JOB_FORMAT.into(),
         permit: permit_body.number,
@@ -169,10 +167,12 @@ async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
         signed_at: Timestamp::now(),
         plan,
     };
-    let submission = Submission { job: job.sign(&args.profile.signing_key()?), permit };
+    let signed = job.sign(&args.profile.signing_key()?);
+    if args.dry_run {
+        return preview::show(&signed, &permit, &nodes, output);
+    }
     hub.put_module(wasm).await?;
-    let signed = submission.job.clone();
-    let id = hub.submit(submission).await?;
+    let id = hub.submit(Submission { job: signed.clone(), permit }).await?;
     verify::remember(&args.profile, &id, &signed)?;
     if args.detach {
         return output
@@ -192,55 +192,24 @@ fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a D
     let mut known: Vec<_> = offers().map(|o| o.schema.name.to_string()).collect();
     known.sort();
     known.dedup();
-    bail!(
-        "no node offers dataset {dataset}; there is: {}",
-        if known.is_empty() { "none".into() } else { known.join(", ") }
-    )
-}
-
-/// The price and the error to expect, from public numbers only.
-fn preview(plan: &Plan, nodes: &[NodeCatalogue], asked: &[NodeName], output: Output) -> Result<()> {
-    let holds = |n: &&NodeCatalogue| {
-        n.catalogue.datasets.iter().any(|o| o.schema.name == *plan.dataset())
-            && (asked.is_empty() || asked.contains(&n.node))
-    };
-    let count = u32::try_from(nodes.iter().filter(holds).count()).unwrap_or(u32::MAX);
-    let mut table = Table::new(["output", "kind", "loss", "95 % noise on one cell, ±"]);
-    let mut lines = Vec::new();
-    for planned in plan.outputs() {
-        let noise = Noise { mechanism: mechanism(plan.measure()), scale: nominal_scale(planned), nodes: count.max(1) };
-        let half = noise.reach() * noise.sd() / f64::from(1_u32 << planned.grid_bits.min(31));
-        let kind = planned.output.kind.name().replace('_', " ");
-        table.row([planned.output.name.clone(), kind.clone(), planned.loss.to_string(), number(half, half)]);
-        lines.push(serde_json::json!({ "output": planned.output.name, "kind": kind, "loss": planned.loss, "half_width_95": half }));
-    }
-    let said = serde_json::json!({ "plan": plan.digest(), "loss_at_each_node": plan.loss(), "nodes": count, "overlap": plan.overlap(), "outputs": lines });
-    output.say(&said, || {
-        format!(
-            "plan {}\ncosts {} at each of {count} nodes\n{}\nA mean divides its noise by the people behind it.\n",
-            plan.digest(),
-            plan.loss(),
-            table.render()
-        )
-    })
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    Err(Refusal::NotFound { what: format!("dataset {dataset} (there is: {known})") }.into())
 }
 
 /// Watches a job until it is `done`.
 async fn follow(hub: &HubClient, job: &JobId, done: impl Fn(&View) -> bool, output: Output) -> Result<View> {
-    let bar = ProgressBar::with_draw_target(
-        None,
-        if output.json && !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        },
-    );
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target);
     bar.set_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut views = hub.watch(job).await?;
     let mut last = None;
     while let Some(view) = views.next().await? {
         bar.set_message(line(&view));
+        if !terminal && !output.json {
+            eprintln!("{}", line(&view));
+        }
         let done = done(&view);
         last = Some(view);
         if done {
@@ -264,6 +233,13 @@ async fn conclude(hub: &HubClient, profile: &Profile, mut view: View, output: Ou
         view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
     match refusal {
         Some(why) if view.answered == 0 && view.state == State::Complete => Err(Shown(why.clone()).into()),
+        _ if view.answered == 0 && view.state == State::Waiting => {
+            let what = format!(
+                "every node that was asked (job {0} waits for them; follow it with: spe job watch {0})",
+                view.job
+            );
+            Err(Shown(Refusal::Unavailable { what }).into())
+        }
         _ => Ok(()),
     }
 }

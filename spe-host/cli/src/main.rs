@@ -12,6 +12,7 @@ mod node;
 mod output;
 mod page;
 mod permit;
+mod preview;
 mod show;
 mod verify;
 
@@ -113,6 +114,8 @@ fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
         let said = serde_json::json!({ "error": message, "refusal": refusal });
         output.say(&said, String::new).ok();
     }
-    eprintln!("error: {message}");
+    if shown.is_none() || !output.json {
+        eprintln!("error: {message}");
+    }
     ExitCode::from(refusal.map_or(1, |r| Refusal::class(r).codes().0))
 }

@@ -16,7 +16,7 @@ use spe_node::{
 use spe_wire::{Connection, pki::Role, write_public, write_secret};
 
 use crate::{
-    connect::{CONNECTION, SIGNING_KEY},
+    connect::{CONNECTION, SIGNING_KEY, make_private},
     key,
     output::Output,
 };
@@ -89,7 +89,7 @@ fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Ou
         workers: 0,
         datasets: std::collections::BTreeMap::new(),
     };
-    std::fs::create_dir_all(dir.join("data/vault")).with_context(|| format!("making {}", dir.display()))?;
+    make_private(&dir.join("data/vault"))?;
     key::create(&dir.join(SIGNING_KEY))?;
     write_secret(&dir.join("pseudonym.key"), key::entropy()?)?;
     write_public(&dir.join("policy.toml"), &policy)?;

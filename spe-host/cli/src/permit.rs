@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use spe_kernel::permit::{Modules, PermitBody};
+use spe_kernel::{
+    dsse::PublicKey,
+    permit::{Modules, PermitBody},
+};
 
 use crate::{key, output::Output};
 
@@ -51,9 +54,15 @@ fn sign(draft: &Path, key: &Path, out: &Path, output: Output) -> Result<()> {
     })
 }
 
+/// Reads a signed permit, naming the file when it is none.
+pub(crate) fn read(envelope: &[u8], file: &Path) -> Result<(PermitBody, PublicKey)> {
+    PermitBody::read(envelope)
+        .with_context(|| format!("{} is not a signed permit (`spe permit sign` makes one)", file.display()))
+}
+
 fn show(file: &Path, output: Output) -> Result<()> {
     let envelope = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    let (body, signer) = PermitBody::read(&envelope)?;
+    let (body, signer) = read(&envelope, file)?;
     output.say(&serde_json::json!({ "permit": body, "signed_by": signer }), || text(&body, &signer.to_string()))
 }
 

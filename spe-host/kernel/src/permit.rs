@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dsse::{self, PublicKey, SecretKey},
-    ids::{DatasetName, Digest, PermitNumber, PersonName},
+    ids::{ColumnName, DatasetName, Digest, PermitNumber, PersonName, TableName},
     job::Purpose,
     refusal::Refusal,
     units::Loss,
@@ -124,6 +124,13 @@ impl PermitBody {
         let body: Self = serde_json::from_slice(&verified.payload).map_err(|e| malformed(e.to_string()))?;
         if body.format != PERMIT_FORMAT {
             return Err(malformed(format!("its format is {:.32}; this program reads {PERMIT_FORMAT}", body.format)));
+        }
+        let column = |name: &str| match name.split_once('.') {
+            Some((table, column)) => table.parse::<TableName>().is_ok() && column.parse::<ColumnName>().is_ok(),
+            None => false,
+        };
+        if let Some(stray) = body.data.iter().flat_map(|d| &d.columns).find(|name| !column(name)) {
+            return Err(malformed(format!("data.columns has {stray:.64?}; a column is written table.column")));
         }
         if body.valid_from >= body.valid_until {
             return Err(malformed("valid_from is not before valid_until".into()));

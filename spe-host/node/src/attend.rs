@@ -218,12 +218,15 @@ async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<Hu
 /// One job through the corridor, as a message that may leave; none when the hub went away and the job is to come again.
 async fn go(site: &Site, submission: Submission, mut outing: Outing) -> (Option<Frame>, bool) {
     let submitted = Submitted { job: submission.job, permit: submission.permit };
-    let frame = match run(site, &submitted, &mut outing).await {
-        Ok(released) => Some(encode(&released)),
-        Err(_) if outing.hub_is_away => None,
-        Err(stop) => Some(encode(&leaving(stop))),
+    let (outcome, frame) = match run(site, &submitted, &mut outing).await {
+        Ok(released) => ("answered".into(), Some(encode(&released))),
+        Err(_) if outing.hub_is_away => ("put off: the hub is away".into(), None),
+        Err(stop) => {
+            let refusal = leaving(stop);
+            (format!("refused: {refusal}"), Some(encode(&refusal)))
+        }
     };
-    tracing::info!(job = %outing.job, "done");
+    tracing::info!(job = %outing.job, charged = outing.charged, "{outcome}");
     (frame, outing.charged)
 }
 

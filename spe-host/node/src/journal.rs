@@ -52,17 +52,11 @@ impl Records {
     /// The file cannot be written, is damaged, or belongs to a running node.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let connection = Connection::open(path).map_err(Fault::while_("opening the ledger"))?;
-        let set = |name: &str, value: &str| {
-            connection
-                .pragma_update(None, name, value)
-                .map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))
-        };
+        let set = |name: &str, value: &str| connection.pragma_update(None, name, value).map_err(|e| in_use(path, &e));
         set("locking_mode", "EXCLUSIVE")?;
         set("journal_mode", "WAL")?;
         set("synchronous", "FULL")?;
-        connection
-            .execute_batch(SCHEMA)
-            .map_err(Fault::while_("setting up the ledger (is another node using this data directory?)"))?;
+        connection.execute_batch(SCHEMA).map_err(|e| in_use(path, &e))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
@@ -78,6 +72,16 @@ impl Records {
     pub fn copy_to(&self, path: &Path) -> Result<(), Fault> {
         let path = path.to_string_lossy();
         self.connection().execute("VACUUM INTO ?1", [path]).map(drop).map_err(Fault::while_("copying the ledger"))
+    }
+}
+
+fn in_use(path: &Path, error: &rusqlite::Error) -> Fault {
+    let setting_up = "setting up the ledger";
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Fault::new(setting_up, format!("{} is in use by another node that runs; stop it first", path.display()))
+        }
+        _ => Fault::new(setting_up, format!("{}: {error}", path.display())),
     }
 }
 

@@ -111,6 +111,21 @@ fn bad_data_is_refused_with_its_line_and_leaves_nothing() {
     assert_eq!(tree(&place.path("north")), before, "a refused ingest left something behind");
 }
 
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let place = Place::new("rho=1");
+    place.ok(&["hub", "invite", "hub", "--node", "north", "--out", "invitation"]);
+    place.ok(&["node", "init", "north", "--connection", "invitation"]);
+    let declaration = example("examples/data/rand-hie.toml").display().to_string();
+    let table = format!("years={}", example("examples/data/randhie.csv").display());
+    let before = tree(&place.path("north"));
+    let ingest = ["data", "ingest", "north", "--declaration", &declaration, "--table", &table, "--budget", "rho=1"];
+    let message = place.fails_on_a_full_disk(&ingest);
+    assert!(message.contains("too large") && message.contains("vault"), "{message}");
+    assert_eq!(tree(&place.path("north")), before, "a failed ingest left something behind");
+    place.ok(&ingest);
+}
+
 fn tree(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -142,7 +157,7 @@ fn two_processes_do_not_share_a_ledger() {
     place.start_node("north");
     place.wait_online(1);
     let (_, message) = place.fails(&["node", "run", "north"]);
-    assert!(message.contains("another node"), "{message}");
+    assert!(message.contains("another node") && message.contains("north/data"), "{message}");
 }
 
 #[test]
@@ -155,6 +170,12 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     assert!(message.contains("ledger"), "{message}");
 }
 
+fn ask() -> Vec<&'static str> {
+    const VISITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/modules/visits-by-coinsurance.wasm");
+    let fixed = ["job", "submit", VISITS, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
+    [&fixed[..], &["--purpose", "policymaking"]].concat()
+}
+
 #[test]
 fn the_price_is_shown_before_anything_is_asked() {
     let mut place = Place::new("rho=1");
@@ -165,6 +186,8 @@ fn the_price_is_shown_before_anything_is_asked() {
     let preview = place.ask("rho=0.1", &["--dry-run"]);
     assert_eq!(preview["loss_at_each_node"], "rho=0.1");
     assert!(preview["outputs"][0]["half_width_95"].as_f64().unwrap() > 1.0);
+    let (refused, exit) = place.view(&[&ask()[..], &["--loss", "rho=1.5", "--dry-run"]].concat());
+    assert_eq!((refused["refusals"][0]["why"]["refusal"].as_str(), exit), (Some("permit-loss-exhausted"), 6));
     assert_eq!(place.spent("north"), "rho=0");
     assert_eq!(place.ok(&["job", "list", "--as", "researcher"]).as_array().unwrap().len(), 0);
 }

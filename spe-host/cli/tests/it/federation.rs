@@ -244,3 +244,26 @@ fn a_hub_that_is_not_there_yet_is_waited_for() {
     place.wait_online(1);
     assert!(start.elapsed() < Duration::from_secs(15));
 }
+
+#[test]
+fn a_full_disk_at_the_ledger_costs_nothing_and_reads_nothing() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    place.ask("rho=0.1", &[]);
+    place.kill("north");
+    place.wait_online(0);
+    place.start_node_on_a_full_disk("north");
+    place.wait_online(1);
+    let refused = outcome(&place.ask("rho=0.2", &[]), "north");
+    assert_eq!(refused["why"]["refusal"], "internal", "answered without a durable charge: {refused}");
+    place.kill("north");
+    place.wait_online(0);
+    place.start_node("north");
+    place.wait_online(1);
+    assert_eq!(place.spent("north"), "rho=0.1");
+    assert_eq!(place.ask("rho=0.2", &[])["answered"], 1, "the node does not recover");
+    assert_eq!(place.spent("north"), "rho=0.3");
+}

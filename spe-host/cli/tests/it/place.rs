@@ -119,6 +119,25 @@ impl Place {
         self.start(name, &["node", "run", name]);
     }
 
+    /// What a disk looks like that is full beyond the first kilobytes of any file. No privilege is needed for it.
+    fn on_a_full_disk(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"", SPE]).args(args);
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn fails_on_a_full_disk(&self, args: &[&str]) -> String {
+        let output = self.on_a_full_disk(args).output().unwrap();
+        assert!(!output.status.success(), "spe {} succeeded on a full disk", args.join(" "));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub fn start_node_on_a_full_disk(&mut self, name: &str) {
+        let quiet = self.on_a_full_disk(&["node", "run", name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.running.push((name.to_owned(), quiet.unwrap()));
+    }
+
     /// SIGKILL: no destructor runs, no buffer is flushed.
     pub fn kill(&mut self, name: &str) {
         let at = self.running.iter().position(|(n, _)| n == name).unwrap();

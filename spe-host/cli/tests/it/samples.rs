@@ -1,6 +1,10 @@
 //! Samples that people copy are read by the code that they are for.
 
-use spe_kernel::{admission::NodePolicy, permit::PermitBody};
+use spe_kernel::{
+    admission::NodePolicy,
+    ids::Digest,
+    permit::{Modules, PermitBody},
+};
 
 use crate::place::example;
 
@@ -18,6 +22,14 @@ fn every_sample_policy_and_permit_parses() {
     for text in permits {
         toml::from_str::<PermitBody>(&text).unwrap();
     }
+}
+
+#[test]
+fn modules_that_sample_policies_name_are_those_that_are_checked_in() {
+    let visits = std::fs::read(example("examples/modules/visits-by-coinsurance.wasm")).unwrap();
+    let policy = std::fs::read_to_string(example("policies/node/reviewed-modules-only.toml")).unwrap();
+    let policy: NodePolicy = toml::from_str(&policy).unwrap();
+    assert_eq!(policy.modules, Modules::Only(vec![Digest::of(&visits)]));
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn each_clause_of_the_permit_binds() {
         Refusal::PermitExpired { .. }
     ));
     assert!(matches!(violated(&|p| p.valid_until = p.valid_from), Refusal::Malformed { .. }));
+    assert!(matches!(violated(&|p| p.data[0].columns.push("days".into())), Refusal::Malformed { .. }));
     assert!(matches!(violated(&|p| p.number = "p-2".parse().unwrap()), Refusal::WrongPermit { .. }));
     assert!(matches!(violated(&|p| p.format = "spe.permit/9".into()), Refusal::Malformed { .. }));
 }
