@@ -39,7 +39,7 @@ pub(crate) fn entropy() -> Result<[u8; 32]> {
 
 pub(crate) fn create(file: &Path) -> Result<SecretKey> {
     let key = SecretKey::from_seed(&entropy()?);
-    spe_wire::write_secret(file, &key.expose_text())?;
+    spe_wire::write_secret(file, key.expose_text())?;
     Ok(key)
 }
 
