@@ -1,4 +1,5 @@
 //! `spe`: a secure processing environment for federated health data.
+#![allow(rustdoc::invalid_html_tags, reason = "help texts are read in a terminal")]
 
 mod budget;
 mod connect;
