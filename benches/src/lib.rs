@@ -43,7 +43,8 @@ impl Federation {
             return Err("build the binary first: cargo build --release".into());
         }
         let mut all = Self { dir: tempfile::tempdir()?, spe, running: Vec::new(), access_body: String::new() };
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let free = (20_000_u16..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let port = free.ok_or("no free port between 20000 and 32000")?;
         all.spe(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"])?;
         all.spe(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"])?;
         let public = |made: Value| made.get("public_key").and_then(Value::as_str).map(str::to_owned).ok_or("no key");

@@ -111,7 +111,9 @@ impl Cast {
     }
 
     pub(super) fn free_port(&self) -> Result<u16> {
-        Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+        // Below the ports that the system gives to outgoing connections, one of which could take it before the hub does.
+        let free = (20_000..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        free.context("no free port between 20000 and 32000")
     }
 
     /// Waits until that many nodes are connected.

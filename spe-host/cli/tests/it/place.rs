@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,11 +28,19 @@ pub struct Place {
 /// The declaration of the examples' dataset.
 const DECLARATION: &str = "examples/data/rand-hie.toml";
 
+/// A port for a hub that starts later: one that the system does not give to anybody's outgoing connection meanwhile.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap() * 100;
+    let mut ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
 impl Place {
     /// A hub's and a researcher's folders, a signed permit; nothing runs yet.
     pub fn new(loss_cap: &str) -> Self {
         let mut place = Self { dir: tempfile::tempdir().unwrap(), running: Vec::new(), access_body: String::new() };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         place.ok(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"]);
         place.ok(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"]);
         let ada = place.key("researcher/signing.key");
