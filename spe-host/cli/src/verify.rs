@@ -62,6 +62,9 @@ pub(crate) async fn merge(hub: &HubClient, profile: &Profile, view: &mut View) -
     }
     let new_keys = known.write(&profile.file(KNOWN_NODES))?;
     let answers: Vec<_> = answers.into_values().collect();
+    // Coverage is a claim too: it is counted here.
+    view.answered = u32::try_from(answers.len())?;
+    view.coverage = format!("{} of {} nodes", view.answered, view.asked);
     view.statistics = merge_answers(plan, &answers);
     Ok(Checked::Signed { answers: answers.len(), new_keys })
 }

@@ -33,6 +33,8 @@ fn what_agrees_is_admitted_and_priced() {
     assert_eq!(admitted.charge().loss, loss("rho=0.1"));
     assert_eq!(admitted.charge().permit_cap, loss("rho=1"));
     assert_eq!(admitted.charge().dataset_cap, loss("rho=2"));
+    let by = admitted.charge().permit.issuer;
+    assert_eq!(by, body_key().public(), "the cap would be shared with another body's permit of the same number");
 }
 
 #[test]
