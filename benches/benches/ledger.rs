@@ -23,12 +23,15 @@ fn charge(number: i64) -> Result<Charge, Error> {
             plan: Digest::of(&number.to_le_bytes()),
             dataset: "bench".parse()?,
             snapshot: Digest::of(b""),
+            round: 0,
         },
         permit: PermitId { number: "bench".parse()?, issuer: SecretKey::from_seed(&[1; 32]).public() },
         job: Digest::of(&number.to_be_bytes()),
         loss: loss(1),
         dataset_cap: loss(u64::MAX),
         permit_cap: loss(u64::MAX),
+        overlap: 1,
+        subjects_max: 1_000_000,
     })
 }
 
@@ -41,7 +44,7 @@ fn main() -> Result<(), Error> {
     for number in 0..RESERVATIONS {
         let charge = charge(number)?;
         let begin = Instant::now();
-        ledger.reserve(&charge).map_err(|stop| format!("{stop:?}"))?;
+        ledger.reserve(&charge, &[]).map_err(|stop| format!("{stop:?}"))?;
         times.push(begin.elapsed());
     }
     let seconds = start.elapsed().as_secs_f64();

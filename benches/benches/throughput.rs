@@ -19,6 +19,7 @@ const ROWS: u64 = 10;
 const DECLARATION: &str = r#"
 name = "generated"
 title = "Generated visits"
+subjects_max = PEOPLE
 
 [[tables]]
 name = "years"
@@ -72,7 +73,7 @@ fn main() -> Result<(), Error> {
     let mut federation = Federation::found("generated", &["years.coins", "years.mdvis"])?;
     let (csv, declaration) = (federation.path("years.csv"), federation.path("generated.toml"));
     generate(&csv, people)?;
-    std::fs::write(&declaration, DECLARATION)?;
+    std::fs::write(&declaration, DECLARATION.replace("PEOPLE", &people.to_string()))?;
     std::fs::write(federation.path("visits.wasm"), visits_module()?)?;
     let (pid, ingest) = federation.node("north", &declaration, &csv, None)?;
     let rows = people * ROWS;

@@ -108,6 +108,7 @@ impl Federation {
         let invitation = format!("{name}-invitation");
         self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
         self.spe(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body])?;
+        self.unhurried(name)?;
         let (declaration, table) = (declaration.display().to_string(), format!("years={}", file.display()));
         let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table, "--budget", "rho=1000"];
         let filter: Vec<&str> = rows.map(|r| vec!["--where", r]).unwrap_or_default();
@@ -115,6 +116,16 @@ impl Federation {
         self.spe(&[&data[..], &filter].concat())?;
         let ingest = start.elapsed();
         Ok((self.start(&["node", "run", name])?, ingest))
+    }
+
+    /// What is measured is the machine: answers leave when they are ready, not at their deadline, and may take any time.
+    fn unhurried(&self, node: &str) -> Result<(), Error> {
+        let file = self.path(&format!("{node}/policy.toml"));
+        let policy = std::fs::read_to_string(&file)?
+            .replace("hold = \"deadline\"", "hold = \"slot\"")
+            .replace("slot_ms = 100", "slot_ms = 1")
+            .replace("job_seconds_max = 3_600", "job_seconds_max = 1_000_000");
+        Ok(std::fs::write(file, policy)?)
     }
 
     /// Waits until `count` nodes are connected.

@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod key;
 mod kind;
 mod output;
 
+pub use key::{key_of_text, text_of_key, KeyText, KEY_CHARS_MAX, KEY_MAX};
 pub use kind::Kind;
 pub use output::OutputKind;
 
@@ -30,21 +32,31 @@ pub const EXPORT_START: &str = "spe_start";
 /// `spe_input(bytes: i32) -> i32`: called once, before `spe_start`; the address of `bytes` writable bytes, or
 /// [`INPUT_NO_ROOM`].
 pub const EXPORT_INPUT: &str = "spe_input";
-/// `spe_map(record: i32, out: i32)`: called per data subject, from the snapshot.
+/// `spe_map(record: i32, out: i32)`: called per data subject (or block), from the snapshot.
 pub const EXPORT_MAP: &str = "spe_map";
+/// `spe_update(state: i32, len: i32, out: i32, cap: i32) -> i32`: called before each round and after the last, in modules
+/// with rounds; `cap` when it wrote the next state, [`UPDATE_STOP`], or a refusal.
+pub const EXPORT_UPDATE: &str = "spe_update";
 
 /// What `spe_start` answers when the module is ready; anything else refuses the job.
 pub const START_READY: i32 = 0;
 /// What `spe_input` answers when there is no room.
 pub const INPUT_NO_ROOM: u32 = 0;
+/// What `spe_update` answers to end the rounds, with the state as it was.
+pub const UPDATE_STOP: i32 = 0;
 
 /// Fuel for `spe_input` and `spe_start` together.
 pub const START_FUEL: u64 = 1_000_000;
+/// Fuel for one call of `spe_update`.
+pub const UPDATE_FUEL: u64 = 100_000_000;
 
 /// The alignment of every structure and every array of values, in bytes.
 pub const ALIGN: u32 = 8;
-/// The size of one parameter, an `f64`; `spe_start`'s `len` is this times the manifest's number of parameters.
+/// The size of one parameter, an `f64`; `spe_start`'s `len` is this times the manifest's number of parameters, and of
+/// states in a module with rounds.
 pub const PARAM_BYTES: u32 = 8;
+/// The size of one number that `spe_update` reads or writes, an `f64`.
+pub const STATE_BYTES: u32 = 8;
 /// The size of one number that `spe_map` writes, an `f64`.
 pub const OUTPUT_BYTES: u32 = 8;
 /// A pointer that points at nothing: no validity bitmap (every row is present), no offsets.
@@ -76,6 +88,16 @@ pub mod table {
     pub const ROWS: u32 = 8;
     /// Offset of a reserved `u32`, zero.
     pub const RESERVED: u32 = 12;
+}
+
+/// The numbers that `spe_update` reads, each an `f64`; the offsets count numbers.
+pub mod update {
+    /// How many rounds are done.
+    pub const ROUND: usize = 0;
+    /// How many nodes' sums are added up.
+    pub const NODES: usize = 1;
+    /// Where the state begins; the sums of the last round follow it, and before the first round nothing does.
+    pub const STATE: usize = 2;
 }
 
 /// One column of a table, in the manifest's order.

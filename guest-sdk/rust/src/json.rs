@@ -20,7 +20,7 @@ const fn string_end(json: &[u8], mut at: usize) -> usize {
 }
 
 /// The byte after the value that begins at `at`.
-const fn value_end(json: &[u8], mut at: usize) -> usize {
+pub(crate) const fn value_end(json: &[u8], mut at: usize) -> usize {
     let mut depth = 0;
     loop {
         at = match json[at] {
@@ -80,17 +80,41 @@ pub(crate) const fn member(json: &[u8], object: usize, key: &str) -> Option<usiz
     None
 }
 
-/// Where item `index` of the array at `array` begins.
-pub(crate) const fn element(json: &[u8], array: usize, mut index: usize) -> Option<usize> {
-    let mut item = first_item(json, array, b'[');
-    while let Some(at) = item {
-        if index == 0 {
-            return Some(at);
-        }
-        index -= 1;
-        item = next_item(json, value_end(json, at));
+/// Where the first element of the array at `array` begins.
+pub(crate) const fn first_element(json: &[u8], array: usize) -> Option<usize> {
+    first_item(json, array, b'[')
+}
+
+/// Where the element after the one at `at` begins.
+pub(crate) const fn next_element(json: &[u8], at: usize) -> Option<usize> {
+    next_item(json, value_end(json, at))
+}
+
+/// How many elements the array at `array` has.
+pub(crate) const fn length(json: &[u8], array: usize) -> usize {
+    let mut length = 0;
+    let mut element = first_element(json, array);
+    while let Some(at) = element {
+        length += 1;
+        element = next_element(json, at);
     }
-    None
+    length
+}
+
+/// Whether the value at `at` is an array.
+pub(crate) const fn is_array(json: &[u8], at: usize) -> bool {
+    json[at] == b'['
+}
+
+/// The value at `at`, a whole number written in digits.
+pub(crate) const fn whole_number(json: &[u8], mut at: usize) -> usize {
+    assert!(json[at].is_ascii_digit(), "the manifest has something else where a whole number belongs");
+    let mut number = 0;
+    while json[at].is_ascii_digit() {
+        number = number * 10 + (json[at] - b'0') as usize;
+        at += 1;
+    }
+    number
 }
 
 /// Whether the value at `at` is the string `text`; one that is written with escapes never is.
@@ -111,6 +135,8 @@ pub(crate) const fn is_text(json: &[u8], at: usize, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
     const JSON: &[u8] = br#" { "a" : [1, "x,]\"", {"b": [ ]}, -2.5e3 ],
@@ -126,10 +152,12 @@ mod tests {
     #[test]
     fn elements_are_counted_over_nested_values() {
         let array = member(JSON, 0, "a").unwrap();
-        assert!(is_text(JSON, element(JSON, array, 1).unwrap(), "x,]\\\""));
-        assert_eq!(JSON[element(JSON, array, 2).unwrap()], b'{');
-        assert_eq!(JSON[element(JSON, array, 3).unwrap()], b'-');
-        assert_eq!(element(JSON, array, 4), None);
+        let elements: Vec<usize> =
+            std::iter::successors(first_element(JSON, array), |at| next_element(JSON, *at)).collect();
+        assert!(is_array(JSON, array) && length(JSON, array) == 4 && elements.len() == 4);
+        assert_eq!(whole_number(JSON, elements[0]), 1);
+        assert!(is_text(JSON, elements[1], "x,]\\\""));
+        assert_eq!([JSON[elements[2]], JSON[elements[3]]], *b"{-");
     }
 
     #[test]

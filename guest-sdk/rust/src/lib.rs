@@ -29,13 +29,19 @@
 #[cfg(not(target_arch = "wasm32"))]
 extern crate std;
 
+mod cell;
+pub mod fit;
 mod json;
 mod kinds;
 mod manifest;
+pub mod math;
+mod output;
 mod outputs;
 mod params;
 #[allow(unsafe_code, reason = "the one place for it")]
 mod raw;
+mod round;
+mod shape;
 mod subject;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -43,38 +49,82 @@ pub mod testing;
 mod tests;
 mod values;
 
+pub use cell::{Cell, Place};
 pub use kinds::{Boolean, Category, ColumnKind, Date, Integer, Number, Numeric, Text, Timestamp};
-pub use manifest::{Manifest, Param};
-pub use outputs::{Count, GroupedMean, Histogram, Mean, Output, Outputs, Sum};
+pub use manifest::{Manifest, Param, State};
+pub use output::{
+    BlockMean, Count, GroupedCount, GroupedMean, Histogram, Keys, Mean, Output, Quantiles, Sum, Survival, Variance,
+    VectorSum,
+};
+pub use outputs::Outputs;
 pub use params::Params;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use raw::export;
+pub use round::{Next, Round};
 pub use spe_abi as abi;
 pub use subject::{Column, Subject, Table};
 pub use values::Values;
 
-/// An analysis: what one data subject contributes.
+/// An analysis: what one data subject contributes; with blocks, what one block of them does.
 pub type Map = fn(&Subject, &Params, &mut Outputs);
+
+/// What happens between rounds: reads the sums of the last one and changes the state, which is as it was at first.
+///
+/// It runs before each round and after the last, at every node and at the researcher's, on public numbers only.
+pub type Update = fn(&Round, &Params, &mut [f64]) -> Next;
 
 /// Makes a crate of type `cdylib` an analysis module.
 ///
 /// `manifest` is the manifest's path from this source file: it becomes the custom section `spe.manifest`, and the
-/// constant `MANIFEST` from which names are taken. `map` is the [`Map`] to run for each data subject.
+/// constant `MANIFEST` from which names are taken. `map` is the [`Map`] to run for each data subject, and `update`, for a
+/// manifest with `rounds`, the [`Update`] to run between them.
 #[macro_export]
 macro_rules! analysis {
     (manifest: $manifest:literal, map: $map:path $(,)?) => {
+        $crate::analysis! { @map $manifest, $map }
+
+        const _: () = assert!(MANIFEST.states() == 0, "a manifest with rounds needs an `update`");
+    };
+    (manifest: $manifest:literal, map: $map:path, update: $update:path $(,)?) => {
+        $crate::analysis! { @map $manifest, $map }
+
+        const _: () = assert!(MANIFEST.states() > 0, "an `update` needs a manifest with rounds");
+        const _: $crate::Update = $update;
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[no_mangle]
+            extern "C" fn spe_update(state: u32, len: u32, out: u32, cap: u32) -> i32 {
+                // SAFETY: only the host calls this, as the ABI says.
+                unsafe {
+                    $crate::export::update::<{ MANIFEST.params() }, SPE_NUMBERS_IN, { MANIFEST.sums() }>(
+                        state,
+                        len,
+                        out,
+                        cap,
+                        &SPE_PARAMS,
+                        $update,
+                    )
+                }
+            }
+        };
+    };
+    (@map $manifest:literal, $map:path) => {
         /// The module's manifest.
         const MANIFEST: $crate::Manifest = $crate::Manifest::new(::core::include_str!($manifest));
 
         const _: $crate::Map = $map;
 
         #[cfg(target_arch = "wasm32")]
+        const SPE_NUMBERS_IN: usize = MANIFEST.params() + MANIFEST.states();
+        #[cfg(target_arch = "wasm32")]
+        static SPE_PARAMS: $crate::export::ParamStore<SPE_NUMBERS_IN> = $crate::export::ParamStore::new();
+
+        #[cfg(target_arch = "wasm32")]
         const _: () = {
             #[link_section = "spe.manifest"]
             static SECTION: [u8; MANIFEST.bytes().len()] = MANIFEST.section();
-
-            static PARAMS: $crate::export::ParamStore<{ MANIFEST.params() }> = $crate::export::ParamStore::new();
 
             #[no_mangle]
             extern "C" fn spe_input(bytes: u32) -> u32 {
@@ -84,14 +134,19 @@ macro_rules! analysis {
             #[no_mangle]
             extern "C" fn spe_start(params: u32, len: u32) -> i32 {
                 // SAFETY: only the host calls this, as the ABI says.
-                unsafe { $crate::export::start(params, len, &PARAMS) }
+                unsafe { $crate::export::start(params, len, &SPE_PARAMS) }
             }
 
             #[no_mangle]
             extern "C" fn spe_map(record: u32, out: u32) {
                 // SAFETY: only the host calls this, as the ABI says.
                 unsafe {
-                    $crate::export::map::<{ MANIFEST.params() }, { MANIFEST.numbers() }>(record, out, &PARAMS, $map)
+                    $crate::export::map::<{ MANIFEST.params() }, SPE_NUMBERS_IN, { MANIFEST.numbers() }>(
+                        record,
+                        out,
+                        &SPE_PARAMS,
+                        $map,
+                    )
                 }
             }
         };

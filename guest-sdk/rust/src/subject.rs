@@ -7,7 +7,8 @@ use crate::raw::Memory;
 use crate::values::Values;
 use crate::Manifest;
 
-/// One data subject: the rows of the manifest's tables that belong to one person, and nothing of anyone else.
+/// One data subject: the rows of the manifest's tables that belong to one person, and nothing of anyone else. Where the
+/// manifest's unit is blocks: one block, and the rows of all of its people.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     memory: Memory<'a>,
@@ -47,6 +48,18 @@ impl Table {
     #[must_use]
     pub const fn number(self, name: &str) -> Column<Number> {
         self.column(name)
+    }
+
+    /// The columns of these names, of numbers.
+    #[must_use]
+    pub const fn numbers<const N: usize>(self, names: [&str; N]) -> [Column<Number>; N] {
+        let mut columns = [Column { table: self.index, index: 0, kind: PhantomData }; N];
+        let mut at = 0;
+        while at < N {
+            columns[at] = self.number(names[at]);
+            at += 1;
+        }
+        columns
     }
 
     /// The column of this name, of yes or no.
@@ -89,7 +102,7 @@ impl<'a> Subject<'a> {
         Subject { memory, record }
     }
 
-    /// How many rows this person has in `table`, at most the manifest's `max_rows`.
+    /// How many rows there are in `table`, at most the manifest's `max_rows`.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
         self.memory.table(self.record, table.index).rows

@@ -1,5 +1,10 @@
-use crate::testing::{answer, booleans, categories, dates, integers, numbers, texts, timestamps, Cells};
-use crate::{Manifest, Outputs, Params, Subject};
+use std::vec::Vec;
+
+use crate::testing::{
+    answer, answer_in_round, booleans, categories, dates, integers, next_state, numbers, person, rounds, texts,
+    timestamps, Cells,
+};
+use crate::{Manifest, Next, Outputs, Params, Round, Subject};
 
 const MANIFEST: Manifest = Manifest::new(
     r#"{
@@ -31,7 +36,7 @@ fn labs() -> [Cells; 4] {
     ]
 }
 
-fn run(map: crate::Map) -> std::vec::Vec<f64> {
+fn run(map: crate::Map) -> Vec<f64> {
     answer(MANIFEST, map, &[1.5, 2.5], &[&persons(), &labs()])
 }
 
@@ -131,4 +136,127 @@ fn an_output_of_another_kind_panics_where_it_is_not_a_constant() {
 #[should_panic(expected = "no such name")]
 fn an_unknown_column_panics_where_it_is_not_a_constant() {
     let _ = MANIFEST.table("labs").number("female");
+}
+
+const KINDS: Manifest = Manifest::new(
+    r#"{
+    "inputs": [],
+    "outputs": [
+        { "name": "v", "kind": "variance", "lower": 0, "upper": 1 },
+        { "name": "h", "kind": "histogram", "edges": [0, 1, 2], "per_subject": 3 },
+        { "name": "c", "kind": "grouped_count", "groups": [
+            { "name": "sex", "categories": ["m", "f"] }, { "name": "age", "edges": [0, 40, 120] }] },
+        { "name": "g", "kind": "grouped_mean", "categories": ["a", "b"], "per_subject": 2, "lower": 0, "upper": 1 },
+        { "name": "q", "kind": "quantiles", "edges": [0, 1, 2], "quantiles": [0.5] },
+        { "name": "w", "kind": "vector_sum", "labels": 3, "norm": 1 },
+        { "name": "s", "kind": "survival", "edges": [0, 1, 2] },
+        { "name": "k", "kind": "keys", "released_max": 10, "per_subject": 2 },
+        { "name": "b", "kind": "block_mean", "coordinates": [{ "name": "x", "lower": 0, "upper": 1 }] }
+    ]
+}"#,
+);
+
+/// What `map` writes, with -1 for NaN.
+fn kinds(map: crate::Map) -> Vec<f64> {
+    answer(KINDS, map, &[], &[]).into_iter().map(|number| if number.is_nan() { -1.0 } else { number }).collect()
+}
+
+#[test]
+fn every_kind_has_its_place() {
+    fn map(_: &Subject, _: &Params, out: &mut Outputs) {
+        out.block_mean(KINDS.block_mean("b"), &[0.5]);
+        out.keys(KINDS.keys("k"), [7, u64::MAX, 8, 9]);
+        out.survival(KINDS.survival("s"), 1.5, true);
+        out.vector_mut(KINDS.vector_sum("w"))[1] = 4.0;
+        out.quantiles(KINDS.quantiles("q"), 0.75);
+        out.grouped_mean(KINDS.grouped_mean("g"), 1, 0.25);
+        out.grouped_count(KINDS.grouped_count("c"), (true, 39.5));
+        out.histogram(KINDS.histogram("h"), 0.5);
+        out.variance(KINDS.variance("v"), 0.125);
+    }
+    let groups = [0.125, 0.5, -1.0, -1.0, 1.0, 39.5, 1.0, 0.25, -1.0, -1.0];
+    assert_eq!(kinds(map), [&groups[..], &[0.75, 0.0, 4.0, 0.0, 1.5, 1.0, 7.0, 8.0, 0.5]].concat());
+}
+
+#[test]
+fn several_cells_leave_out_what_is_missing_and_what_is_too_much() {
+    fn map(_: &Subject, _: &Params, out: &mut Outputs) {
+        out.histogram_each(KINDS.histogram("h"), [Some(1.0), None, Some(2.0), Some(3.0), Some(4.0)]);
+        out.grouped_mean_each(KINDS.grouped_mean("g"), [(Some(0), None), (None, Some(1.0)), (Some(1), Some(0.5))]);
+        out.grouped_count_each(KINDS.grouped_count("c"), [[5.0, 6.0], [7.0, 8.0]]);
+    }
+    assert_eq!(kinds(map)[1..10], [1.0, 2.0, 3.0, 5.0, 6.0, 1.0, 0.5, -1.0, -1.0]);
+}
+
+#[test]
+fn an_answer_replaces_the_one_before() {
+    fn map(_: &Subject, _: &Params, out: &mut Outputs) {
+        out.histogram_each(KINDS.histogram("h"), [1, 2, 3]);
+        out.histogram(KINDS.histogram("h"), Some(4));
+        out.grouped_count(KINDS.grouped_count("c"), (1, 2));
+        out.grouped_count(KINDS.grouped_count("c"), (Some(1), None::<f64>));
+        out.vector(KINDS.vector_sum("w"), &[1.0, 2.0, 3.0]);
+        out.survival(KINDS.survival("s"), None, true);
+    }
+    let written = kinds(map);
+    assert_eq!(written[1..6], [4.0, -1.0, -1.0, 1.0, -1.0]);
+    assert_eq!(written[11..16], [1.0, 2.0, 3.0, -1.0, 1.0]);
+}
+
+#[test]
+#[should_panic(expected = "one place on each axis")]
+fn a_cell_with_too_few_places_panics() {
+    kinds(|_, _, out| out.grouped_count(KINDS.grouped_count("c"), 1));
+}
+
+const ROUNDS: Manifest = Manifest::new(
+    r#"{
+    "inputs": [{ "table": "t", "columns": ["x"], "max_rows": 1 }],
+    "params": [{ "name": "rate", "min": 0, "max": 1, "default": 0.5 }],
+    "rounds": { "default": 3, "max": 9, "state": ["people", "centre"] },
+    "outputs": [
+        { "name": "n", "kind": "count" },
+        { "name": "away", "kind": "sum", "lower": -10, "upper": 10 }
+    ]
+}"#,
+);
+
+fn away(subject: &Subject, params: &Params, out: &mut Outputs) {
+    let x = subject.column(ROUNDS.table("t").number("x")).first();
+    out.count(ROUNDS.count("n"), true);
+    out.sum(ROUNDS.sum("away"), x.map(|x| x - params.state(ROUNDS.state("centre"))));
+}
+
+fn approach(round: &Round, params: &Params, state: &mut [f64]) -> Next {
+    let (&[people], &[away]) = (round.sums(ROUNDS.count("n")), round.sums(ROUNDS.sum("away"))) else {
+        return Next::GoOn;
+    };
+    if away.abs() < 1e-9 {
+        return Next::Stop;
+    }
+    state[ROUNDS.state("people").index()] = people;
+    state[ROUNDS.state("centre").index()] += params.get(ROUNDS.param("rate")) * away / people;
+    Next::GoOn
+}
+
+#[test]
+fn a_round_sees_the_state_and_an_update_the_sums() {
+    let x = [numbers([5.0])];
+    assert_eq!(answer_in_round(ROUNDS, away, &[0.5], &[2.0, 3.0], &[&x]), [1.0, 2.0]);
+    assert_eq!(next_state(ROUNDS, approach, &[0.5], 0, &[0.0, 0.0], &[]), Some([0.0, 0.0].into()));
+    assert_eq!(next_state(ROUNDS, approach, &[0.5], 1, &[0.0, 3.0], &[4.0, 8.0]), Some([4.0, 4.0].into()));
+    assert_eq!(next_state(ROUNDS, approach, &[0.5], 1, &[0.0, 3.0], &[4.0, 0.0]), None);
+}
+
+#[test]
+fn rounds_run_one_after_the_other_until_the_update_stops() {
+    let people = [1.0, 3.0].map(|x| person(&[&[numbers([x])]]));
+    assert_eq!(rounds(ROUNDS, away, approach, &[0.5], &people, 2), [2.0, 1.5]);
+    assert_eq!(rounds(ROUNDS, away, approach, &[1.0], &people, 9), [2.0, 2.0]);
+}
+
+#[test]
+#[should_panic(expected = "no such name")]
+fn an_unknown_state_panics_where_it_is_not_a_constant() {
+    let _ = ROUNDS.state("rate");
 }

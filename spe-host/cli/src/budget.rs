@@ -1,26 +1,42 @@
-//! What there is to ask, and what asking may still cost.
+//! What there is to ask, what asking may still cost, and which ledger suits a dataset.
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
 use spe_kernel::{ids::DatasetName, refusal::Refusal, units::Loss};
 use spe_wire::NodeCatalogue;
 
 use crate::{
+    advise::{self, AdviseArgs},
     connect::{Profile, block_on},
     output::Output,
     show::Table,
 };
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct BudgetArgs {
+    #[command(subcommand)]
+    command: Option<BudgetCommand>,
     #[command(flatten)]
-    profile: Profile,
+    profile: Option<Profile>,
     /// Show this dataset only, with its tables and columns
     dataset: Option<DatasetName>,
 }
 
+#[derive(Subcommand)]
+enum BudgetCommand {
+    /// Compare the two kinds of ledger before a dataset is registered: which has less noise for so many questions?
+    ///
+    /// Nothing is asked of anybody. A dataset is accounted in rho (Gaussian noise) or in epsilon (Laplace noise) for ever.
+    Advise(AdviseArgs),
+}
+
 pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
-    let nodes = block_on(async { Ok(args.profile.connect().await?.browse().await?.collect().await?) })?;
+    if let Some(BudgetCommand::Advise(args)) = &args.command {
+        return advise::run(args, output);
+    }
+    let profile = args.profile.as_ref().context("name your folder: --as DIR, or SPE_PROFILE=DIR")?;
+    let nodes = block_on(async { Ok(profile.connect().await?.browse().await?.collect().await?) })?;
     if let Some(dataset) = &args.dataset
         && nodes.iter().all(|n| n.catalogue.datasets.iter().all(|o| o.schema.name != *dataset))
     {
@@ -54,7 +70,8 @@ pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
 
 /// What is left, for display: nothing is ever decided by it.
 fn left(budget: Loss, spent: Loss) -> Loss {
-    Loss::from_pico(budget.measure(), budget.pico().saturating_sub(spent.pico()))
+    let amount = Loss::from_pico(budget.measure(), budget.pico().saturating_sub(spent.pico()));
+    amount.with_delta_atto(budget.delta_atto().saturating_sub(spent.delta_atto()))
 }
 
 fn columns(nodes: &[NodeCatalogue], dataset: Option<&DatasetName>) -> String {
@@ -72,5 +89,15 @@ fn columns(nodes: &[NodeCatalogue], dataset: Option<&DatasetName>) -> String {
             table.row([format!("{}.{}", schema.name, column.name), kind.trim().to_owned(), column.description.clone()]);
         }
     }
-    format!("\n{} — {}\n{}", offer.schema.name, offer.schema.title, table.render())
+    let overlap = match offer.schema.overlap {
+        1 => "nobody is at two nodes".to_owned(),
+        m => format!("one person may be at {m} nodes, and every charge is {m} times the loss asked"),
+    };
+    format!(
+        "\n{} — {}\nat most {} people at one node; {overlap}\n{}",
+        offer.schema.name,
+        offer.schema.title,
+        offer.schema.subjects_max,
+        table.render()
+    )
 }

@@ -116,11 +116,12 @@ fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
         .collect();
     let said = serde_json::json!({
         "dataset": ingested.dataset, "snapshot": ingested.snapshot, "rows_read": ingested.rows_read, "rows_kept": ingested.rows_kept,
-        "subjects": ingested.subjects, "budget": budget, "altered": altered,
+        "subjects": ingested.subjects, "subjects_before": ingested.subjects_before, "budget": budget, "altered": altered,
     });
     output.say(&said, || {
+        let before = ingested.subjects_before.map(|n| format!(" ({n} before)")).unwrap_or_default();
         let mut text = format!(
-            "dataset {}: {} of {} rows, {} data subjects, snapshot {}, budget {budget}\n\
+            "dataset {}: {} of {} rows, {} data subjects{before}, snapshot {}, budget {budget}\n\
              a node that runs serves it after its next start\n",
             ingested.dataset,
             ingested.rows_kept,

@@ -1,30 +1,23 @@
 //! Submit and follow jobs.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jiff::Timestamp;
-use spe_kernel::{
-    dataset::DatasetSchema,
-    federation::Outcome,
-    ids::{DatasetName, JobId, NodeName},
-    job::{JOB_FORMAT, JobBody, Purpose},
-    plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan},
-    refusal::Refusal,
-    units::Loss,
-};
+use spe_kernel::{federation::Outcome, ids::JobId, refusal::Refusal};
 use spe_wire::{
-    HubClient, NodeCatalogue, Submission,
-    view::{State, View},
+    HubClient,
+    view::{JobLine, Rounds, State, View},
 };
 
 use crate::{
-    connect::{self, Profile, block_on},
+    certificate,
+    connect::{Profile, block_on},
     output::{Output, Shown, tame},
-    preview,
-    show::{self, Table},
+    page,
+    show::{self, Reading, Table},
+    submit::{SubmitArgs, submit},
     verify::{self, Checked},
 };
 
@@ -34,12 +27,29 @@ pub(crate) enum JobCommand {
     ///
     /// The price is known before: --dry-run shows it with the error to expect, and asks nothing. The same question again is
     /// free and has the same answer.
-    Submit(SubmitArgs),
+    Submit(Box<SubmitArgs>),
     /// Follow a job until it is final
     Watch(OneJob),
     /// Show how a job stands, with the statistics merged so far
-    Result(OneJob),
-    /// Cancel a job; what was charged stays charged
+    Result {
+        #[command(flatten)]
+        one: OneJob,
+        /// Also write the result as a page with charts, for a browser
+        #[arg(long, value_name = "FILE")]
+        page: Option<PathBuf>,
+    },
+    /// Show what a job's answers cost and mean, for whoever must answer for them
+    ///
+    /// The certificate is made here from the job as you signed it and the answers as the nodes signed them; the hub is not
+    /// believed. docs/operations.md explains each field.
+    Certificate {
+        #[command(flatten)]
+        one: OneJob,
+        /// Write the certificate there, as JSON
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Cancel a job that is not complete; what was charged stays charged
     Cancel(OneJob),
     /// List your newest jobs
     List {
@@ -56,82 +66,24 @@ pub(crate) struct OneJob {
     profile: Profile,
 }
 
-#[derive(Args)]
-pub(crate) struct SubmitArgs {
-    /// The module to run
-    module: PathBuf,
-    #[command(flatten)]
-    profile: Profile,
-    /// The signed data permit
-    #[arg(long)]
-    permit: PathBuf,
-    /// The dataset to ask
-    #[arg(long)]
-    dataset: DatasetName,
-    /// What for: a purpose of Art. 53(1) that the permit covers
-    #[arg(long)]
-    purpose: Purpose,
-    /// Privacy loss at each node, split over the outputs that --output-loss does not name: rho=<decimal> or epsilon=<decimal>
-    #[arg(long)]
-    loss: Loss,
-    /// Privacy loss of one output: NAME=rho=<decimal>
-    #[arg(long, value_parser = named_loss)]
-    output_loss: Vec<(String, Loss)>,
-    /// A parameter of the module: NAME=<number>
-    #[arg(long, value_parser = named_number)]
-    param: Vec<(String, f64)>,
-    /// Ask this node only; may be given several times
-    #[arg(long)]
-    node: Vec<NodeName>,
-    /// Ask the same question anew, for a new charge, with a number that was not used before
-    #[arg(long, default_value_t = 0)]
-    attempt: u32,
-    /// Fuel for one data subject
-    #[arg(long, default_value_t = FUEL_DEFAULT)]
-    fuel: u64,
-    /// Memory of the module in bytes
-    #[arg(long, default_value_t = MEMORY_DEFAULT_BYTES)]
-    memory: u64,
-    /// Show price and error to expect, and ask nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not wait for the answer
-    #[arg(long)]
-    detach: bool,
-}
-
-fn named<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(String, T), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.parse().map_err(|e: T::Err| e.to_string())?))
-}
-
-/// Each name once: the last of two would win silently.
-fn once<T>(option: &str, given: Vec<(String, T)>) -> Result<BTreeMap<String, T>> {
-    let count = given.len();
-    let map: BTreeMap<_, _> = given.into_iter().collect();
-    if map.len() == count { Ok(map) } else { bail!("{option} names something twice") }
-}
-
-fn named_loss(text: &str) -> Result<(String, Loss), String> {
-    named(text)
-}
-
-fn named_number(text: &str) -> Result<(String, f64), String> {
-    named(text)
-}
-
 pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
     match command {
-        JobCommand::Submit(args) => block_on(submit(args, output)),
+        JobCommand::Submit(args) => block_on(submit(*args, output)),
         JobCommand::Watch(OneJob { job, profile }) => block_on(async {
             let hub = profile.connect().await?;
             let view = follow(&hub, &job, |view| view.state.is_final(), output).await?;
-            conclude(&hub, &profile, view, output).await
+            conclude(&hub, &profile, view, None, output).await
         }),
-        JobCommand::Result(OneJob { job, profile }) => block_on(async {
+        JobCommand::Result { one: OneJob { job, profile }, page } => block_on(async {
             let hub = profile.connect().await?;
             let view = hub.view(&job).await?;
-            conclude(&hub, &profile, view, output).await
+            conclude(&hub, &profile, view, page, output).await
+        }),
+        JobCommand::Certificate { one: OneJob { job, profile }, out } => block_on(async {
+            let hub = profile.connect().await?;
+            let mut view = hub.view(&job).await?;
+            let checked = verify::check(&hub, &profile, &mut view).await?;
+            certificate::show(&view, checked, out, output)
         }),
         JobCommand::Cancel(OneJob { job, profile }) => {
             block_on(async { show_view(&profile.connect().await?.cancel(&job).await?, None, output) })
@@ -140,75 +92,21 @@ pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
     }
 }
 
-async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
-    let wasm = connect::read(&args.module)?;
-    let inspection = spe_sandbox::inspect(&wasm).with_context(|| args.module.display().to_string())?;
-    let permit = connect::read(&args.permit)?;
-    let (permit_body, _) = crate::permit::read(&permit, &args.permit)?;
-    let hub = args.profile.connect().await?;
-    let nodes = hub.browse().await?.collect().await?;
-    let schema = schema(&nodes, &args.dataset)?;
-    let choices = Choices {
-        losses: once("--output-loss", args.output_loss)?,
-        params: once("--param", args.param)?,
-        fuel_per_subject: args.fuel,
-        memory_bytes_max: args.memory,
-        attempt: args.attempt,
-        ..Choices::new(args.loss)
-    };
-    let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices);
-    let plan = plan.map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
-    let job = JobBody {
-        format: JOB_FORMAT.into(),
-        permit: permit_body.number,
-        person: args.profile.person()?,
-        purpose: args.purpose,
-        nodes: args.node,
-        signed_at: Timestamp::now(),
-        plan,
-    };
-    let signed = job.sign(&args.profile.signing_key()?);
-    if args.dry_run {
-        return preview::show(&signed, &permit, &nodes, output);
-    }
-    hub.put_module(wasm).await?;
-    let id = hub.submit(Submission { job: signed.clone(), permit }).await?;
-    verify::remember(&args.profile, &id, &signed)?;
-    if args.detach {
-        return output
-            .say(&serde_json::json!({ "job": id }), || format!("job {id}; follow it with: spe job watch {id}\n"));
-    }
-    // Who is offline is not waited for here: what there is, is shown, and `spe job watch` waits on.
-    let nobody_works = |view: &View| view.nodes.iter().all(|n| !matches!(n.outcome, Outcome::Working { .. }));
-    let view = follow(&hub, &id, |view| view.state.is_final() || nobody_works(view), output).await?;
-    conclude(&hub, &args.profile, view, output).await
-}
-
-fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a DatasetSchema> {
-    let offers = || nodes.iter().flat_map(|n| &n.catalogue.datasets);
-    if let Some(offer) = offers().find(|o| o.schema.name == *dataset) {
-        return Ok(&offer.schema);
-    }
-    let mut known: Vec<_> = offers().map(|o| o.schema.name.to_string()).collect();
-    known.sort();
-    known.dedup();
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    Err(Refusal::NotFound { what: format!("dataset {dataset} (there is: {known})") }.into())
-}
-
 /// Watches a job until it is `done`.
-async fn follow(hub: &HubClient, job: &JobId, done: impl Fn(&View) -> bool, output: Output) -> Result<View> {
+pub(crate) async fn follow(hub: &HubClient, job: &JobId, done: impl Fn(&View) -> bool, output: Output) -> Result<View> {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);
     bar.set_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
     let mut views = hub.watch(job).await?;
-    let mut last = None;
+    let (mut last, mut said) = (None, String::new());
     while let Some(view) = views.next().await? {
-        bar.set_message(line(&view));
-        if !terminal && !output.json {
-            eprintln!("{}", line(&view));
+        let line = line(&view);
+        bar.set_message(line.clone());
+        if !terminal && !output.json && line != said {
+            eprintln!("{line}");
+            said = line;
         }
         let done = done(&view);
         last = Some(view);
@@ -222,12 +120,26 @@ async fn follow(hub: &HubClient, job: &JobId, done: impl Fn(&View) -> bool, outp
 
 fn line(view: &View) -> String {
     let nodes: Vec<_> = view.nodes.iter().map(|n| format!("{} {}", n.node, show::outcome_text(&n.outcome).0)).collect();
-    tame(&format!("job {}: {}", view.job, nodes.join(" · ")))
+    let rounds = view.rounds.map(|r| format!("{} · ", rounds_text(r))).unwrap_or_default();
+    tame(&format!("job {}: {rounds}{}", view.job, nodes.join(" · ")))
+}
+
+fn rounds_text(Rounds { done, of }: Rounds) -> String {
+    format!("{done} of {of} rounds")
 }
 
 /// Checks the hub's merge against the nodes' signatures, shows the view, and fails when every node refused.
-async fn conclude(hub: &HubClient, profile: &Profile, mut view: View, output: Output) -> Result<()> {
-    let checked = verify::merge(hub, profile, &mut view).await?;
+pub(crate) async fn conclude(
+    hub: &HubClient,
+    profile: &Profile,
+    mut view: View,
+    page: Option<PathBuf>,
+    output: Output,
+) -> Result<()> {
+    let checked = verify::check(hub, profile, &mut view).await?;
+    if let Some(file) = page {
+        write_page(&file, &view, &checked)?;
+    }
     show_view(&view, Some(checked), output)?;
     let refusal =
         view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
@@ -244,26 +156,42 @@ async fn conclude(hub: &HubClient, profile: &Profile, mut view: View, output: Ou
     }
 }
 
+fn least(checked: &Checked) -> Option<u32> {
+    match checked {
+        Checked::Signed(evidence) => Some(evidence.plan().suppress_below()),
+        Checked::Unknown => None,
+    }
+}
+
+fn write_page(file: &std::path::Path, view: &View, checked: &Checked) -> Result<()> {
+    let question = format!("Dataset {}, {}", view.dataset, view.coverage);
+    let section = page::Section { question: &question, view, exact: Vec::new(), least: least(checked) };
+    let title = format!("Result of {}", view.job);
+    std::fs::write(file, page::render(&title, page::NOTICE, &[section]))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
 fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()> {
     output.say(view, || {
-        let mut text = format!("job {} · {} · plan {} · {}\n", view.job, view.dataset, view.plan.short(), view.coverage);
+        let mut text = format!("job {} · {} · plan {} · {}", view.job, view.dataset, view.plan.short(), view.coverage);
+        text.push_str(&view.rounds.map(|r| format!(" · {}", rounds_text(r))).unwrap_or_default());
+        text.push('\n');
         if view.overlap > 1 {
-            text.push_str(&format!("one person may be at {} nodes and bears the loss that many times\n", view.overlap));
+            text.push_str(&format!(
+                "one person may be at {} nodes and bears the loss of {} that many times: each node charges {}\n",
+                view.overlap, view.loss, view.charge
+            ));
         }
+        let reading =
+            Reading { least: checked.as_ref().and_then(least), rounds: view.rounds.is_some(), ..Reading::default() };
         for statistic in &view.statistics {
-            text.push_str(&format!("\n{}", show::statistic(statistic, None)));
+            text.push_str(&format!("\n{}", show::statistic(statistic, reading)));
+        }
+        if let Some(parameters) = &view.parameters {
+            text.push_str(&format!("\n{}", show::parameters(parameters, view.rounds)));
         }
         text.push_str(&format!("\n{}", show::nodes(&view.nodes)));
-        match checked {
-            Some(Checked::Signed { answers: 0, .. }) | None => {}
-            Some(Checked::Signed { answers, new_keys }) => {
-                text.push_str(&format!("  checked: merged here from {answers} answers, each signed by its node\n"));
-                if new_keys > 0 {
-                    text.push_str(&format!("  {new_keys} of the nodes' keys are new to you; compare known-nodes.toml with their operators\n"));
-                }
-            }
-            Some(Checked::Unknown) => text.push_str("  not checked: this profile has not submitted the job\n"),
-        }
+        text.push_str(&said_of_check(checked.as_ref()));
         if view.state == State::Cancelled {
             text.push_str("cancelled\n");
         }
@@ -271,21 +199,69 @@ fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()
     })
 }
 
+fn said_of_check(checked: Option<&Checked>) -> String {
+    match checked {
+        None => String::new(),
+        Some(Checked::Unknown) => "  not checked: this profile has not submitted the job\n".into(),
+        Some(Checked::Signed(evidence)) if evidence.answers.is_empty() => String::new(),
+        Some(Checked::Signed(evidence)) => {
+            let rounds = if evidence.plan().state().is_empty() { "" } else { ", and the rounds computed again" };
+            let mut text = format!(
+                "  checked: merged here from {} answers, each signed by its node{rounds}\n",
+                evidence.answers.len()
+            );
+            if evidence.new_keys > 0 {
+                text.push_str(&format!(
+                    "  {} of the nodes' keys are new to you; compare known-nodes.toml with their operators\n",
+                    evidence.new_keys
+                ));
+            }
+            text
+        }
+    }
+}
+
 fn list(profile: &Profile, output: Output) -> Result<()> {
     let jobs = block_on(async { Ok(profile.connect().await?.jobs().await?) })?;
-    output.say(&jobs, || {
-        let mut table = Table::new(["job", "dataset", "submitted", "answered", ""]);
-        for job in &jobs {
-            let answered = format!("{} of {}", job.answered, job.asked);
-            let cancelled = if job.cancelled { "cancelled" } else { "" };
+    // What was asked is known of the jobs that were signed here.
+    let asked = |job: &JobLine| {
+        let signed = verify::signed_here(profile, &job.id).ok().flatten();
+        signed.map(|signed| (signed.body().plan.digest(), signed.body().plan.module()))
+    };
+    let asked: Vec<_> = jobs.iter().map(|job| (job, asked(job))).collect();
+    let json = |(job, asked): &(&JobLine, Option<_>)| -> Result<serde_json::Value> {
+        let mut line = serde_json::to_value(job)?;
+        if let (Some(fields), Some((plan, module))) = (line.as_object_mut(), asked) {
+            fields.insert("plan".into(), serde_json::to_value(plan)?);
+            fields.insert("module".into(), serde_json::to_value(module)?);
+        }
+        Ok(line)
+    };
+    let said = asked.iter().map(json).collect::<Result<Vec<_>>>()?;
+    output.say(&said, || {
+        let mut table = Table::new(["job", "dataset", "plan", "module", "submitted", "state", "answered", "rounds"]);
+        for (job, asked) in &asked {
+            let (plan, module) = asked.map_or_else(Default::default, |(plan, module)| (plan.short(), module.short()));
             table.row([
                 job.id.to_string(),
                 job.dataset.to_string(),
+                plan,
+                module,
                 job.submitted_at.to_string(),
-                answered,
-                cancelled.into(),
+                state_text(job.state).into(),
+                format!("{} of {}", job.answered, job.asked),
+                job.rounds.map(|Rounds { done, of }| format!("{done} of {of}")).unwrap_or_default(),
             ]);
         }
         table.render()
     })
+}
+
+const fn state_text(state: State) -> &'static str {
+    match state {
+        State::Waiting => "waiting",
+        State::Partial => "partial",
+        State::Complete => "complete",
+        State::Cancelled => "cancelled",
+    }
 }

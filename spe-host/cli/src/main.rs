@@ -1,11 +1,15 @@
 //! `spe`: a secure processing environment for federated health data.
 #![allow(rustdoc::invalid_html_tags, reason = "help texts are read in a terminal")]
 
+mod advise;
 mod budget;
+mod certificate;
+mod chart;
 mod connect;
 mod data;
 mod demo;
 mod hub;
+mod invent;
 mod job;
 mod key;
 mod module;
@@ -14,8 +18,13 @@ mod output;
 mod page;
 mod permit;
 mod preview;
+mod rehearse;
+mod replay;
+mod selftest;
 mod show;
+mod submit;
 mod verify;
+mod workshop;
 
 use std::process::ExitCode;
 
@@ -50,7 +59,7 @@ enum Command {
     /// Bring data into a node
     #[command(subcommand)]
     Data(data::DataCommand),
-    /// Look at analysis modules
+    /// Look at analysis modules, and rehearse them on made-up people
     #[command(subcommand)]
     Module(module::ModuleCommand),
     /// Sign and show data permits
@@ -62,7 +71,7 @@ enum Command {
     /// Submit and follow jobs
     #[command(subcommand)]
     Job(job::JobCommand),
-    /// Show datasets, nodes and the privacy loss that is left
+    /// Show datasets, nodes and the privacy loss that is left; compare ledgers before a dataset is registered
     Budget(budget::BudgetArgs),
     /// Compile one module, as the child process of a node
     #[command(hide = true)]

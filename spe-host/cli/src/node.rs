@@ -11,6 +11,7 @@ use spe_kernel::{admission::NodePolicy, dsse::PublicKey};
 use spe_node::{
     attend::attend,
     config::{FILE, NodeConfig},
+    journal::{Records, Release},
     site::Site,
 };
 use spe_wire::{Connection, pki::Role, write_public, write_secret};
@@ -19,6 +20,8 @@ use crate::{
     connect::{CONNECTION, SIGNING_KEY, make_private},
     key,
     output::Output,
+    selftest::{self, SelftestArgs},
+    show::Table,
 };
 
 /// The sample policy, which `init` starts from.
@@ -42,6 +45,8 @@ pub(crate) enum NodeCommand {
         /// The node's folder
         dir: PathBuf,
     },
+    /// Try hostile guests against this program on this machine, and measure how fast it is; less than a minute
+    Selftest(SelftestArgs),
     /// Write a copy of the ledger, while the node is stopped; a restored old copy forgets charges, so keep it for disaster only
     Backup {
         /// The node's folder
@@ -49,16 +54,57 @@ pub(crate) enum NodeCommand {
         /// The copy; must not exist
         out: PathBuf,
     },
+    /// List what left the node, while it is stopped, and check that no line of the log was changed
+    Releases {
+        /// The node's folder
+        dir: PathBuf,
+    },
 }
 
 pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
     match command {
         NodeCommand::Init { dir, connection, access_bodies } => init(&dir, &connection, access_bodies, output),
         NodeCommand::Run { dir } => serve(&dir),
+        NodeCommand::Selftest(args) => selftest::run(&args, output),
         NodeCommand::Backup { dir, out } => {
-            spe_node::journal::Records::open(&NodeConfig::read(&dir)?.ledger_file())?.copy_to(&out)?;
+            Records::open(&NodeConfig::read(&dir)?.ledger_file())?.copy_to(&out)?;
             output.say(&serde_json::json!({ "copy": out }), || format!("ledger copied to {}\n", out.display()))
         }
+        NodeCommand::Releases { dir } => releases(&dir, output),
+    }
+}
+
+/// The audit log. Each line is chained to the one before it, so that a line that was changed, taken out or put in shows.
+fn releases(dir: &Path, output: Output) -> Result<()> {
+    let file = NodeConfig::read(dir)?.ledger_file();
+    if !file.exists() {
+        bail!("{} does not exist: the node has not run yet", file.display());
+    }
+    let releases = Records::open(&file)?.releases()?;
+    let json = |r: &Release| {
+        serde_json::json!({ "position": r.position, "released_at": r.released_at, "plan": r.key.plan, "dataset": r.key.dataset,
+            "snapshot": r.key.snapshot, "round": r.key.round, "answer": r.answer, "chain": r.chain, "chain_holds": r.holds })
+    };
+    let said: Vec<_> = releases.iter().map(json).collect();
+    output.say(&said, || {
+        let mut table = Table::new(["", "released", "plan", "dataset", "round", "answer", "chain", ""]);
+        for Release { position, released_at, key, answer, chain, holds } in &releases {
+            table.row([
+                position.to_string(),
+                released_at.clone(),
+                key.plan.short(),
+                key.dataset.to_string(),
+                key.round.to_string(),
+                answer.short(),
+                chain.short(),
+                if *holds { String::new() } else { "◀ the chain is broken".into() },
+            ]);
+        }
+        table.render()
+    })?;
+    match releases.iter().find(|r| !r.holds) {
+        Some(broken) => bail!("{}: line {} of the audit log was changed", file.display(), broken.position),
+        None => Ok(()),
     }
 }
 

@@ -1,52 +1,52 @@
-//! What a job would cost, how exact it would be, and who would refuse it: from public numbers only, nothing is asked.
+//! What a job would cost, how exact it would be, when it would answer, and who would refuse it: from public numbers only,
+//! nothing is asked.
 
 use anyhow::Result;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use spe_kernel::{
     admission::{NodePolicy, admit},
-    dataset::Offer,
-    federation::{mechanism, nominal_scale},
+    conversion::{EpsilonAt, deltas, epsilon_at, noise_sd},
+    dataset::{DatasetSchema, Offer},
+    federation::{key_threshold, mechanism, nominal_scale},
     ids::NodeName,
     job::{Job, Purpose},
     ledger::Charge,
+    manifest::Kind,
+    pace::Pace,
     permit::{Modules, Permit, PermitBody},
-    plan::Planned,
+    plan::{Plan, Planned},
     refusal::Refusal,
     statistic::Noise,
+    units::{Loss, Measure},
 };
 use spe_wire::NodeCatalogue;
 
 use crate::{
     output::{Output, Shown},
-    show::{Table, number},
+    show::{Table, epsilons, noise_name, number},
 };
 
-/// Shows price, error and verdicts. Fails like the submission would when every node would refuse.
-pub(crate) fn show(signed: &[u8], permit: &[u8], nodes: &[NodeCatalogue], output: Output) -> Result<()> {
+/// Shows price, error, time and verdicts. Fails like the submission would when every node would refuse.
+pub(crate) fn show(
+    signed: &[u8],
+    permit: &[u8],
+    nodes: &[NodeCatalogue],
+    schema: &DatasetSchema,
+    output: Output,
+) -> Result<()> {
     let job = Job::verify(signed)?;
     let verdicts = verdicts(&job, permit, nodes)?;
     let refusals: Vec<_> = verdicts.iter().filter_map(|(node, refusal)| Some((node, refusal.as_ref()?))).collect();
     let count = u32::try_from(verdicts.len() - refusals.len()).unwrap_or(u32::MAX);
-    let plan = &job.body().plan;
-    let errors: Vec<_> = plan.outputs().iter().map(|planned| (planned, half_width(planned, count))).collect();
-    let line = |(planned, half): &(&Planned, f64)| {
-        let kind = planned.output.kind.name();
-        serde_json::json!({ "output": planned.output.name, "kind": kind, "loss": planned.loss, "half_width_95": half })
-    };
-    let said = serde_json::json!({
-        "plan": plan.digest(), "loss_at_each_node": plan.loss(), "nodes": count, "overlap": plan.overlap(),
-        "outputs": errors.iter().map(line).collect::<Vec<_>>(),
-        "refusals": refusals.iter().map(|(node, why)| serde_json::json!({ "node": node, "why": why })).collect::<Vec<_>>(),
-    });
+    let preview = Preview::of(&job.body().plan, schema, count);
+    let mut said = preview.json();
+    if let Some(fields) = said.as_object_mut() {
+        let refused = refusals.iter().map(|(node, why)| json!({ "node": node, "why": why })).collect();
+        fields.insert("refusals".into(), Value::Array(refused));
+    }
     output.say(&said, || {
-        let mut table = Table::new(["output", "kind", "loss", "95 % noise on one cell, ±"]);
-        for (planned, half) in &errors {
-            let kind = planned.output.kind.name().replace('_', " ");
-            table.row([planned.output.name.clone(), kind, planned.loss.to_string(), number(*half, *half)]);
-        }
-        let mut text =
-            format!("plan {}\ncosts {} at each of {count} nodes\n{}", plan.digest(), plan.loss(), table.render());
-        text.push_str("A mean divides its noise by the people behind it.\n");
+        let mut text = preview.text();
         for (node, why) in &refusals {
             text.push_str(&format!("{node} would refuse: {why}\n"));
         }
@@ -59,11 +59,180 @@ pub(crate) fn show(signed: &[u8], permit: &[u8], nodes: &[NodeCatalogue], output
     }
 }
 
-/// Half width of the 95 % noise interval of one cell, in people or in the output's unit.
-fn half_width(planned: &Planned, nodes: u32) -> f64 {
-    let mechanism = mechanism(planned.loss.measure());
-    let noise = Noise { mechanism, scale: nominal_scale(planned), nodes: nodes.max(1) };
-    noise.reach() * noise.sd() / f64::from(1_u32 << planned.grid_bits.min(31))
+/// What public numbers say of a plan.
+struct Preview<'a> {
+    plan: &'a Plan,
+    nodes: u32,
+    /// The charge as ε at two δ.
+    epsilon: [EpsilonAt; 2],
+    outputs: Vec<Expected<'a>>,
+    /// How long each round takes at a node of the usual pace, or why that one would refuse.
+    longest: Result<SignedDuration, Refusal>,
+}
+
+/// What to expect of one output.
+struct Expected<'a> {
+    planned: &'a Planned,
+    /// 95 % half width of the noise on one sum over all nodes, in people or in the output's unit.
+    half_width: f64,
+    /// The same under the other distribution, at the same ε; none where the two do not compare.
+    other_half_width: Option<f64>,
+    /// Below how many people, at one node, a key is not released.
+    threshold: Option<f64>,
+}
+
+impl<'a> Preview<'a> {
+    fn of(plan: &'a Plan, schema: &DatasetSchema, nodes: u32) -> Self {
+        let epsilon = deltas(schema.subjects_max).map(|delta| epsilon_at(plan.charge(), delta));
+        let [at, _] = epsilon;
+        let outputs = plan.outputs().iter().map(|planned| Expected::of(plan, planned, nodes, at.delta)).collect();
+        Self { plan, nodes, epsilon, outputs, longest: Pace::default().longest(plan, schema) }
+    }
+
+    fn json(&self) -> Value {
+        let plan = self.plan;
+        let output = |e: &Expected<'_>| {
+            json!({ "output": e.planned.output.name, "kind": e.planned.output.kind.name(), "loss": e.planned.loss,
+                "half_width_95": e.half_width, "other_mechanism_half_width_95": e.other_half_width, "threshold": e.threshold })
+        };
+        json!({
+            "plan": plan.digest(), "loss_at_each_node": plan.loss(), "charge_at_each_node": plan.charge(), "nodes": self.nodes,
+            "overlap": plan.overlap(), "rounds": rounds(plan), "epsilon": self.epsilon, "mechanism": mechanism(plan.measure()),
+            "suppress_below": plan.suppress_below(), "outputs": self.outputs.iter().map(output).collect::<Vec<_>>(),
+            "seconds_at_usual_pace": self.longest.as_ref().ok().map(SignedDuration::as_secs_f64),
+        })
+    }
+
+    fn text(&self) -> String {
+        let plan = self.plan;
+        let mut table = Table::new(["output", "kind", "loss", "95 % noise on one sum, ±"]);
+        for Expected { planned, half_width, .. } in &self.outputs {
+            let kind = planned.output.kind.name().replace('_', " ");
+            let loss = planned.loss.to_string();
+            table.row([planned.output.name.clone(), kind, loss, number(*half_width, *half_width)]);
+        }
+        let mut text = format!("plan {}\n{}\n{}", plan.digest(), self.cost(), table.render());
+        text.push_str(&format!("{}\n", self.mechanism()));
+        for Expected { planned, threshold, .. } in &self.outputs {
+            if let Some(people) = threshold {
+                text.push_str(&format!(
+                    "{}: a key with fewer than about {people:.0} people at a node is not released there\n",
+                    planned.output.name
+                ));
+            }
+        }
+        if plan.suppress_below() > 0 {
+            text.push_str(&format!(
+                "noisy counts below {}, and means over so few, are not shown\n",
+                plan.suppress_below()
+            ));
+        }
+        text.push_str(&format!("{}\nA mean divides its noise by the people behind it.\n", self.time()));
+        text
+    }
+
+    /// The price, and what it means.
+    fn cost(&self) -> String {
+        let plan = self.plan;
+        let rounds = match rounds(plan) {
+            Some(rounds) => format!(" over {rounds} rounds, all charged before the first"),
+            None => String::new(),
+        };
+        let overlap = match plan.overlap() {
+            1 => String::new(),
+            m => format!("\none person may be at {m} nodes, so each node charges {}", plan.charge()),
+        };
+        let epsilon = epsilons(&self.epsilon);
+        format!("costs {} at each of {} nodes{rounds}{overlap}\nwhich is {epsilon}", plan.loss(), self.nodes)
+    }
+
+    /// Which distribution, why, and what the other would give.
+    fn mechanism(&self) -> String {
+        let measure = self.plan.measure();
+        let other = match measure {
+            Measure::Zcdp => Measure::Pure,
+            Measure::Pure => Measure::Zcdp,
+        };
+        let alternative = |e: &Expected<'_>| {
+            let half = e.other_half_width?;
+            Some(format!("{} ±{}", e.planned.output.name, number(half, half)))
+        };
+        let alternatives: Vec<_> = self.outputs.iter().filter_map(alternative).collect();
+        let [at, _] = self.epsilon;
+        let compared = match alternatives.as_slice() {
+            [] => String::new(),
+            list => {
+                format!("; {} at the same ε (δ = {:.1e}): {}", noise_name(mechanism(other)), at.delta, list.join(", "))
+            }
+        };
+        let parameter = measure.parameter();
+        format!("noise: {}, because the dataset is accounted in {parameter}{compared}", noise_name(mechanism(measure)))
+    }
+
+    /// When an answer leaves at the earliest: a node's pace is its own, and known here is what most will have.
+    fn time(&self) -> String {
+        let each = if rounds(self.plan).is_some() { "each round's answer leaves" } else { "an answer leaves" };
+        match &self.longest {
+            Ok(longest) => format!(
+                "at a node of the usual pace {each} {:.1} s after it began, however early it is ready; less --fuel makes it less",
+                longest.as_secs_f64()
+            ),
+            Err(why) => format!("a node of the usual pace would refuse: {why}"),
+        }
+    }
+}
+
+/// How many rounds, if the module has rounds.
+fn rounds(plan: &Plan) -> Option<u32> {
+    (!plan.state().is_empty()).then(|| plan.rounds())
+}
+
+impl<'a> Expected<'a> {
+    fn of(plan: &Plan, planned: &'a Planned, nodes: u32, delta: f64) -> Self {
+        let scale = nominal_scale(planned);
+        let one = f64::from(1_u32 << planned.grid_bits.min(31));
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let threshold =
+            matches!(planned.output.kind, Kind::Keys(_)).then(|| key_threshold(planned, scale) as f64 / one);
+        let width = |(measure, scale): (Measure, f64)| half_width(measure, scale, nodes);
+        let half_width = width((planned.loss.measure(), scale / one));
+        let other_half_width = other_scale(plan, planned, delta).map(width);
+        Self { planned, half_width, other_half_width, threshold }
+    }
+}
+
+/// Half width of the 95 % noise interval of one sum, in the unit of `scale`.
+fn half_width(measure: Measure, scale: f64, nodes: u32) -> f64 {
+    let noise = Noise { mechanism: mechanism(measure), scale, nodes: nodes.max(1) };
+    noise.reach() * noise.sd()
+}
+
+/// The scale that the other distribution would need if the whole job cost the same ε at `delta`, in the output's unit; the output
+/// keeps its share. None for keys, whose δ is another matter.
+fn other_scale(plan: &Plan, planned: &Planned, delta: f64) -> Option<(Measure, f64)> {
+    if plan.loss().delta_atto() > 0 {
+        return None;
+    }
+    let rounds = f64::from(plan.rounds());
+    let share = planned.loss.approx() * rounds / plan.loss().approx();
+    let sensitivity = |measure| {
+        #[expect(clippy::cast_precision_loss, reason = "a sensitivity is below 2^53")]
+        let units = planned.output.kind.sensitivity(measure, planned.grid_bits) as f64;
+        units / f64::from(1_u32 << planned.grid_bits.min(31))
+    };
+    let whole = |loss: Loss| epsilon_at(loss, delta).epsilon;
+    match plan.measure() {
+        Measure::Zcdp => {
+            let epsilon = whole(plan.loss()) * share / rounds;
+            Some((Measure::Pure, sensitivity(Measure::Pure) / epsilon))
+        }
+        Measure::Pure => {
+            // The noise of one count at this ε tells its ρ: σ² = 1/(2ρ).
+            let [_, (_, sd)] = noise_sd(1, whole(plan.loss()), delta);
+            let rho = share / rounds / (2.0 * sd * sd);
+            Some((Measure::Zcdp, sensitivity(Measure::Zcdp) / (2.0 * rho).sqrt()))
+        }
+    }
 }
 
 /// What each node that would be asked would say, as far as job, permit and budget decide it.
@@ -75,9 +244,11 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         purposes: Purpose::ALL.to_vec(),
         modules: Modules::Any,
         loss_per_job_min: Vec::new(),
-        loss_per_job_max: vec![plan.loss()],
+        loss_per_job_max: vec![plan.charge()],
         fuel_per_subject_max: u64::MAX,
         guest_memory_bytes_max: u64::MAX,
+        suppress_below_min: 0,
+        release: Pace { job_seconds_max: u32::MAX, ..Pace::default() },
         job_age_days_max: 1,
     };
     let say = |node: &NodeName, offer: &Offer| -> Result<(), Refusal> {
@@ -86,11 +257,7 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         let admitted = admit(job.clone(), &permit, offer, &open, node, now)?;
         let Charge { loss: asked, permit_cap: cap, .. } = *admitted.charge();
         if !asked.fits(cap) {
-            return Err(Refusal::PermitLossExhausted {
-                asked,
-                spent: spe_kernel::units::Loss::zero(cap.measure()),
-                cap,
-            });
+            return Err(Refusal::PermitLossExhausted { asked, spent: Loss::zero(cap.measure()), cap });
         }
         let (dataset, spent, cap) = (plan.dataset().clone(), offer.spent, offer.budget);
         let within = spent.plus(asked).is_ok_and(|sum| sum.fits(cap));

@@ -3,15 +3,20 @@
 use std::fmt::Write;
 
 use spe_kernel::{
-    disclosure::Stage,
+    conversion::EpsilonAt,
+    disclosure::{Mechanism, Stage},
     federation::{NodeReport, Outcome},
     statistic::{Estimate, Statistic},
 };
+
+use spe_wire::view::{Parameter, Rounds};
 
 use crate::output::tame;
 
 /// Width of an interval drawn in a terminal, in characters.
 const BAR_WIDTH: usize = 32;
+/// Estimates of one output that a terminal shows; `--json` has all.
+const LINES_MAX: usize = 60;
 
 /// Rows of text, aligned by column.
 pub(crate) struct Table {
@@ -52,7 +57,7 @@ impl Table {
 }
 
 fn is_number(text: &str) -> bool {
-    text == "–" || text.starts_with('[') || text.parse::<f64>().is_ok()
+    text == "–" || text.starts_with(['[', '±']) || text.parse::<f64>().is_ok()
 }
 
 /// A number with as many digits as its error deserves.
@@ -63,35 +68,139 @@ pub(crate) fn number(value: f64, half_width: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// A number of unknown error, with six digits that count.
+pub(crate) fn plain(value: f64) -> String {
+    let size = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    if !(-5.0..9.0).contains(&size) {
+        return format!("{value:.5e}");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10")]
+    let digits = (5.0 - size).max(0.0) as usize;
+    format!("{value:.digits$}")
+}
+
 /// The number of an exact answer, in the digits of its estimate.
 fn exact_number(exact: Option<f64>, half: f64) -> String {
     exact.map_or_else(|| "–".into(), |x| number(x, half))
 }
 
-/// One statistic as a table; `exact` gives the true values where somebody may know them.
-pub(crate) fn statistic(statistic: &Statistic, exact: Option<&[f64]>) -> String {
-    let Statistic { name, kind, unit, loss, estimates, .. } = statistic;
+/// The distribution's name, as it stands beside a number.
+pub(crate) const fn noise_name(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::DiscreteGaussian => "discrete Gaussian",
+        Mechanism::DiscreteLaplace => "discrete Laplace",
+    }
+}
+
+/// `ε = 1.2 (δ = 1e-6), 1.6 (δ = 1e-9)`.
+pub(crate) fn epsilons(at: &[EpsilonAt; 2]) -> String {
+    let one = |EpsilonAt { delta, epsilon }: &EpsilonAt| {
+        let epsilon = if *epsilon < f64::MAX { format!("{epsilon:.3}") } else { "unbounded".into() };
+        format!("{epsilon} (δ = {delta:.1e})")
+    };
+    format!("ε = {}", at.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// What a reader knows besides the statistic.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The true values, where somebody may know them.
+    pub(crate) exact: Option<&'a [f64]>,
+    /// Below how many people the plan allows no number, if the plan is known.
+    pub(crate) least: Option<u32>,
+    /// Whether the loss was paid in each of several rounds.
+    pub(crate) rounds: bool,
+}
+
+/// What stands in the place of a number: the noise hides it, or it is not to be shown.
+pub(crate) fn hidden(statistic: &Statistic, estimate: &Estimate, least: Option<u32>) -> Option<String> {
+    let counts = matches!(statistic.kind.as_str(), "count" | "histogram" | "grouped_count" | "keys");
+    match (estimate.suppressed, least) {
+        (true, Some(least)) => Some(format!("fewer than {least} people")),
+        // A suppressed count's interval is the rule itself.
+        (true, None) if counts => Some(format!("fewer than {} people", estimate.high)),
+        (true, None) => Some("too few people to be shown".into()),
+        (false, _) => estimate.indistinct.then(|| "too few people to tell".into()),
+    }
+}
+
+/// Whether an estimate is in the same unit as the others of its output: a variance is not.
+pub(crate) fn shares_unit(statistic: &Statistic, estimate: &Estimate) -> bool {
+    statistic.kind != "variance" || estimate.label != "variance"
+}
+
+/// What the number of people behind an estimate is called.
+pub(crate) fn people_name(statistic: &Statistic) -> &'static str {
+    if statistic.kind == "survival" { "at risk" } else { "people" }
+}
+
+/// An output's kind, unit and price, and its noise.
+pub(crate) fn heading(statistic: &Statistic, rounds: bool) -> String {
+    let Statistic { kind, unit, loss, mechanism, noise_sd, .. } = statistic;
     let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
-    let mut text = tame(&format!("{name} ({}{unit}; {loss} at each node)\n", kind.replace('_', " ")));
-    let clear = |e: &&Estimate| !e.indistinct;
+    let each = if rounds { "in each round at each node" } else { "at each node" };
+    let sd = number(*noise_sd, *noise_sd);
+    format!("{}{unit}; {loss} {each}; {} noise of sd {sd} on each sum", kind.replace('_', " "), noise_name(*mechanism))
+}
+
+/// One statistic as a table.
+pub(crate) fn statistic(statistic: &Statistic, reading: Reading<'_>) -> String {
+    let estimates = &statistic.estimates;
+    let mut text = tame(&format!("{} ({})\n", statistic.name, heading(statistic, reading.rounds)));
+    let clear = |e: &&Estimate| !e.indistinct && shares_unit(statistic, e);
     let low = estimates.iter().filter(clear).map(|e| e.low).fold(f64::INFINITY, f64::min).min(0.0);
     let high = estimates.iter().filter(clear).map(|e| e.high).fold(f64::NEG_INFINITY, f64::max);
     let people = estimates.iter().any(|e| e.people.is_some());
-    let mut header = vec!["", "estimate", "95 % interval"];
-    header.extend(people.then_some("people"));
-    header.extend(exact.map(|_| "exact*"));
+    let mut header = vec![if statistic.kind == "survival" { "until" } else { "" }, "estimate", "95 % interval"];
+    header.extend(people.then(|| people_name(statistic)));
+    header.extend(reading.exact.map(|_| "exact*"));
     let mut table = Table { rows: vec![header.into_iter().map(str::to_owned).collect()] };
-    for (i, estimate) in estimates.iter().enumerate() {
+    for (i, estimate) in estimates.iter().enumerate().take(LINES_MAX) {
         let half = (estimate.high - estimate.low) / 2.0;
-        let value = if estimate.indistinct { "–".into() } else { number(estimate.value, half) };
-        let interval = format!("[{}, {}]", number(estimate.low, half), number(estimate.high, half));
-        let mut row = vec![estimate.label.clone(), value, interval];
-        row.extend(estimate.people.map(|n| format!("{:.0}", n.max(0.0))));
-        row.extend(exact.map(|x| exact_number(x.get(i).copied().filter(|x| x.is_finite()), half)));
-        row.push(if estimate.indistinct { "too few people to tell".into() } else { bar(estimate, low, high) });
+        let why = hidden(statistic, estimate, reading.least);
+        let mut row = vec![estimate.label.clone()];
+        row.push(if why.is_some() { "–".into() } else { number(estimate.value, half) });
+        row.push(interval(estimate, half));
+        row.extend(people.then(|| people_behind(estimate)));
+        let known = || reading.exact.and_then(|x| x.get(i)).copied().filter(|x| x.is_finite());
+        row.extend(reading.exact.map(|_| exact_number(known(), half)));
+        row.push(why.unwrap_or_else(|| {
+            if shares_unit(statistic, estimate) { bar(estimate, low, high) } else { String::new() }
+        }));
         table.rows.push(row);
     }
     text.push_str(&table.render());
+    if estimates.len() > LINES_MAX {
+        text.push_str(&format!("  … and {} more; --json has all\n", estimates.len() - LINES_MAX));
+    }
+    text
+}
+
+/// Where a number is not to be shown, neither is its range.
+pub(crate) fn interval(estimate: &Estimate, half: f64) -> String {
+    if estimate.suppressed {
+        return "–".into();
+    }
+    format!("[{}, {}]", number(estimate.low, half), number(estimate.high, half))
+}
+
+/// The noisy number of people behind an estimate.
+pub(crate) fn people_behind(estimate: &Estimate) -> String {
+    let shown = estimate.people.filter(|_| !estimate.suppressed);
+    shown.map_or_else(|| "–".into(), |n| format!("{:.0}", n.max(0.0)))
+}
+
+/// What a module with rounds came to.
+pub(crate) fn parameters(parameters: &[Parameter], rounds: Option<Rounds>) -> String {
+    let after = rounds.map(|r| format!("after {} of {} rounds; ", r.done, r.of)).unwrap_or_default();
+    let mut table = Table::new(["parameter", "value"]);
+    for Parameter { name, value } in parameters.iter().take(LINES_MAX) {
+        table.row([name.clone(), plain(*value)]);
+    }
+    let mut text = format!("what the rounds came to ({after}noisy, without intervals)\n{}", table.render());
+    if parameters.len() > LINES_MAX {
+        text.push_str(&format!("  … and {} more; --json has all\n", parameters.len() - LINES_MAX));
+    }
     text
 }
 
@@ -148,6 +257,7 @@ mod tests {
         assert_eq!(number(2.86912, 0.08), "2.869");
         assert_eq!(number(3255.4, 12.0), "3255");
         assert_eq!(number(1.0, 0.0), "1.000");
+        assert_eq!([0.0, -0.012_345_67, 5912.4, 1e12].map(plain), ["0.00000", "-0.0123457", "5912.40", "1.00000e12"]);
     }
 
     #[test]
@@ -156,5 +266,47 @@ mod tests {
         table.row(["north".into(), "7".into()]);
         table.row(["s".into(), "4711".into()]);
         assert_eq!(table.render(), "  node      n\n  north     7\n  s      4711\n");
+    }
+
+    fn made_up(kind: &str, estimate: Estimate) -> Statistic {
+        Statistic {
+            name: "x".into(),
+            kind: kind.into(),
+            unit: String::new(),
+            loss: "rho=1".parse().expect("a loss"),
+            mechanism: Mechanism::DiscreteGaussian,
+            noise_sd: 1.0,
+            sensitivity: 1.0,
+            estimates: vec![estimate],
+        }
+    }
+
+    #[test]
+    fn a_suppressed_estimate_shows_no_number_of_its_own() {
+        for (kind, least) in [("mean", Some(7)), ("mean", None), ("histogram", Some(7)), ("histogram", None)] {
+            // As the kernel leaves it: the range of the rule or of the bounds, and nothing of the data.
+            let (low, high) = if kind == "mean" { (-3.0, 3.0) } else { (0.0, 7.0) };
+            let people = (kind == "mean").then_some(0.0);
+            let few = Estimate { label: "a".into(), value: low, low, high, people, indistinct: true, suppressed: true };
+            let shown = statistic(&made_up(kind, few), Reading { least, ..Reading::default() });
+            let line = shown.lines().last().unwrap_or_default();
+            assert!(!line.contains('[') && !line.contains('●') && !line.contains('3'), "{line:?} shows a number");
+            assert!(least.is_none() || line.contains("fewer than 7 people"), "{line:?} does not say why");
+        }
+    }
+
+    #[test]
+    fn the_noise_is_named() {
+        let plain = Estimate {
+            label: "a".into(),
+            value: 2.0,
+            low: 0.0,
+            high: 4.0,
+            people: None,
+            indistinct: false,
+            suppressed: false,
+        };
+        let shown = statistic(&made_up("count", plain), Reading::default());
+        assert!(shown.contains("discrete Gaussian"), "{shown}");
     }
 }

@@ -51,6 +51,13 @@ pub struct Config {
     /// Jobs that one person may have waiting.
     #[serde(default = "unfinished_jobs_per_person_max")]
     pub unfinished_jobs_per_person_max: u32,
+    /// How long nodes that say nothing in a round are waited for, from the first that does; then they are left out of the job,
+    /// and the others go on. It is to be more than what the slowest node needs for a round beyond the fastest.
+    #[serde(default = "round_patience_seconds")]
+    pub round_patience_seconds: u32,
+    /// What the answers of all nodes in all rounds of one job may take together; a job that may need more is refused.
+    #[serde(default = "round_answers_bytes_per_job_max")]
+    pub round_answers_bytes_per_job_max: u64,
 }
 
 fn store() -> PathBuf {
@@ -93,6 +100,14 @@ const fn unfinished_jobs_per_person_max() -> u32 {
     100
 }
 
+const fn round_patience_seconds() -> u32 {
+    60
+}
+
+const fn round_answers_bytes_per_job_max() -> u64 {
+    1 << 30
+}
+
 impl Config {
     /// The defaults for a hub that listens on `listen` and is reached at `public`.
     pub fn new(listen: SocketAddr, public: String) -> Self {
@@ -109,6 +124,8 @@ impl Config {
             module_bytes_per_person_max: module_bytes_per_person_max(),
             jobs_kept_per_person_max: jobs_kept_per_person_max(),
             unfinished_jobs_per_person_max: unfinished_jobs_per_person_max(),
+            round_patience_seconds: round_patience_seconds(),
+            round_answers_bytes_per_job_max: round_answers_bytes_per_job_max(),
         }
     }
 

@@ -15,7 +15,6 @@ use spe_wire::{
 
 use crate::{
     config::{CONFIG_FILE, Config},
-    stop::Stop,
     store::{self, jobs, members, nodes},
 };
 
@@ -54,7 +53,7 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, FileError> {
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let listing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-    members::list(&listing, role, identity.fingerprint()).map_err(told(&config.store))?;
+    members::list(&listing, role, identity.fingerprint()).map_err(FileError::at(&config.store))?;
     fs::create_dir_all(&bundle).map_err(FileError::at(&bundle))?;
     identity.save(&bundle)?;
     let ca = bundle.join("ca.pem");
@@ -76,11 +75,11 @@ pub fn dismiss(dir: &Path, role: &Role) -> Result<(), FileError> {
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let striking = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-    members::strike(&striking, role).map_err(told(&config.store))?;
+    members::strike(&striking, role).map_err(FileError::at(&config.store))?;
     if let Role::Node(node) = role {
         let gone = Refusal::NotAllowed { who: role.to_string(), what: "answer: it has left the federation".into() };
-        jobs::give_up(&striking, node, &gone).map_err(told(&config.store))?;
-        nodes::withdraw(&striking, node).map_err(told(&config.store))?;
+        jobs::give_up(&striking, node, &gone).map_err(FileError::at(&config.store))?;
+        nodes::withdraw(&striking, node).map_err(FileError::at(&config.store))?;
     }
     striking.commit().map_err(at)?;
     let bundle = bundle(dir, role);
@@ -89,13 +88,6 @@ pub fn dismiss(dir: &Path, role: &Role) -> Result<(), FileError> {
 
 fn bundle(dir: &Path, role: &Role) -> PathBuf {
     dir.join("invitations").join(role.to_string().replace(' ', "-"))
-}
-
-fn told(path: &Path) -> impl FnOnce(Stop) -> FileError {
-    move |stop| match stop {
-        Stop::Refused(refusal) => FileError::at(path)(refusal),
-        Stop::Failed(fault) => FileError::at(path)(fault),
-    }
 }
 
 fn write_toml(path: &Path, value: &impl serde::Serialize) -> Result<(), FileError> {

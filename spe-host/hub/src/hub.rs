@@ -1,6 +1,6 @@
 //! A hub: configuration, store, presence.
 
-use std::{future::Future, io, sync::Arc};
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
 use spe_kernel::{
     disclosure::Catalogue,
@@ -12,11 +12,13 @@ use tokio::net::TcpListener;
 
 use crate::{
     Config,
+    patience::Patience,
     presence::{News, Presence},
     stop::Stop,
     store::{
         Store, jobs, members, nodes,
         outcomes::{self, Recorded},
+        rounds::{self, Turn},
     },
     view,
 };
@@ -27,6 +29,7 @@ pub struct Hub {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) presence: Presence,
+    patience: Patience,
     tls: ServerTls,
 }
 
@@ -38,7 +41,8 @@ impl Hub {
     pub fn open(config: Config) -> Result<Self, FileError> {
         let tls = ServerTls::read(&config.ca(), &config.cert, &config.key)?;
         let store = Store::open(&config.store)?;
-        Ok(Self { config: Arc::new(config), store, presence: Presence::new(), tls })
+        let patience = Patience::new(Duration::from_secs(config.round_patience_seconds.into()));
+        Ok(Self { config: Arc::new(config), store, presence: Presence::new(), patience, tls })
     }
 
     /// Serves on `listener` until `shutdown`.
@@ -48,7 +52,42 @@ impl Hub {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let Config { connections_max, connections_per_member_max, .. } = *self.config;
         let seats = Seats { connections_max, connections_per_member_max };
-        serve(listener, self.tls.clone(), seats, Arc::new(self), shutdown).await
+        let (tls, waiting) = (self.tls.clone(), self.clone());
+        tokio::select! {
+            served = serve(listener, tls, seats, Arc::new(self), shutdown) => served,
+            never = waiting.wait() => match never {},
+        }
+    }
+
+    /// Leaves out of their jobs, one after the other, nodes that were waited for long enough.
+    async fn wait(&self) -> Infallible {
+        match self.store.read(|db| rounds::waiting(db)).await {
+            Ok(begun) => begun.into_iter().for_each(|(job, round)| self.patience.begin(job, round)),
+            Err(stop) => tracing::error!("rounds under way have no end: {stop}"),
+        }
+        let patience_seconds = self.config.round_patience_seconds;
+        loop {
+            let (job, round) = self.patience.over().await;
+            let id = job.clone();
+            let leave_out = self.store.write(move |db| rounds::leave_out(db, &id, round, patience_seconds));
+            match leave_out.await {
+                Ok(turn) => self.follow(job, turn),
+                Err(stop) => {
+                    tracing::error!(%job, round, "nodes could not be left out, and are waited for again: {stop}");
+                    self.patience.begin(job, round);
+                }
+            }
+        }
+    }
+
+    /// Does what follows from a change of `job`, and tells who watches it.
+    fn follow(&self, job: JobId, turn: Turn) {
+        match turn {
+            Turn::Rest => {}
+            Turn::Waiting(round) => self.patience.begin(job.clone(), round),
+            Turn::Next(nodes) => self.presence.ring(&nodes),
+        }
+        self.presence.tell(News::Job(job));
     }
 
     /// Who calls, if it is a person.
@@ -58,11 +97,17 @@ impl Hub {
 
     /// How a job of `person` stands.
     pub(crate) async fn view_of(&self, person: PersonName, id: JobId) -> Result<View, Stop> {
-        let (job, lines) =
-            self.store.read(move |db| Ok((jobs::of(db, &person, &id)?, outcomes::lines(db, &id)?))).await?;
+        let look = move |db: &rusqlite::Transaction<'_>| {
+            let job = jobs::of(db, &person, &id)?;
+            let latest = job.done.and_then(|done| done.checked_sub(1));
+            let merged = latest.map_or(Ok(Vec::new()), |round| rounds::answers(db, &id, round))?;
+            Ok((job, outcomes::lines(db, &id)?, merged))
+        };
+        let (job, lines, merged) = self.store.read(look).await?;
         let presence = self.presence.clone();
         // Many nodes with large answers take a while to add up.
-        let merging = tokio::task::spawn_blocking(move || view::view(job, lines, |node| presence.is_here(node)));
+        let merging =
+            tokio::task::spawn_blocking(move || view::view(job, lines, merged, |node| presence.is_here(node)));
         merging.await.map_err(Fault::while_("merging answers"))?
     }
 
@@ -88,9 +133,9 @@ impl Hub {
             let node = members::node(db, peer)?;
             outcomes::record(db, &node, &job, report)
         };
-        let recorded = self.store.write(record).await?;
+        let (recorded, turn) = self.store.write(record).await?;
         if !matches!(recorded, Recorded::Known) {
-            self.presence.tell(News::Job(id));
+            self.follow(id, turn);
         }
         match recorded {
             Recorded::New | Recorded::Known => Ok(()),

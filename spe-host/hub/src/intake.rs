@@ -8,9 +8,10 @@ use spe_kernel::{
     ids::{DatasetName, Digest, JobId, NodeName, PersonName},
     job::{Job, JobBody},
     permit::PermitBody,
+    plan::Plan,
     refusal::Refusal,
 };
-use spe_wire::{Peer, Submission};
+use spe_wire::{Peer, Submission, limits::answer_bytes_max};
 
 use crate::{
     Config,
@@ -24,7 +25,7 @@ use crate::{
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///
 /// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
-/// more unfinished jobs, or larger modules for them, than `config` allows.
+/// more unfinished jobs, larger modules for them, or more rounds with larger answers, than `config` allows.
 pub(crate) fn submit(
     db: &Connection,
     peer: Peer,
@@ -46,8 +47,8 @@ pub(crate) fn submit(
     }
     modules::hold(db, &person, body.plan.module(), config)?;
     let asked = asked(body, &nodes::all(db)?)?;
-    let (dataset, module) = (body.plan.dataset(), body.plan.module());
-    let accepted = Accepted { person: &person, dataset, module, submission, nodes: &asked };
+    bounded(&body.plan, asked.len(), config.round_answers_bytes_per_job_max)?;
+    let accepted = Accepted { body, submission, nodes: &asked };
     let id = jobs::insert(db, &accepted, content)?;
     jobs::forget(db, &person, config.jobs_kept_per_person_max)?;
     Ok((id, asked))
@@ -88,6 +89,17 @@ fn asked(body: &JobBody, known: &[Catalogue]) -> Result<Vec<NodeName>, Refusal> 
     }
     let named: BTreeSet<_> = if body.nodes.is_empty() { having } else { body.nodes.iter().collect() };
     Ok(named.into_iter().cloned().collect())
+}
+
+/// A job with rounds has an answer of each node in each, and the hub keeps them all.
+fn bounded(plan: &Plan, nodes: usize, limit: u64) -> Result<(), Refusal> {
+    let rounds = if plan.state().is_empty() { 0 } else { u64::from(plan.rounds()) };
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let size = count(answer_bytes_max(plan)).saturating_mul(count(nodes)).saturating_mul(rounds);
+    if size <= limit {
+        return Ok(());
+    }
+    Err(Refusal::TooLarge { what: "the answers of all nodes in all rounds (ask for fewer rounds)".into(), size, limit })
 }
 
 fn offers(catalogue: &Catalogue, dataset: &DatasetName) -> bool {

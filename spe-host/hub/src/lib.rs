@@ -8,6 +8,7 @@ mod config;
 mod enrolment;
 mod hub;
 mod intake;
+mod patience;
 mod presence;
 mod service;
 mod stop;

@@ -18,10 +18,7 @@ use crate::{
     Hub, intake,
     presence::{Attendance, News},
     stop::Stop,
-    store::{
-        jobs, members, modules, nodes,
-        outcomes::{self, Said},
-    },
+    store::{jobs, members, modules, nodes, outcomes, rounds},
 };
 
 impl Service for Hub {
@@ -55,24 +52,32 @@ impl Service for Hub {
     }
 
     async fn answers(&self, peer: Peer, job: JobId) -> Result<Feed<SignedAnswer>, Refusal> {
+        let id = job.clone();
         let find = self.store.read(move |db| {
-            jobs::of(db, &members::person(db, peer)?, &job)?;
-            outcomes::lines(db, &job)
+            let done = jobs::of(db, &members::person(db, peer)?, &id)?.done;
+            Ok((done, outcomes::answers(db, &id)?))
         });
-        let lines = find.await.map_err(Stop::tell)?;
-        let answers = lines.into_iter().filter_map(|line| match line.said {
-            Some(Said::Answered { key, envelope }) => Some(Ok(SignedAnswer { node: line.node, key, envelope })),
-            _ => None,
-        });
-        Ok(Box::pin(stream::iter(answers)))
+        let (done, answers) = find.await.map_err(Stop::tell)?;
+        let Some(done) = done else { return Ok(Box::pin(stream::iter(answers.into_iter().map(Ok)))) };
+        // The round under way too: what a node has said is paid for. One round at a time, for they may be large.
+        let hub = self.clone();
+        let round = move |round| {
+            let (hub, job) = (hub.clone(), job.clone());
+            async move {
+                let read = hub.store.read(move |db| rounds::answers(db, &job, round)).await;
+                let answers = read.map_or_else(|stop| vec![Err(stop.tell())], |all| all.into_iter().map(Ok).collect());
+                stream::iter(answers)
+            }
+        };
+        Ok(Box::pin(stream::iter(0..=done).then(round).flatten()))
     }
 
     async fn cancel(&self, peer: Peer, job: JobId) -> Result<View, Refusal> {
         let id = job.clone();
         let cancel = self.store.write(move |db| {
             let person = members::person(db, peer)?;
-            let job = jobs::of(db, &person, &id)?;
-            Ok((person, jobs::cancel(db, &job.id)?))
+            let owing = jobs::cancel(db, &person, &id)?;
+            Ok((person, owing))
         });
         let (person, owing) = cancel.await.map_err(Stop::tell)?;
         self.presence.ring(&owing);

@@ -1,6 +1,9 @@
 //! Why the hub does not do what it was asked.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use jiff::Timestamp;
 use spe_kernel::{fault::Fault, ids::Digest, refusal::Refusal};
@@ -22,6 +25,16 @@ impl Stop {
                 tracing::error!(id, "{fault}");
                 Refusal::Internal { id }
             }
+        }
+    }
+}
+
+/// For the operator.
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Failed(fault) => fault.fmt(f),
         }
     }
 }

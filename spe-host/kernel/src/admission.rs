@@ -10,6 +10,7 @@ use crate::{
     ids::{Digest, NodeName},
     job::{Job, Purpose},
     ledger::{AnswerKey, Charge},
+    pace::Pace,
     permit::{Modules, Permit},
     plan::{Plan, record_bytes_max},
     refusal::Refusal,
@@ -35,6 +36,12 @@ pub struct NodePolicy {
     pub fuel_per_subject_max: u64,
     /// Most linear memory of a guest in bytes.
     pub guest_memory_bytes_max: u64,
+    /// Noisy counts below it are not shown: a plan must suppress at least as much. 0 = no rule.
+    #[serde(default)]
+    pub suppress_below_min: u32,
+    /// When answers leave.
+    #[serde(default)]
+    pub release: Pace,
     /// Oldest signature under which a job is accepted: a hub cannot spend a budget with questions of long ago.
     pub job_age_days_max: u32,
 }
@@ -44,6 +51,7 @@ pub struct NodePolicy {
 pub struct Admitted {
     job: Job,
     charge: Charge,
+    longest: SignedDuration,
 }
 
 impl Admitted {
@@ -60,6 +68,11 @@ impl Admitted {
     /// The job.
     pub const fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// How long the slowest run that the plan allows takes, for each round.
+    pub const fn longest(&self) -> SignedDuration {
+        self.longest
     }
 }
 
@@ -88,16 +101,19 @@ pub fn admit(
     data(plan, permit, offer)?;
     module(plan.module(), permit)?;
     operator(&job, offer, policy)?;
-    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot };
+    let longest = policy.release.longest(plan, &offer.schema)?;
+    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot, round: 0 };
     let charge = Charge {
         key,
         permit: permit.id(),
         job: job.digest(),
-        loss: plan.loss(),
+        loss: plan.charge(),
         dataset_cap: offer.budget,
         permit_cap: permit.body().loss_cap,
+        overlap: plan.overlap(),
+        subjects_max: offer.schema.subjects_max,
     };
-    Ok(Admitted { job, charge })
+    Ok(Admitted { job, charge, longest })
 }
 
 /// How far ahead of this node's clock a researcher's may be.
@@ -173,12 +189,16 @@ fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal
     }
     let cap = policy.loss_per_job_max.iter().find(|cap| cap.measure() == plan.measure());
     let Some(cap) = cap else { return forbid(format!("no job in {} is served", plan.measure().parameter())) };
-    if !plan.loss().fits(*cap) {
-        return forbid(format!("a job may cost at most {cap}, not {}", plan.loss()));
+    if !plan.charge().fits(*cap) {
+        return forbid(format!("a job may cost at most {cap}, not {}", plan.charge()));
     }
     let least = policy.loss_per_job_min.iter().find(|least| least.measure() == plan.measure());
-    if let Some(least) = least.filter(|least| !least.fits(plan.loss())) {
-        return forbid(format!("a job must cost at least {least}, not {}", plan.loss()));
+    if let Some(least) = least.filter(|least| !least.fits(plan.charge())) {
+        return forbid(format!("a job must cost at least {least}, not {}", plan.charge()));
+    }
+    if plan.suppress_below() < policy.suppress_below_min {
+        let least = policy.suppress_below_min;
+        return forbid(format!("noisy counts below {least} must not be shown (--suppress-below {least})"));
     }
     let (fuel, memory) = (policy.fuel_per_subject_max, policy.guest_memory_bytes_max);
     if plan.fuel_per_subject() > fuel {

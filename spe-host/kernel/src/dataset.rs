@@ -21,6 +21,9 @@ pub struct DatasetSchema {
     /// At how many nodes one person may be (m); 1 = nobody is at two (**disjoint**).
     #[serde(default = "one")]
     pub overlap: u32,
+    /// At most so many data subjects are at any one node: public, and decided before the data is looked at. The time that a job
+    /// takes is a function of it (`pace`).
+    pub subjects_max: u32,
     /// The tables, each with the same data subjects as unit.
     pub tables: Vec<TableSchema>,
 }

@@ -6,11 +6,15 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use std::collections::BTreeMap;
+
 use crate::{
+    certificate::Certificate,
     fault::Fault,
     ids::{DatasetName, Digest, NodeName},
     ledger::{AnswerKey, Reservation},
     refusal::Refusal,
+    rounds::Finished,
     units::Loss,
 };
 
@@ -54,8 +58,16 @@ impl<T> Confidential<Result<T, Fault>> {
     }
 }
 
-/// Exact sums in grid units, one vector for each output of the plan.
-pub type Sums = Vec<Vec<i128>>;
+/// Exact sums in grid units, one entry for each output of the plan.
+pub type Sums = Vec<OutputSums>;
+
+/// Exact sums of one output.
+pub enum OutputSums {
+    /// One for each cell.
+    Cells(Vec<i128>),
+    /// One for each key that anybody has. Which keys there are is as confidential as the sums.
+    Keys(BTreeMap<u64, i128>),
+}
 
 /// Noise drawn for one plan, before any sum was known. Zeroed when dropped.
 ///
@@ -72,8 +84,25 @@ pub struct DrawnOutput {
     pub mechanism: Mechanism,
     /// σ of the Gaussian or b of the Laplace, in grid units.
     pub scale: f64,
+    /// What one data subject may change, in grid units: the scale was bought for it.
+    pub sensitivity: u64,
+    /// The noise.
+    pub noise: Fresh,
+}
+
+/// Noise that was not used yet.
+pub enum Fresh {
     /// One draw for each cell, in grid units.
-    pub noise: Vec<i128>,
+    Cells(Vec<i128>),
+    /// How many keys there are is not known before the records are read, so these are drawn one by one.
+    Keys {
+        /// Keys whose noisy count is below are not released, in grid units; see [`crate::federation::key_threshold`].
+        threshold: i128,
+        /// Keys released at most.
+        released_max: usize,
+        /// The next draw, in grid units.
+        next: Box<dyn FnMut() -> Result<i128, Fault> + Send>,
+    },
 }
 
 impl Draw {
@@ -86,7 +115,9 @@ impl Draw {
 impl Drop for Draw {
     fn drop(&mut self) {
         for output in &mut self.outputs {
-            zeroize::Zeroize::zeroize(&mut output.noise);
+            if let Fresh::Cells(noise) = &mut output.noise {
+                zeroize::Zeroize::zeroize(noise);
+            }
         }
     }
 }
@@ -110,22 +141,57 @@ impl Confidential<Sums> {
     ///
     /// # Errors
     /// A draw for another plan or of another shape. The charge stays spent.
-    pub fn noise(self, paid: Reservation, draw: Draw) -> Result<Noised, Fault> {
+    pub fn noise(self, paid: Reservation, mut draw: Draw) -> Result<Noised, Fault> {
         let wrong = |what: &str| Fault::new("adding noise", what);
         if draw.plan != paid.key().plan || draw.outputs.len() != self.0.len() {
             return Err(wrong("the noise was drawn for another plan"));
         }
         let mut outputs = Vec::with_capacity(self.0.len());
-        for (sums, drawn) in self.0.iter().zip(&draw.outputs) {
-            if sums.len() != drawn.noise.len() {
-                return Err(wrong("the noise has another shape than the sums"));
-            }
-            let noisy = sums.iter().zip(&drawn.noise).map(|(sum, noise)| sum.checked_add(*noise));
-            let cells = noisy.collect::<Option<Vec<_>>>().ok_or_else(|| wrong("a noisy sum exceeds 128 bits"))?;
-            outputs.push(NoisyOutput { mechanism: drawn.mechanism, scale: drawn.scale, cells: Cells(cells) });
+        for (sums, drawn) in self.0.into_iter().zip(&mut draw.outputs) {
+            let cells = match (sums, &mut drawn.noise) {
+                (OutputSums::Cells(sums), Fresh::Cells(noise)) if sums.len() == noise.len() => {
+                    let noisy = sums.iter().zip(noise).map(|(sum, noise)| sum.checked_add(*noise));
+                    noisy.collect::<Option<Vec<_>>>().ok_or_else(|| wrong("a noisy sum exceeds 128 bits"))?
+                }
+                (OutputSums::Keys(sums), Fresh::Keys { threshold, released_max, next }) => {
+                    released(sums, *threshold, *released_max, next)?
+                }
+                _ => return Err(wrong("the noise has another shape than the sums")),
+            };
+            let DrawnOutput { mechanism, scale, sensitivity, .. } = *drawn;
+            outputs.push(NoisyOutput { mechanism, scale, sensitivity, cells: Cells(cells) });
         }
         Ok(Noised { paid, outputs })
     }
+}
+
+/// What stands where no key was released.
+pub const NO_KEY: i128 = -1;
+
+/// Keys and noisy counts of those that reach the threshold, by key, filled up to `released_max` pairs: the length tells nothing.
+///
+/// # Privacy
+/// Every key has noise of its own; what is done with noisy counts is post-processing. That a key is there at all shows only
+/// where its noisy count reaches the threshold (proof page `keys`).
+fn released(
+    sums: BTreeMap<u64, i128>,
+    threshold: i128,
+    released_max: usize,
+    next: &mut dyn FnMut() -> Result<i128, Fault>,
+) -> Result<Vec<i128>, Fault> {
+    let mut kept = Vec::new();
+    for (key, sum) in sums {
+        let noisy =
+            sum.checked_add(next()?).ok_or_else(|| Fault::new("adding noise", "a noisy sum exceeds 128 bits"))?;
+        if noisy >= threshold {
+            kept.push((i128::from(key), noisy));
+        }
+    }
+    kept.sort_by_key(|(key, noisy)| (std::cmp::Reverse(*noisy), *key));
+    kept.truncate(released_max);
+    kept.sort_unstable();
+    kept.resize(released_max, (NO_KEY, 0));
+    Ok(kept.into_iter().flat_map(|(key, noisy)| [key, noisy]).collect())
 }
 
 /// Noisy sums that are not yet durable; they cannot be read.
@@ -136,14 +202,15 @@ pub struct Noised {
 
 impl Noised {
     pub(crate) fn into_answer(self, node: NodeName) -> (Reservation, Answer) {
-        let AnswerKey { plan, dataset, snapshot } = self.paid.key().clone();
-        let loss = self.paid.loss();
-        (self.paid, Answer { format: ANSWER_FORMAT.into(), node, dataset, snapshot, plan, loss, outputs: self.outputs })
+        let AnswerKey { plan, dataset, snapshot, round } = self.paid.key().clone();
+        let (loss, state, certificate) = (self.paid.loss(), self.paid.state(), self.paid.certificate().clone());
+        let (format, outputs) = (ANSWER_FORMAT.into(), self.outputs);
+        (self.paid, Answer { format, node, dataset, snapshot, plan, round, state, loss, outputs, certificate })
     }
 }
 
 /// [`Answer::format`] of this version.
-pub const ANSWER_FORMAT: &str = "spe.answer/1";
+pub const ANSWER_FORMAT: &str = "spe.answer/2";
 /// DSSE payload type of a signed [`Answer`].
 pub const ANSWER_TYPE: &str = "application/vnd.spe.answer+json";
 
@@ -161,10 +228,16 @@ pub struct Answer {
     pub snapshot: Digest,
     /// The plan answered.
     pub plan: Digest,
-    /// What the node charged.
+    /// Which round of it, from 0.
+    pub round: u32,
+    /// Digest of the state that the module was given in this round; of nothing where there are no rounds.
+    pub state: Digest,
+    /// What the node charged: the whole job's price with the first round, nothing with later ones.
     pub loss: Loss,
     /// One for each output of the plan.
     pub outputs: Vec<NoisyOutput>,
+    /// What it cost, and what that means.
+    pub certificate: Certificate,
 }
 
 /// Noisy sums of one output.
@@ -175,6 +248,8 @@ pub struct NoisyOutput {
     pub mechanism: Mechanism,
     /// Its scale (σ or b) in grid units.
     pub scale: f64,
+    /// What one data subject can change, in grid units; contributions are clipped to it.
+    pub sensitivity: u64,
     /// The noisy sums in grid units.
     pub cells: Cells,
 }
@@ -258,6 +333,7 @@ macro_rules! leaves_as_json {
 leaves_as_json!("refusal", Refusal);
 leaves_as_json!("stage", Stage);
 leaves_as_json!("catalogue", Catalogue);
+leaves_as_json!("finished", Finished);
 
 impl sealed::Sealed for Released {}
 impl MayLeave for Released {

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Mechanism, Stage},
+    disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Mechanism, NO_KEY, NoisyOutput, Stage},
     dsse::{self, PublicKey},
     ids::{Digest, NodeName},
+    manifest::{Keys, Kind},
     plan::{Plan, Planned},
     refusal::Refusal,
-    statistic::{Noise, Statistic, decode},
+    statistic::{Noise, Statistic, decode, decode_keys},
     units::{Loss, Measure},
 };
 
@@ -89,15 +90,21 @@ pub fn open_answer(envelope: &[u8], plan: &Plan, node: &NodeName, key: PublicKey
     if answer.format != ANSWER_FORMAT || answer.node != *node {
         return Err(format!("it says that it is a {:.32} of node {}", answer.format, answer.node));
     }
-    if answer.plan != plan.digest() || answer.dataset != *plan.dataset() || answer.loss != plan.loss() {
+    let price = if answer.round == 0 { plan.charge() } else { Loss::zero(plan.measure()) };
+    if answer.plan != plan.digest() || answer.dataset != *plan.dataset() || answer.loss != price {
         return Err("it answers another plan".into());
     }
-    let fits = |(planned, output): (&Planned, &crate::disclosure::NoisyOutput)| {
+    if answer.round >= plan.rounds() {
+        return Err(format!("it answers round {} of {}", answer.round, plan.rounds()));
+    }
+    let fits = |(planned, output): (&Planned, &NoisyOutput)| {
         let nominal = nominal_scale(planned);
         output.mechanism == mechanism(plan.measure())
+            && output.sensitivity == planned.sensitivity()
             && output.cells.0.len() == planned.output.kind.cells()
             && output.cells.0.iter().all(|c| (-CELL_MAX..=CELL_MAX).contains(c))
             && (nominal / SCALE_SLACK..=nominal * SCALE_SLACK).contains(&output.scale)
+            && keys_fit(planned, output)
     };
     if answer.outputs.len() == plan.outputs().len() && plan.outputs().iter().zip(&answer.outputs).all(fits) {
         Ok(answer)
@@ -106,7 +113,53 @@ pub fn open_answer(envelope: &[u8], plan: &Plan, node: &NodeName, key: PublicKey
     }
 }
 
-/// Adds up answers that [`open_answer`] gave for this plan, and decodes them; nothing without answers.
+/// Keys come in order, each once, with counts at or above the threshold, and empty places after them.
+fn keys_fit(planned: &Planned, output: &NoisyOutput) -> bool {
+    let Kind::Keys(_) = planned.output.kind else { return true };
+    let pairs = output.cells.0.as_chunks::<2>().0;
+    let threshold = key_threshold(planned, output.scale);
+    let named = pairs.iter().take_while(|[key, _]| *key != NO_KEY).count();
+    let (named, empty) = pairs.split_at_checked(named).unwrap_or_default();
+    let rising = named.windows(2).all(|w| matches!(w, [[a, _], [b, _]] if a < b));
+    let whole = named.iter().all(|[key, noisy]| (0..KEY_END).contains(key) && *noisy >= threshold);
+    // Empty places come first in numbers: they are written last.
+    rising && whole && empty.iter().all(|pair| *pair == [NO_KEY, 0])
+}
+
+/// Keys are whole numbers below 2⁵³, which an `f64` holds exactly.
+pub const KEY_END: i128 = 1 << 53;
+
+/// The noisy count, in grid units, below which a key is not released: the smallest that the output's δ buys, rounded up.
+///
+/// # Privacy
+/// Claim: a key that only one person has is released with probability at most δ/m for each of that person's m keys, so any of
+/// them with at most δ. Its sum is one unit, so that is P[noise ≥ threshold − one unit]. For the discrete Gaussian P[Z ≥ k] ≤
+/// P[N(0, σ²) ≥ k − 1] (Canonne, Kamath & Steinke, proposition 25), and the normal tail is at most φ(x)·4/(3x + √(x² + 8))
+/// (Sampford 1953); for the discrete Laplace P[Z ≥ k] = e^(−k/b)/(1 + e^(−1/b)). Floats are covered by a slack of 10⁻⁹ and
+/// two grid steps. Released is what is at or above it: `opendp`'s own bound is for what is above (issue 2922). Watched by
+/// `audit::keys_are_released_with_probability_delta` in `release`.
+pub fn key_threshold(planned: &Planned, scale: f64) -> i128 {
+    let Kind::Keys(Keys { per_subject, .. }) = planned.output.kind else { return 0 };
+    let each = planned.loss.delta_approx() * (1.0 - 1e-9) / f64::from(per_subject.max(1));
+    let ln_tail = |x: f64| match mechanism(planned.loss.measure()) {
+        Mechanism::DiscreteGaussian => {
+            let ln_density = -x * x / 2.0 - (2.0 * std::f64::consts::PI).sqrt().ln();
+            ln_density + (4.0 / (3.0 * x + (x * x + 8.0).sqrt())).ln()
+        }
+        Mechanism::DiscreteLaplace => -x - (-1.0 / scale.max(1e-300)).exp().ln_1p(),
+    };
+    // The tail falls with x; at 0 it is a half.
+    let (mut low, mut high) = (0.0, 1e4);
+    for _ in 0..200 {
+        let middle = f64::midpoint(low, high);
+        if ln_tail(middle) > each.ln() { low = middle } else { high = middle }
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates; far below 2^127")]
+    let above = (high * scale * (1.0 + 1e-9)).ceil() as i128;
+    above.saturating_add(3).saturating_add(1 << planned.grid_bits.min(31))
+}
+
+/// Adds up answers that [`open_answer`] gave for this plan and one round of it, and decodes them; nothing without answers.
 pub fn merge(plan: &Plan, answers: &[Answer]) -> Vec<Statistic> {
     let nodes = u32::try_from(answers.len()).unwrap_or(u32::MAX);
     if nodes == 0 {
@@ -115,13 +168,18 @@ pub fn merge(plan: &Plan, answers: &[Answer]) -> Vec<Statistic> {
     let output = |(i, planned): (usize, &Planned)| {
         let parts = answers.iter().filter_map(|a| a.outputs.get(i));
         let scale = parts.clone().map(|p| p.scale).fold(0.0, f64::max);
+        let noise = Noise { mechanism: mechanism(plan.measure()), scale, nodes };
+        if let Kind::Keys(keys) = &planned.output.kind {
+            let cells = parts.map(|p| p.cells.0.as_slice());
+            return decode_keys(plan, planned, keys, cells, noise, key_threshold(planned, scale));
+        }
         let mut sums = vec![0_i128; planned.output.kind.cells()];
         for part in parts {
             for (sum, cell) in sums.iter_mut().zip(&part.cells.0) {
                 *sum = sum.saturating_add(*cell);
             }
         }
-        decode(planned, &sums, Noise { mechanism: mechanism(plan.measure()), scale, nodes })
+        decode(plan, planned, &sums, noise)
     };
     plan.outputs().iter().enumerate().map(output).collect()
 }

@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    certificate::Certificate,
     disclosure::{ANSWER_TYPE, Committed, Noised},
     dsse::{self, SecretKey},
     fault::Fault,
     ids::{DatasetName, Digest, NodeName},
     permit::PermitId,
     refusal::{Refusal, Stop},
+    rounds::state_digest,
     units::Loss,
 };
 
-/// What identifies an answer: a plan over a snapshot of a dataset.
+/// What identifies an answer: a round of a plan over a snapshot of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AnswerKey {
     /// Digest of the plan.
@@ -23,12 +25,22 @@ pub struct AnswerKey {
     pub dataset: DatasetName,
     /// Digest of the dataset's snapshot.
     pub snapshot: Digest,
+    /// The round, from 0; always 0 without rounds.
+    pub round: u32,
+}
+
+impl AnswerKey {
+    /// Another round of the same.
+    #[must_use]
+    pub fn at_round(&self, round: u32) -> Self {
+        Self { round, ..self.clone() }
+    }
 }
 
 /// A charge to be reserved: what for, how much, and the caps that apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// What is bought.
+    /// What is bought: the first round, and with it all others.
     pub key: AnswerKey,
     /// The permit under which it is bought.
     pub permit: PermitId,
@@ -40,9 +52,13 @@ pub struct Charge {
     pub dataset_cap: Loss,
     /// All loss that the permit allows on this dataset.
     pub permit_cap: Loss,
+    /// At how many nodes one person may be; the price bears it.
+    pub overlap: u32,
+    /// At most so many data subjects are at one node: decides at which δ losses are reported.
+    pub subjects_max: u32,
 }
 
-/// Proof that a charge is durable. Consumed by `noise`; dropping it leaves the charge spent (**pay-first**).
+/// Proof that a charge is durable, good for one round. Consumed by `noise`; dropping it leaves the charge spent (**pay-first**).
 ///
 /// Not `Clone`: it cannot be used twice.
 #[derive(Debug)]
@@ -50,6 +66,8 @@ pub struct Charge {
 pub struct Reservation {
     key: AnswerKey,
     loss: Loss,
+    state: Digest,
+    certificate: Certificate,
 }
 
 impl Reservation {
@@ -58,9 +76,19 @@ impl Reservation {
         &self.key
     }
 
-    /// What was paid.
+    /// What was paid: all with the first round, nothing with later ones.
     pub const fn loss(&self) -> Loss {
         self.loss
+    }
+
+    /// Digest of the state that this round runs on.
+    pub const fn state(&self) -> Digest {
+        self.state
+    }
+
+    /// What it cost, and what that means.
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
     }
 }
 
@@ -87,8 +115,15 @@ pub struct Total {
 /// A change of the ledger.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A charge.
+    /// A charge, and the beginning of the first round.
     Reserved(&'a Charge),
+    /// The beginning of a later round, on a state of public numbers.
+    Began {
+        /// The round's key.
+        key: &'a AnswerKey,
+        /// Its state.
+        state: &'a [f64],
+    },
     /// Loss and answer become final together.
     Committed {
         /// The charge's key.
@@ -110,6 +145,11 @@ pub trait Journal {
     /// # Errors
     /// The storage's own.
     fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault>;
+    /// The state that a later round began with.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn state(&mut self, key: &AnswerKey) -> Result<Option<Vec<f64>>, Fault>;
     /// Whether a charge was ever made for the signed job of that digest.
     ///
     /// # Errors
@@ -178,14 +218,13 @@ impl<J: Journal> Ledger<J> {
         }
     }
 
-    /// Makes `charge` durable, or says why not. The same key is never charged twice.
+    /// Makes `charge` durable, or says why not. The same key is never charged twice. `state` is what the first round runs on;
+    /// nothing without rounds.
     ///
     /// # Errors
     /// A refusal when a cap would be exceeded or the same job was interrupted; the journal's faults.
-    pub fn reserve(&mut self, charge: &Charge) -> Result<Reserving, Stop> {
-        if self.broken {
-            return Err(Fault::new("reserving", "an earlier append failed; restart the node").into());
-        }
+    pub fn reserve(&mut self, charge: &Charge, state: &[f64]) -> Result<Reserving, Stop> {
+        self.check_sound()?;
         if let Some(committed) = self.recall(&charge.key)? {
             return Ok(Reserving::Answered(committed));
         }
@@ -194,11 +233,53 @@ impl<J: Journal> Ledger<J> {
             return Err(Refusal::JobSpent.into());
         }
         let (dataset_sum, permit_sum) = self.decide(charge)?;
+        let before = self.spent(&charge.key.dataset, charge.dataset_cap);
         self.apply(&Event::Reserved(charge))?;
-        let Charge { key, permit, loss, .. } = charge.clone();
+        let Charge { key, permit, loss, dataset_cap, overlap, subjects_max, .. } = charge.clone();
+        let certificate = Certificate::new(loss, before, dataset_sum, dataset_cap, overlap, subjects_max);
         self.by_dataset.insert(key.dataset.clone(), dataset_sum);
         self.by_permit.insert((key.dataset.clone(), permit), permit_sum);
-        Ok(Reserving::Paid(Reservation { key, loss }))
+        Ok(Reserving::Paid(Reservation { key, loss, state: state_digest(state), certificate }))
+    }
+
+    /// Begins a later round of `charge` on `state`, or gives its answer again. The charge was made with the first round, and is
+    /// good for all `rounds` of the plan that it names.
+    ///
+    /// # Errors
+    /// A round that does not follow an answered one, or that was interrupted; the journal's faults.
+    pub fn begin(&mut self, charge: &Charge, round: u32, rounds: u32, state: &[f64]) -> Result<Reserving, Stop> {
+        self.check_sound()?;
+        let key = charge.key.at_round(round);
+        if let Some(committed) = self.recall(&key)? {
+            return Ok(Reserving::Answered(committed));
+        }
+        let follows = match round.checked_sub(1).filter(|_| round < rounds) {
+            Some(last) => matches!(self.journal.find(&charge.key.at_round(last))?, Some(Entry::Answered(_))),
+            None => false,
+        };
+        if !follows {
+            return Err(Refusal::RoundOutOfTurn { round }.into());
+        }
+        self.apply(&Event::Began { key: &key, state })?;
+        let (free, spent) = (Loss::zero(charge.loss.measure()), self.spent(&key.dataset, charge.dataset_cap));
+        let Charge { loss, dataset_cap, overlap, subjects_max, .. } = *charge;
+        let certificate = Certificate::new(loss, spent, spent, dataset_cap, overlap, subjects_max);
+        Ok(Reserving::Paid(Reservation { key, loss: free, state: state_digest(state), certificate }))
+    }
+
+    /// The state that a later round began with.
+    ///
+    /// # Errors
+    /// The journal's own.
+    pub fn state(&mut self, key: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
+        self.journal.state(key)
+    }
+
+    fn check_sound(&self) -> Result<(), Fault> {
+        if self.broken {
+            return Err(Fault::new("reserving", "an earlier append failed; restart the node"));
+        }
+        Ok(())
     }
 
     /// The sums after `charge`, if both caps allow it.
@@ -206,7 +287,7 @@ impl<J: Journal> Ledger<J> {
     /// # Errors
     /// Which cap does not.
     pub fn decide(&self, charge: &Charge) -> Result<(Loss, Loss), Refusal> {
-        let Charge { key, permit, loss, dataset_cap, permit_cap, job: _ } = charge;
+        let Charge { key, permit, loss, dataset_cap, permit_cap, .. } = charge;
         let spent = self.spent(&key.dataset, *dataset_cap);
         let spent_permit = self.by_permit.get(&(key.dataset.clone(), permit.clone())).copied();
         let spent_permit = spent_permit.unwrap_or(Loss::zero(permit_cap.measure()));

@@ -7,6 +7,8 @@
 
 pub mod admission;
 pub mod audit;
+pub mod certificate;
+pub mod conversion;
 pub mod dataset;
 pub mod disclosure;
 pub mod dsse;
@@ -17,9 +19,13 @@ pub mod ids;
 pub mod job;
 pub mod ledger;
 pub mod manifest;
+pub mod optout;
+pub mod pace;
 pub mod permit;
 pub mod plan;
 pub mod record;
 pub mod refusal;
+pub mod rounds;
 pub mod statistic;
+pub mod tlog;
 pub mod units;

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    dataset::CATEGORIES_MAX,
-    ids::{ColumnName, TableName},
-};
+use crate::ids::{ColumnName, TableName};
+
+mod kind;
+mod output;
+
+pub use kind::{Axes, Axis, Bounds, Coordinate, Edges, Groups, Keys, Kind, Labels};
+pub use output::Output;
 
 /// Longest manifest in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 64 * 1024;
@@ -27,6 +30,13 @@ pub const FILTER_BYTES_MAX: usize = 4_096;
 pub const ABI: u32 = 1;
 /// Largest absolute bound of an output: with the finest grid it stays far inside 2⁵³.
 pub const BOUND_MAX: f64 = 1e9;
+
+/// Blocks at most.
+pub const BLOCKS_MAX: u32 = 65_536;
+/// Rounds at most.
+pub const ROUNDS_MAX: u32 = 1_000;
+/// Numbers in the state of a module with rounds at most.
+pub const STATE_MAX: usize = 4_096;
 
 /// A manifest that cannot be accepted, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +65,23 @@ pub struct Manifest {
     /// Public parameters.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// Whether it is run several times, each time with what the last gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<Rounds>,
     /// What it contributes to.
     pub outputs: Vec<Output>,
+}
+
+/// How often a module is run, and what one round hands to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// Rounds when the researcher names no number.
+    pub default: u32,
+    /// Most rounds.
+    pub max: u32,
+    /// Names of the numbers that one round hands to the next.
+    pub state: Vec<String>,
 }
 
 /// Whose records one call of `spe_map` sees.
@@ -66,6 +91,18 @@ pub enum Unit {
     /// One data subject.
     #[default]
     Subject,
+    /// All data subjects whose pseudonyms fall into one of so many equal ranges: sample and aggregate.
+    Blocks(u32),
+}
+
+impl Unit {
+    /// How many blocks, if it is blocks.
+    pub const fn blocks(self) -> Option<u32> {
+        match self {
+            Self::Subject => None,
+            Self::Blocks(blocks) => Some(blocks),
+        }
+    }
 }
 
 /// An input table.
@@ -98,198 +135,6 @@ pub struct Param {
     pub default: Option<f64>,
 }
 
-/// One statistic that the module contributes to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawOutput", into = "RawOutput")]
-pub struct Output {
-    /// The output's name, unique in the module.
-    pub name: String,
-    /// What is computed.
-    pub kind: Kind,
-    /// The unit of the numbers, for people.
-    pub unit: String,
-    /// What a data subject contributes whose run failed or gave NaN; `None` = nothing.
-    pub default: Option<Vec<f64>>,
-}
-
-/// The kinds of statistic; each is a bounded integer vector for each data subject, added up.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
-    /// People for whom the number is not 0.
-    Count,
-    /// Sum of one bounded number a person.
-    Sum(Bounds),
-    /// Mean of one bounded number a person.
-    Mean(Bounds),
-    /// People by category.
-    Histogram(Vec<String>),
-    /// Mean of one bounded number a person, by category.
-    GroupedMean(Vec<String>, Bounds),
-}
-
-/// Finite bounds, `lower < upper`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bounds {
-    lower: f64,
-    upper: f64,
-}
-
-impl Bounds {
-    /// Bounds within ±[`BOUND_MAX`], `lower < upper`; `None` otherwise.
-    pub fn new(lower: f64, upper: f64) -> Option<Self> {
-        let inside = |x: f64| (-BOUND_MAX..=BOUND_MAX).contains(&x);
-        (inside(lower) && inside(upper) && lower < upper).then_some(Self { lower, upper })
-    }
-
-    /// The lower bound.
-    pub const fn lower(self) -> f64 {
-        self.lower
-    }
-
-    /// The upper bound.
-    pub const fn upper(self) -> f64 {
-        self.upper
-    }
-
-    /// The midpoint m = (L + U) / 2.
-    pub fn middle(self) -> f64 {
-        f64::midpoint(self.lower, self.upper)
-    }
-
-    /// The half width h = (U − L) / 2.
-    pub fn half_width(self) -> f64 {
-        (self.upper - self.lower) / 2.0
-    }
-}
-
-impl Kind {
-    /// Its name in manifests.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Sum(_) => "sum",
-            Self::Mean(_) => "mean",
-            Self::Histogram(_) => "histogram",
-            Self::GroupedMean(..) => "grouped_mean",
-        }
-    }
-
-    /// How many `f64` the module writes for it.
-    pub const fn numbers(&self) -> usize {
-        match self {
-            Self::GroupedMean(..) => 2,
-            _ => 1,
-        }
-    }
-
-    /// Cells of the summed vector. Lists of categories get one more, `other`.
-    pub const fn cells(&self) -> usize {
-        match self {
-            Self::Count | Self::Sum(_) => 1,
-            Self::Mean(_) => 2,
-            Self::Histogram(categories) => categories.len() + 1,
-            Self::GroupedMean(categories, _) => 2 * (categories.len() + 1),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawOutput {
-    name: String,
-    kind: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    categories: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lower: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    upper: Option<f64>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    unit: String,
-    #[serde(default)]
-    default: Option<Vec<f64>>,
-}
-
-fn bounds_of(raw: &RawOutput) -> Result<Bounds, ManifestError> {
-    match (raw.lower, raw.upper) {
-        (Some(lower), Some(upper)) => Bounds::new(lower, upper).ok_or_else(|| {
-            let name = &raw.name;
-            ManifestError(format!(
-                "output {name:?}: bounds must satisfy -1e9 <= lower < upper <= 1e9, not [{lower}, {upper}]"
-            ))
-        }),
-        _ => reject(format!("output {:?}: a {} needs \"lower\" and \"upper\"", raw.name, raw.kind)),
-    }
-}
-
-fn categories_of(raw: &RawOutput) -> Result<Vec<String>, ManifestError> {
-    let name = &raw.name;
-    let Some(categories) = raw.categories.clone() else {
-        return reject(format!("output {name:?}: a {} needs \"categories\"", raw.kind));
-    };
-    let distinct: BTreeSet<_> = categories.iter().collect();
-    if categories.is_empty() || categories.len() > CATEGORIES_MAX || distinct.len() != categories.len() {
-        return reject(format!("output {name:?}: 1 to {CATEGORIES_MAX} distinct categories are needed"));
-    }
-    if categories.iter().any(|c| c.len() > 128 || c == "other") {
-        return reject(format!(
-            "output {name:?}: a category is at most 128 bytes and not \"other\", which is always added"
-        ));
-    }
-    Ok(categories)
-}
-
-impl TryFrom<RawOutput> for Output {
-    type Error = ManifestError;
-    fn try_from(raw: RawOutput) -> Result<Self, ManifestError> {
-        let kind = match raw.kind.as_str() {
-            "count" => Kind::Count,
-            "sum" => Kind::Sum(bounds_of(&raw)?),
-            "mean" => Kind::Mean(bounds_of(&raw)?),
-            "histogram" => Kind::Histogram(categories_of(&raw)?),
-            "grouped_mean" => Kind::GroupedMean(categories_of(&raw)?, bounds_of(&raw)?),
-            other => {
-                return reject(format!(
-                    "output {:?}: {other:?} is not a kind (count, sum, mean, histogram, grouped_mean)",
-                    raw.name
-                ));
-            }
-        };
-        let takes_categories = matches!(kind, Kind::Histogram(_) | Kind::GroupedMean(..));
-        let takes_bounds = matches!(kind, Kind::Sum(_) | Kind::Mean(_) | Kind::GroupedMean(..));
-        if raw.categories.is_some() != takes_categories || (raw.lower.is_some() || raw.upper.is_some()) && !takes_bounds
-        {
-            return reject(format!("output {:?}: a {} takes no such field", raw.name, raw.kind));
-        }
-        if raw.name.is_empty() || raw.name.len() > 64 || raw.unit.len() > 64 {
-            return reject("an output's name has 1 to 64 bytes and its unit at most 64");
-        }
-        let fits = |d: &Vec<f64>| d.len() == kind.numbers() && d.iter().all(|x| x.is_finite());
-        if raw.default.as_ref().is_some_and(|d| !fits(d)) {
-            return reject(format!(
-                "output {:?}: its default must be null or {} finite numbers",
-                raw.name,
-                kind.numbers()
-            ));
-        }
-        Ok(Self { name: raw.name, kind, unit: raw.unit, default: raw.default })
-    }
-}
-
-impl From<Output> for RawOutput {
-    fn from(output: Output) -> Self {
-        let kind = output.kind.name().to_owned();
-        let (categories, bounds) = match output.kind {
-            Kind::Count => (None, None),
-            Kind::Sum(b) | Kind::Mean(b) => (None, Some(b)),
-            Kind::Histogram(c) => (Some(c), None),
-            Kind::GroupedMean(c, b) => (Some(c), Some(b)),
-        };
-        let (lower, upper) = (bounds.map(Bounds::lower), bounds.map(Bounds::upper));
-        Self { name: output.name, kind, categories, lower, upper, unit: output.unit, default: output.default }
-    }
-}
-
 impl Manifest {
     /// Reads the bytes of the custom section.
     ///
@@ -313,6 +158,8 @@ impl Manifest {
         }
         check_inputs(&self.inputs)?;
         check_outputs(self.outputs.iter())?;
+        check_unit(self.unit, self.outputs.iter())?;
+        self.rounds.as_ref().map_or(Ok(()), |rounds| check_rounds(rounds, self.unit, self.outputs.iter()))?;
         check_params(&self.params)
     }
 
@@ -350,6 +197,44 @@ pub(crate) fn check_outputs<'a>(outputs: impl ExactSizeIterator<Item = &'a Outpu
     }
     let names: BTreeSet<_> = outputs.map(|o| &o.name).collect();
     if names.len() == count { Ok(()) } else { reject("two outputs have the same name") }
+}
+
+/// A block is not a person: only means over blocks are made of what it gives, and only of that.
+pub(crate) fn check_unit<'a>(unit: Unit, mut outputs: impl Iterator<Item = &'a Output>) -> Result<(), ManifestError> {
+    let of_blocks = |o: &&Output| matches!(o.kind, Kind::BlockMean(_));
+    match unit {
+        Unit::Blocks(blocks) if !(2..=BLOCKS_MAX).contains(&blocks) => {
+            reject(format!("\"unit\": 2 to {BLOCKS_MAX} blocks, not {blocks}"))
+        }
+        Unit::Blocks(_) => outputs.find(|o| !of_blocks(o)).map_or(Ok(()), |o| {
+            reject(format!("output {:?}: with a unit of blocks every output is a block_mean", o.name))
+        }),
+        Unit::Subject => outputs.find(of_blocks).map_or(Ok(()), |o| {
+            reject(format!("output {:?}: a block_mean needs \"unit\": {{\"blocks\": <number>}}", o.name))
+        }),
+    }
+}
+
+pub(crate) fn check_rounds<'a>(
+    rounds: &Rounds,
+    unit: Unit,
+    mut outputs: impl Iterator<Item = &'a Output>,
+) -> Result<(), ManifestError> {
+    let Rounds { default, max, state } = rounds;
+    if !(1..=ROUNDS_MAX).contains(max) || !(1..=*max).contains(default) {
+        return reject(format!("\"rounds\": 1 <= default <= max <= {ROUNDS_MAX}"));
+    }
+    let distinct: BTreeSet<_> = state.iter().collect();
+    let named = state.iter().all(|name| !name.is_empty() && name.len() <= 64);
+    if state.is_empty() || state.len() > STATE_MAX || distinct.len() != state.len() || !named {
+        return reject(format!("\"rounds\": \"state\" is 1 to {STATE_MAX} distinct names of 1 to 64 bytes"));
+    }
+    if unit != Unit::Subject {
+        return reject("\"rounds\" cannot be used with blocks");
+    }
+    outputs
+        .find(|o| !o.kind.feeds_rounds())
+        .map_or(Ok(()), |o| reject(format!("output {:?}: a {} cannot be used with rounds", o.name, o.kind.name())))
 }
 
 fn check_params(params: &[Param]) -> Result<(), ManifestError> {

@@ -26,7 +26,7 @@ pub struct PermitBody {
     pub number: PermitNumber,
     /// The data access body, for people; the signature counts.
     pub issuer: String,
-    /// When it was issued.
+    /// When it was issued: opt-outs that were registered later do not affect it, Art. 71(3).
     pub issued_at: Timestamp,
     /// First instant of validity, Art. 68(10)(e).
     pub valid_from: Timestamp,
@@ -148,6 +148,10 @@ impl Permit {
         let (body, signer) = PermitBody::read(envelope)?;
         if !trusted.contains(&signer) {
             return Err(Refusal::UntrustedKey { document: "the permit".into(), key: signer.to_string() });
+        }
+        // It covers the data subjects who had not opted out by then: who they are is not known yet.
+        if now < body.issued_at {
+            return Err(Refusal::PermitFromTheFuture { at: body.issued_at.to_string() });
         }
         if now < body.valid_from {
             return Err(Refusal::PermitNotYetValid { from: body.valid_from.to_string() });

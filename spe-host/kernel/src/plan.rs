@@ -8,7 +8,9 @@ use crate::{
     dataset::{ColumnType, DatasetSchema},
     filter::Filter,
     ids::{DatasetName, Digest},
-    manifest::{self, Input, Kind, Manifest, Output, check_inputs, check_outputs},
+    manifest::{
+        self, Input, Kind, Manifest, Output, Rounds, Unit, check_inputs, check_outputs, check_rounds, check_unit,
+    },
     units::{Loss, Measure},
 };
 
@@ -18,8 +20,9 @@ pub const GRID_BITS_DEFAULT: u8 = 20;
 pub const GRID_BITS_MAX: u8 = 22;
 /// Cells of all outputs at most.
 pub const CELLS_MAX: usize = 65_536;
-/// Fuel for one data subject when the researcher names none.
-pub const FUEL_DEFAULT: u64 = 10_000_000;
+/// Fuel for one data subject when the researcher names none: plenty for some dozen rows. What a plan allows, every data subject
+/// is given time for (`pace`), so that a lower cap has earlier answers.
+pub const FUEL_DEFAULT: u64 = 50_000;
 /// Memory of a guest when the researcher names none, in bytes.
 pub const MEMORY_DEFAULT_BYTES: u64 = 16 << 20;
 
@@ -50,13 +53,29 @@ struct RawPlan {
     abi: u32,
     dataset: DatasetName,
     module: Digest,
+    #[serde(default)]
+    unit: Unit,
     inputs: Vec<Input>,
     params: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rounds: Option<PlannedRounds>,
     outputs: Vec<Planned>,
     overlap: u32,
+    #[serde(default)]
+    suppress_below: u32,
     fuel_per_subject: u64,
     memory_bytes_max: u64,
     attempt: u32,
+}
+
+/// How often the module is run for one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedRounds {
+    /// Rounds, each of which is charged.
+    pub count: u32,
+    /// Names of the numbers that one round hands to the next.
+    pub state: Vec<String>,
 }
 
 /// An output with the grid it is summed on and the loss it is bought for.
@@ -67,17 +86,21 @@ pub struct Planned {
     pub output: Output,
     /// Fractional bits q: numbers are multiples of 2⁻ᑫ.
     pub grid_bits: u8,
-    /// Privacy loss of this output at each node.
+    /// Privacy loss of this output at each node in each round.
     pub loss: Loss,
 }
 
 /// What the researcher chooses on top of the module's manifest.
 #[derive(Debug, Clone)]
 pub struct Choices {
-    /// Loss of the whole job at each node, split evenly over the outputs that `losses` does not name.
+    /// Loss of the whole job at each node, split evenly over the outputs that `losses` does not name, and over the rounds.
     pub loss: Loss,
-    /// Loss of single outputs by name.
+    /// Loss of single outputs by name, over all rounds.
     pub losses: BTreeMap<String, Loss>,
+    /// Rounds; the manifest's number if none is named.
+    pub rounds: Option<u32>,
+    /// Noisy counts below it, and means over so few, are not shown; 0 = all are.
+    pub suppress_below: u32,
     /// Parameters by name.
     pub params: BTreeMap<String, f64>,
     /// Fuel for one data subject.
@@ -94,6 +117,8 @@ impl Choices {
         Self {
             loss,
             losses: BTreeMap::new(),
+            rounds: None,
+            suppress_below: 0,
             params: BTreeMap::new(),
             fuel_per_subject: FUEL_DEFAULT,
             memory_bytes_max: MEMORY_DEFAULT_BYTES,
@@ -109,18 +134,25 @@ impl TryFrom<RawPlan> for Plan {
             return reject(format!("the plan is for ABI {}; this host speaks {}", raw.abi, manifest::ABI));
         }
         check_inputs(&raw.inputs).map_err(|e| PlanError(e.0))?;
-        check_outputs(raw.outputs.iter().map(|p| &p.output)).map_err(|e| PlanError(e.0))?;
+        let outputs = || raw.outputs.iter().map(|p| &p.output);
+        check_outputs(outputs()).and_then(|()| check_unit(raw.unit, outputs())).map_err(|e| PlanError(e.0))?;
+        if let Some(PlannedRounds { count, state }) = &raw.rounds {
+            let rounds = Rounds { default: *count, max: *count, state: state.clone() };
+            check_rounds(&rounds, raw.unit, outputs()).map_err(|e| PlanError(e.0))?;
+        }
         if raw.params.len() > manifest::PARAMS_MAX || raw.params.iter().any(|p| !p.is_finite()) {
             return reject(format!("a plan has at most {} parameters, all finite", manifest::PARAMS_MAX));
         }
-        let cells: usize = raw.outputs.iter().map(|p| p.output.kind.cells()).sum();
+        let cells = raw.outputs.iter().map(|p| p.output.kind.cells()).fold(0, usize::saturating_add);
         if cells > CELLS_MAX {
             return reject(format!("{cells} cells; at most {CELLS_MAX} are allowed"));
         }
         if raw.overlap == 0 || raw.fuel_per_subject == 0 || raw.memory_bytes_max == 0 {
             return reject("overlap, fuel and memory must be at least 1");
         }
-        let loss = total_loss(&raw.outputs)?;
+        let rounds = raw.rounds.as_ref().map_or(1, |rounds| rounds.count);
+        let loss = total_loss(&raw.outputs)?.times(rounds).and_then(|loss| loss.times(raw.overlap).map(|_| loss));
+        let loss = loss.map_err(|e| PlanError(e.to_string()))?;
         Ok(Self { raw, loss })
     }
 }
@@ -135,11 +167,22 @@ fn total_loss(outputs: &[Planned]) -> Result<Loss, PlanError> {
     let Some(first) = outputs.first() else { return reject("a plan has at least one output") };
     let mut total = Loss::zero(first.loss.measure());
     for planned in outputs {
+        let name = &planned.output.name;
         if planned.loss.pico() == 0 {
-            return reject(format!("output {:?}: a loss of 0 buys no answer", planned.output.name));
+            return reject(format!("output {name:?}: a loss of 0 buys no answer"));
+        }
+        match (&planned.output.kind, planned.loss.delta_atto()) {
+            (Kind::Keys(_), 0) => {
+                return reject(format!(
+                    "output {name:?}: keys cost a delta besides; ask with {}=<loss>,delta=<delta>",
+                    planned.loss.measure().parameter()
+                ));
+            }
+            (Kind::Keys(_), _) | (_, 0) => {}
+            _ => return reject(format!("output {name:?}: only keys cost a delta")),
         }
         if planned.grid_bits > GRID_BITS_MAX {
-            return reject(format!("output {:?}: at most {GRID_BITS_MAX} grid bits", planned.output.name));
+            return reject(format!("output {name:?}: at most {GRID_BITS_MAX} grid bits"));
         }
         total = total.plus(planned.loss).map_err(|e| PlanError(e.to_string()))?;
     }
@@ -157,14 +200,18 @@ impl Plan {
         schema: &DatasetSchema,
         choices: &Choices,
     ) -> Result<Self, PlanError> {
+        let rounds = rounds(manifest, choices.rounds)?;
         let plan = Self::try_from(RawPlan {
             abi: manifest.abi,
             dataset: schema.name.clone(),
             module,
+            unit: manifest.unit,
             inputs: manifest.inputs.clone(),
             params: params(manifest, &choices.params)?,
-            outputs: planned(&manifest.outputs, choices)?,
+            outputs: planned(&manifest.outputs, choices, rounds.as_ref().map_or(1, |r| r.count))?,
+            rounds,
             overlap: schema.overlap,
+            suppress_below: choices.suppress_below,
             fuel_per_subject: choices.fuel_per_subject,
             memory_bytes_max: choices.memory_bytes_max,
             attempt: choices.attempt,
@@ -210,8 +257,17 @@ impl Plan {
     /// Names the part that differs.
     pub fn fits_manifest(&self, manifest: &Manifest) -> Result<(), PlanError> {
         let same_outputs = self.raw.outputs.iter().map(|p| &p.output).eq(manifest.outputs.iter());
-        if self.raw.inputs != manifest.inputs || !same_outputs || self.raw.abi != manifest.abi {
-            return reject("the plan's inputs or outputs are not those of the module's manifest");
+        let same = self.raw.inputs == manifest.inputs && self.raw.abi == manifest.abi && self.raw.unit == manifest.unit;
+        if !same || !same_outputs {
+            return reject("the plan's inputs, unit or outputs are not those of the module's manifest");
+        }
+        let same_rounds = match (&self.raw.rounds, &manifest.rounds) {
+            (None, None) => true,
+            (Some(planned), Some(declared)) => planned.state == declared.state && planned.count <= declared.max,
+            _ => false,
+        };
+        if !same_rounds {
+            return reject("the plan's rounds are not those of the module's manifest");
         }
         let within = |(value, param): (&f64, &manifest::Param)| (param.min..=param.max).contains(value);
         if self.raw.params.len() != manifest.params.len() || !self.raw.params.iter().zip(&manifest.params).all(within) {
@@ -271,9 +327,35 @@ impl Plan {
         self.raw.memory_bytes_max
     }
 
-    /// The loss of the whole job at each node.
+    /// Whose records one call of `spe_map` sees.
+    pub const fn unit(&self) -> Unit {
+        self.raw.unit
+    }
+
+    /// How often the module is run; 1 without rounds.
+    pub fn rounds(&self) -> u32 {
+        self.raw.rounds.as_ref().map_or(1, |rounds| rounds.count)
+    }
+
+    /// Names of the numbers that one round hands to the next; none without rounds.
+    pub fn state(&self) -> &[String] {
+        self.raw.rounds.as_ref().map_or(&[], |rounds| &rounds.state)
+    }
+
+    /// Noisy counts below it are not shown.
+    pub const fn suppress_below(&self) -> u32 {
+        self.raw.suppress_below
+    }
+
+    /// The loss of the whole job, all rounds, at each node that answers.
     pub const fn loss(&self) -> Loss {
         self.loss
+    }
+
+    /// What a node's ledger is charged: the loss, as often as one person may bear it (**disjoint**).
+    pub fn charge(&self) -> Loss {
+        // That it does not overflow was checked when the plan was made.
+        self.loss.times(self.raw.overlap).unwrap_or(Loss::from_pico(self.loss.measure(), u64::MAX))
     }
 
     /// The measure of every loss in the plan.
@@ -298,23 +380,66 @@ fn params(manifest: &Manifest, given: &BTreeMap<String, f64>) -> Result<Vec<f64>
     manifest.params.iter().map(value).collect()
 }
 
-fn planned(outputs: &[Output], choices: &Choices) -> Result<Vec<Planned>, PlanError> {
+fn rounds(manifest: &Manifest, asked: Option<u32>) -> Result<Option<PlannedRounds>, PlanError> {
+    match (&manifest.rounds, asked) {
+        (None, Some(_)) => reject("the module has no rounds"),
+        (None, None) => Ok(None),
+        (Some(declared), asked) => {
+            let count = asked.unwrap_or(declared.default);
+            if !(1..=declared.max).contains(&count) {
+                return reject(format!("{count} rounds; the module has 1 to {}", declared.max));
+            }
+            Ok(Some(PlannedRounds { count, state: declared.state.clone() }))
+        }
+    }
+}
+
+/// Splits losses over outputs and rounds. Amounts go to all outputs alike, a δ to those that need one.
+fn planned(outputs: &[Output], choices: &Choices, rounds: u32) -> Result<Vec<Planned>, PlanError> {
     if let Some(stray) = choices.losses.keys().find(|k| outputs.iter().all(|o| o.name != **k)) {
         return reject(format!("the module has no output {stray:?}"));
     }
     let shares = |o: &&Output| !choices.losses.contains_key(&o.name);
-    let sharing = u64::try_from(outputs.iter().filter(shares).count()).unwrap_or(u64::MAX).max(1);
-    let (share, mut rest) = (choices.loss.pico() / sharing, choices.loss.pico() % sharing);
+    let keyed = |o: &&Output| matches!(o.kind, Kind::Keys(_));
+    let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).max(1);
+    let mut amount = Split::of(choices.loss.pico(), many(outputs.iter().filter(shares).count()), rounds);
+    let keyed_count = outputs.iter().filter(shares).filter(keyed).count();
+    if choices.loss.delta_atto() > 0 && keyed_count == 0 {
+        return reject("only keys cost a delta, and the module asks for none");
+    }
+    let mut delta = Split::of(choices.loss.delta_atto(), many(keyed_count), rounds);
     let plan = |output: &Output| {
-        let own = choices.losses.get(&output.name).copied().unwrap_or_else(|| {
-            // What does not divide evenly goes to the first, a unit each: the shares add up to the whole.
-            let extra = u64::from(rest > 0);
-            rest -= extra;
-            Loss::from_pico(choices.loss.measure(), share + extra)
-        });
+        let rounds = u64::from(rounds);
+        let own = match choices.losses.get(&output.name) {
+            Some(own) => Loss::from_pico(own.measure(), own.pico() / rounds).with_delta_atto(own.delta_atto() / rounds),
+            None => {
+                let loss = Loss::from_pico(choices.loss.measure(), amount.next());
+                if keyed(&output) { loss.with_delta_atto(delta.next()) } else { loss }
+            }
+        };
         Planned { output: output.clone(), grid_bits: GRID_BITS_DEFAULT, loss: own }
     };
     Ok(outputs.iter().map(plan).collect())
+}
+
+/// A whole that is split evenly. What does not divide goes to the first, a unit each; what does not divide by the rounds is
+/// left out.
+struct Split {
+    share: u64,
+    rest: u64,
+}
+
+impl Split {
+    fn of(whole: u64, parts: u64, rounds: u32) -> Self {
+        let whole = whole / u64::from(rounds.max(1));
+        Self { share: whole / parts, rest: whole % parts }
+    }
+
+    fn next(&mut self) -> u64 {
+        let extra = u64::from(self.rest > 0);
+        self.rest -= extra;
+        self.share + extra
+    }
 }
 
 /// Bytes that one record and its outputs may take in guest memory: a function of plan and schema only.
@@ -333,29 +458,19 @@ pub fn record_bytes_max(plan: &Plan, schema: &DatasetSchema) -> u64 {
         let columns = input.columns.iter().filter_map(|c| schema.table(&input.table)?.column(c));
         16 + columns.map(|c| column(rows, &c.kind)).sum::<u64>()
     };
-    let out = u64::try_from(plan.numbers()).unwrap_or(u64::MAX) * 8;
+    let out = u64::try_from(plan.numbers()).unwrap_or(u64::MAX / 16) * 8;
     64 + plan.inputs().iter().map(table).sum::<u64>() + out
 }
 
 impl Planned {
     /// Sensitivity of the summed vector to adding or removing one data subject, in grid units: the L2 norm for
-    /// [`Measure::Zcdp`], the L1 norm for [`Measure::Pure`], rounded up to an integer.
-    ///
-    /// # Privacy
-    /// The bound that `release` clips every contribution to, so it holds whatever the guest writes (**guest-blind**).
+    /// [`Measure::Zcdp`], the L1 norm for [`Measure::Pure`], rounded up to an integer; see [`Kind::sensitivity`].
     pub fn sensitivity(&self) -> u64 {
-        let one = 1_u64 << self.grid_bits;
-        match &self.output.kind {
-            Kind::Count | Kind::Histogram(_) => one,
-            Kind::Sum(b) => {
-                let grid = |x: f64| crate::units::to_grid(x, self.grid_bits).unsigned_abs();
-                grid(b.lower()).max(grid(b.upper())).max(1)
-            }
-            // One person adds (1, y) with |y| ≤ 1 to one cell: norm √2 or 2.
-            Kind::Mean(_) | Kind::GroupedMean(..) => match self.loss.measure() {
-                Measure::Zcdp => (2 * one * one).isqrt() + 1,
-                Measure::Pure => 2 * one,
-            },
-        }
+        self.output.kind.sensitivity(self.loss.measure(), self.grid_bits)
+    }
+
+    /// What every contribution is clipped to, in grid units and the same norm; see [`Kind::norm_max`].
+    pub fn norm_max(&self) -> u64 {
+        self.output.kind.norm_max(self.loss.measure(), self.grid_bits)
     }
 }

@@ -1,12 +1,12 @@
 //! Records of whole data subjects, as they stream from the vault to the sandbox.
 
-/// Consecutive data subjects with all their rows, one entry for each of the plan's input tables, in its order.
+/// Consecutive data subjects, or blocks of them, with all their rows, one entry for each of the plan's input tables, in its order.
 ///
 /// Compact copies: offsets start at 0 and no byte belongs to anyone who is not in the chunk. Carries no identifier:
 /// **subject-blind guest** starts here.
 #[derive(Default)]
 pub struct Chunk {
-    /// How many data subjects.
+    /// How many data subjects, or blocks.
     pub subjects: usize,
     /// One for each input of the plan.
     pub tables: Vec<TableChunk>,

@@ -28,6 +28,12 @@ pub enum Refusal {
         "{document} is signed by {key}, which this node does not trust; ask the node's operator about `access_bodies`"
     )]
     UntrustedKey { document: String, key: String },
+    /// The permit is dated later than this node's clock.
+    #[error(
+        "the permit says that it was issued at {at}, which is in the future at this node: wait until then, or have the clocks \
+         of data access body and node set right"
+    )]
+    PermitFromTheFuture { at: String },
     /// The permit starts later.
     #[error("the permit is valid from {from}; it is too early")]
     PermitNotYetValid { from: String },
@@ -85,6 +91,15 @@ pub enum Refusal {
     /// The signed job bought an answer before, on an older snapshot of the data.
     #[error("this signed job was answered before, and the data has changed since: sign it again to ask the new data")]
     JobSpent,
+    /// A round that does not follow an answered one, or beyond the last.
+    #[error("round {round} does not follow an answered round of this job here")]
+    RoundOutOfTurn { round: u32 },
+    /// The machine is slower than its operator declared.
+    #[error(
+        "the node did not finish in the time that its policy gives every job of this plan; the charge stays spent. \
+         Its operator may measure the machine with `spe node selftest`"
+    )]
+    DeadlineMissed,
     /// Cancelled by the researcher.
     #[error("the job was cancelled; a charge already made stays spent")]
     Cancelled,
@@ -147,7 +162,8 @@ impl Refusal {
                 Class::Invalid
             }
             Self::BadSignature { .. } | Self::UntrustedKey { .. } => Class::Unauthenticated,
-            Self::PermitNotYetValid { .. }
+            Self::PermitFromTheFuture { .. }
+            | Self::PermitNotYetValid { .. }
             | Self::PermitExpired { .. }
             | Self::JobNotFresh { .. }
             | Self::PersonNotInPermit { .. }
@@ -162,7 +178,11 @@ impl Refusal {
             Self::TooLarge { .. } | Self::PermitLossExhausted { .. } | Self::DatasetLossExhausted { .. } => {
                 Class::Exhausted
             }
-            Self::Interrupted { .. } | Self::JobSpent | Self::Cancelled => Class::Precondition,
+            Self::Interrupted { .. }
+            | Self::JobSpent
+            | Self::RoundOutOfTurn { .. }
+            | Self::DeadlineMissed
+            | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,
         }

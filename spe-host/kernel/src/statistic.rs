@@ -4,13 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disclosure::Mechanism,
-    manifest::{Bounds, Kind},
-    plan::Planned,
+    manifest::{Axes, Bounds, Coordinate, Kind, Unit},
+    plan::{Plan, Planned},
     units::Loss,
 };
 
+mod keys;
+mod laplace;
+mod survival;
+mod tree;
+
+pub use keys::{KeyCount, decode_keys, key_text};
+use laplace::laplace_sum_quantile;
+
 /// The standard normal's 97.5 % quantile.
 const NORMAL_975: f64 = 1.959_963_984_540_054;
+/// The standard normal's 98.75 % quantile.
+const NORMAL_9875: f64 = 2.241_402_727_604_947;
 /// Above so many nodes the sum of their Laplace noise is taken as normal.
 const LAPLACE_EXACT_NODES_MAX: u32 = 40;
 
@@ -25,8 +35,12 @@ pub struct Statistic {
     pub unit: String,
     /// Loss at each node.
     pub loss: Loss,
+    /// The noise's distribution.
+    pub mechanism: Mechanism,
     /// Standard deviation of the noise on one cell, in people or in the output's units.
     pub noise_sd: f64,
+    /// What one data subject can change at most, in people or in the output's units: contributions are clipped to it.
+    pub sensitivity: f64,
     /// One for each category, or one alone.
     pub estimates: Vec<Estimate>,
 }
@@ -48,6 +62,9 @@ pub struct Estimate {
     /// The number of people cannot be told from 0: the interval is the whole of the bounds, and the value says nothing.
     #[serde(default)]
     pub indistinct: bool,
+    /// The noisy number of people is below what the plan allows to be shown: the other fields only repeat the range.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suppressed: bool,
 }
 
 /// The noise on every cell of a merged output.
@@ -74,94 +91,203 @@ impl Noise {
     /// Half width of the 95 % interval in standard deviations. For Laplace noise it is that of one cell's sum, which is
     /// the widest of any combination of cells.
     pub fn reach(self) -> f64 {
+        self.quantile(0.025, NORMAL_975)
+    }
+
+    /// The same for an interval of 97.5 %, of which two together hold with 95 %.
+    fn wide_reach(self) -> f64 {
+        self.quantile(0.0125, NORMAL_9875)
+    }
+
+    fn quantile(self, tail: f64, normal: f64) -> f64 {
+        let nodes = self.nodes.max(1);
         match self.mechanism {
-            Mechanism::DiscreteLaplace if self.nodes <= LAPLACE_EXACT_NODES_MAX => {
-                laplace_sum_quantile(self.nodes.max(1)) / (2.0 * f64::from(self.nodes.max(1))).sqrt()
+            Mechanism::DiscreteLaplace if nodes <= LAPLACE_EXACT_NODES_MAX => {
+                laplace_sum_quantile(nodes, tail) / (2.0 * f64::from(nodes)).sqrt()
             }
-            _ => NORMAL_975,
+            _ => normal,
         }
     }
 }
 
-/// Decodes merged sums (grid units) of one output.
+/// Decodes merged sums (grid units) of one output of `plan`.
 ///
-/// `sums` has [`Kind::cells`] entries; fewer decode as 0.
-pub fn decode(planned: &Planned, sums: &[i128], noise: Noise) -> Statistic {
-    let scale = Scale { one: f64::from(1_u32 << planned.grid_bits.min(31)), noise };
+/// `sums` has [`Kind::cells`] entries; missing ones decode as 0. Keys decode by [`decode_keys`].
+pub fn decode(plan: &Plan, planned: &Planned, sums: &[i128], noise: Noise) -> Statistic {
+    let scale = Scale::new(planned.grid_bits, noise);
     let output = &planned.output;
-    let cell = |i: usize| scale.units(sums.get(i).copied().unwrap_or(0));
-    let alone = |estimate: Estimate| vec![estimate];
+    let cells: Vec<f64> = (0..output.kind.cells()).map(|i| scale.units(sums.get(i).copied().unwrap_or(0))).collect();
+    let cell = |i: usize| cells.get(i).copied().unwrap_or_default();
     let estimates = match &output.kind {
-        Kind::Count | Kind::Sum(_) => alone(scale.plain("", cell(0))),
-        Kind::Mean(bounds) => alone(scale.ratio("", cell(0), cell(1), *bounds)),
-        Kind::Histogram(categories) => labels(categories).enumerate().map(|(i, l)| scale.plain(l, cell(i))).collect(),
-        Kind::GroupedMean(categories, bounds) => {
-            let group = |(i, label)| scale.ratio(label, cell(2 * i), cell(2 * i + 1), *bounds);
-            labels(categories).enumerate().map(group).collect()
+        Kind::Count | Kind::Sum(_) => vec![scale.plain(String::new(), cell(0))],
+        Kind::Mean(bounds) => vec![scale.ratio(String::new(), cell(0), cell(1), *bounds)],
+        Kind::Variance(bounds) => scale.variance(cell(0), cell(1), cell(2), *bounds).into(),
+        Kind::Histogram(axes) => groups(axes).map(|(i, label)| scale.plain(label, cell(i))).collect(),
+        Kind::GroupedMean(axes, bounds) => {
+            groups(axes).map(|(i, label)| scale.ratio(label, cell(2 * i), cell(2 * i + 1), *bounds)).collect()
         }
+        Kind::Quantiles { bins, at } => tree::quantiles(&scale, &cells, bins, at),
+        Kind::VectorSum { labels, .. } => {
+            cells.iter().enumerate().map(|(i, value)| scale.plain(labels.label(i), *value)).collect()
+        }
+        Kind::Survival(edges) => survival::kaplan_meier(&scale, &cells, edges),
+        Kind::BlockMean(coordinates) => {
+            coordinates.iter().zip(&cells).map(|(c, sum)| scale.block(c, *sum, plan.unit())).collect()
+        }
+        Kind::Keys(_) => Vec::new(),
     };
+    statistic(plan, planned, &scale, estimates)
+}
+
+fn statistic(plan: &Plan, planned: &Planned, scale: &Scale, mut estimates: Vec<Estimate>) -> Statistic {
+    for estimate in &mut estimates {
+        suppress(estimate, &planned.output.kind, plan.suppress_below());
+    }
+    let (output, noise) = (&planned.output, scale.noise);
+    #[expect(clippy::cast_precision_loss, reason = "a sensitivity is below 2^53")]
+    let sensitivity = planned.sensitivity() as f64 / scale.one;
     Statistic {
         name: output.name.clone(),
         kind: output.kind.name().to_owned(),
         unit: output.unit.clone(),
         loss: planned.loss,
+        mechanism: noise.mechanism,
         noise_sd: noise.sd() / scale.one,
+        sensitivity,
         estimates,
     }
 }
 
-fn labels(categories: &[String]) -> impl Iterator<Item = &str> {
-    categories.iter().map(String::as_str).chain(std::iter::once("other"))
+/// Takes the numbers away where the noisy number of people is below `least`. A rule of publication, on noisy values only: it is
+/// not what protects anyone, and costs nothing.
+fn suppress(estimate: &mut Estimate, kind: &Kind, least: u32) {
+    let least = f64::from(least);
+    let people = match kind {
+        Kind::Count | Kind::Histogram(_) | Kind::Keys(_) => Some(estimate.value),
+        _ => estimate.people,
+    };
+    if people.is_none_or(|people| people >= least) || least == 0.0 {
+        return;
+    }
+    let (low, high) = match kind {
+        Kind::Mean(b) | Kind::GroupedMean(_, b) => (b.lower(), b.upper()),
+        Kind::Variance(b) if estimate.label == "mean" => (b.lower(), b.upper()),
+        Kind::Variance(b) => (0.0, b.half_width() * b.half_width().max(1.0)),
+        Kind::Quantiles { bins, .. } => (bins.first(), bins.last()),
+        Kind::Survival(_) => (0.0, 1.0),
+        _ => (0.0, least),
+    };
+    let people = estimate.people.map(|_| 0.0);
+    *estimate = Estimate {
+        label: std::mem::take(&mut estimate.label),
+        value: low,
+        low,
+        high,
+        people,
+        indistinct: true,
+        suppressed: true,
+    };
+}
+
+fn groups(axes: &Axes) -> impl Iterator<Item = (usize, String)> {
+    (0..axes.groups()).map(|group| (group, axes.label(group)))
 }
 
 struct Scale {
     /// Grid units in one unit.
     one: f64,
     noise: Noise,
+    /// Standard deviation of the noise on a cell, in units.
+    sd: f64,
+    reach: f64,
 }
 
 impl Scale {
+    fn new(grid_bits: u8, noise: Noise) -> Self {
+        let one = f64::from(1_u32 << grid_bits.min(31));
+        Self { one, noise, sd: noise.sd() / one, reach: noise.reach() }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "after noise, for display; the error is below 2^-53 of the value")]
     fn units(&self, sum: i128) -> f64 {
         sum as f64 / self.one
     }
 
-    /// Half width of a cell's 95 % interval.
-    fn half_width(&self) -> f64 {
-        self.noise.reach() * self.noise.sd() / self.one
+    const fn noise_sd(&self) -> f64 {
+        self.sd
     }
 
-    fn plain(&self, label: &str, value: f64) -> Estimate {
+    const fn reach(&self) -> f64 {
+        self.reach
+    }
+
+    /// Half width of a cell's 95 % interval.
+    fn half_width(&self) -> f64 {
+        self.reach * self.sd
+    }
+
+    fn plain(&self, label: String, value: f64) -> Estimate {
         let half = self.half_width();
-        Estimate {
-            label: label.to_owned(),
-            value,
-            low: value - half,
-            high: value + half,
-            people: None,
-            indistinct: false,
-        }
+        let (low, high) = (value - half, value + half);
+        Estimate { label, value, low, high, people: None, indistinct: false, suppressed: false }
     }
 
     /// A mean from a noisy count and a noisy sum of normalised values: m + h·R₁/R₀.
     ///
     /// The interval is Fieller's (1954): all μ with |R₁ − μR₀| ≤ c·√(1 + μ²), exact for Gaussian noise however few people
     /// there are, where the delta method is not. Where the count could be 0 it is the whole of the bounds.
-    fn ratio(&self, label: &str, count: f64, sum: f64, bounds: Bounds) -> Estimate {
+    fn ratio(&self, label: String, count: f64, sum: f64, bounds: Bounds) -> Estimate {
         let people = count.max(1.0);
         let normal = (sum / people).clamp(-1.0, 1.0);
         let (low, high) = fieller(count, sum, self.half_width());
         let place = |y: f64| bounds.middle() + bounds.half_width() * y.clamp(-1.0, 1.0);
-        let (low, high) = (low.min(normal), high.max(normal));
+        let (low, high) = (place(low.min(normal)), place(high.max(normal)));
         let indistinct = count <= self.half_width();
-        Estimate {
-            label: label.to_owned(),
-            value: place(normal),
-            low: place(low),
-            high: place(high),
+        Estimate { label, value: place(normal), low, high, people: Some(count), indistinct, suppressed: false }
+    }
+
+    /// Mean, variance and standard deviation from noisy Σ 1, Σ y and Σ (y² − ½) of normalised values.
+    ///
+    /// The variance's interval combines two intervals of Fieller, of the mean and of the mean square, each of 97.5 %: together
+    /// they hold with 95 % or more.
+    fn variance(&self, count: f64, sum: f64, squares: f64, bounds: Bounds) -> [Estimate; 3] {
+        let (people, h) = (count.max(1.0), bounds.half_width());
+        let (mean, square) = ((sum / people).clamp(-1.0, 1.0), (squares / people).clamp(-0.5, 0.5) + 0.5);
+        let wide = self.noise.wide_reach() * self.sd;
+        let (low, high) = fieller(count, sum, wide);
+        let (low, high) = (low.clamp(-1.0, 1.0).min(mean), high.clamp(-1.0, 1.0).max(mean));
+        let (square_low, square_high) = fieller(count, squares, wide);
+        let square_low = (square_low + 0.5).clamp(0.0, 1.0).min(square);
+        let square_high = (square_high + 0.5).clamp(0.0, 1.0).max(square);
+        let least_square = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
+        let value = (square - mean * mean).max(0.0);
+        let variance_low = (square_low - (low * low).max(high * high)).clamp(0.0, value);
+        let variance_high = (square_high - least_square).clamp(value, 1.0);
+        let indistinct = count <= self.half_width();
+        let spread = |label: &str, of: fn(f64) -> f64, unit: f64| Estimate {
+            label: label.into(),
+            value: unit * of(value),
+            low: unit * of(variance_low),
+            high: unit * of(variance_high),
             people: Some(count),
             indistinct,
-        }
+            suppressed: false,
+        };
+        [
+            self.ratio("mean".into(), count, sum, bounds),
+            spread("variance", std::convert::identity, h * h),
+            spread("standard deviation", f64::sqrt, h),
+        ]
+    }
+
+    /// The mean of one coordinate over all blocks of all nodes: their number is public.
+    fn block(&self, coordinate: &Coordinate, sum: f64, unit: Unit) -> Estimate {
+        let Coordinate { name, bounds } = coordinate;
+        let blocks = f64::from(unit.blocks().unwrap_or(1)) * f64::from(self.noise.nodes.max(1));
+        let place = |sum: f64| bounds.middle() + bounds.half_width() * (sum / blocks).clamp(-1.0, 1.0);
+        let half = self.half_width();
+        let (value, low, high) = (place(sum), place(sum - half), place(sum + half));
+        Estimate { label: name.clone(), value, low, high, people: None, indistinct: false, suppressed: false }
     }
 }
 
@@ -175,40 +301,9 @@ fn fieller(count: f64, sum: f64, c: f64) -> (f64, f64) {
     ((count * sum - root) / a, (count * sum + root) / a)
 }
 
-/// The 97.5 % quantile of the sum of `n` independent Laplace variables of scale 1, by bisection of the exact tail.
-fn laplace_sum_quantile(n: u32) -> f64 {
-    let (mut low, mut high) = (0.0, 10.0 * f64::from(n));
-    for _ in 0..80 {
-        let middle = f64::midpoint(low, high);
-        if laplace_sum_tail(n, middle) > 0.025 { low = middle } else { high = middle }
-    }
-    high
-}
-
-/// P(X > t) for X the sum of `n` Laplace variables, t ≥ 0. The density is e⁻ˣ times a polynomial (the difference of two
-/// Gamma(n) variables); each power's tail integral is m!·e⁻ᵗ·Σ tⁱ/i!.
-fn laplace_sum_tail(n: u32, t: f64) -> f64 {
-    let ln_factorial = |k: u32| (2..=k).map(|i| f64::from(i).ln()).sum::<f64>();
-    let poisson =
-        |m: u32| (0..=m).map(|i| (f64::from(i) * t.max(1e-300).ln() - ln_factorial(i) - t).exp()).sum::<f64>();
-    let ln_2 = std::f64::consts::LN_2;
-    let term = |k: u32| {
-        let m = n - 1 - k;
-        let ln = ln_factorial(n - 1 + k) - ln_factorial(k) - ln_factorial(n - 1) - f64::from(n + k) * ln_2;
-        ln.exp() * poisson(m)
-    };
-    (0..n).map(term).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_laplace_has_its_textbook_quantile() {
-        assert!((laplace_sum_quantile(1) - 20.0_f64.ln()).abs() < 1e-9);
-        assert!((laplace_sum_tail(3, 0.0) - 0.5).abs() < 1e-12, "the distribution is symmetric");
-    }
 
     #[test]
     fn many_laplaces_become_normal() {
@@ -221,5 +316,16 @@ mod tests {
         assert_eq!(fieller(1.0, 0.5, 2.0), (-1.0, 1.0));
         let (low, high) = fieller(1000.0, 500.0, 2.0);
         assert!(low < 0.5 && high > 0.5 && high - low < 0.01);
+    }
+
+    #[test]
+    fn suppression_takes_the_numbers_away() {
+        let scale = Scale::new(0, Noise { mechanism: Mechanism::DiscreteGaussian, scale: 1.0, nodes: 1 });
+        let mut few = scale.plain("a".into(), 4.0);
+        suppress(&mut few, &Kind::Count, 5);
+        assert!(few.suppressed && few.value == 0.0 && few.high == 5.0, "{few:?} shows what was to be hidden");
+        let mut enough = scale.plain("a".into(), 5.0);
+        suppress(&mut enough, &Kind::Count, 5);
+        assert!(!enough.suppressed);
     }
 }

@@ -9,11 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use spe_kernel::{
     disclosure::{MayLeave, Stage},
     fault::Fault,
     ids::{Digest, JobId},
     refusal::{Refusal, Stop},
+    rounds::NextRound,
 };
 use spe_wire::{Assignment, ConnectError, Connection, Frame, HubClient, Submission, encode};
 use tokio::{
@@ -24,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    run::{Escort, Step, Submitted, run},
+    run::{Escort, Given, Step, Submitted, run},
     site::Site,
 };
 
@@ -66,21 +68,21 @@ async fn dial(
     connection: &Connection,
     hub: &watch::Sender<Option<HubClient>>,
 ) -> Result<(), ConnectError> {
-    let mut pause = PAUSE.0;
+    let (mut pause, mut trouble) = (PAUSE.0, Trouble::default());
     loop {
         match HubClient::connect(connection).await {
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
                 let since = Instant::now();
-                match take(site, queue, &client).await {
-                    Ok(()) => tracing::info!("the hub closed the connection"),
-                    Err(why) => tracing::warn!("not connected: {why}"),
+                match take(site, queue, &client, &mut trouble).await {
+                    Ok(()) => trouble.tell("the hub closed the connection"),
+                    Err(why) => trouble.tell(&why.to_string()),
                 }
                 if since.elapsed() > PAUSE.1 {
                     pause = PAUSE.0;
                 }
             }
-            Err(ConnectError::Refused(why)) => tracing::warn!("not connected: {why}"),
+            Err(ConnectError::Refused(why)) => trouble.tell(&why.to_string()),
             Err(wrong) => return Err(wrong),
         }
         sleep(pause).await;
@@ -88,10 +90,28 @@ async fn dial(
     }
 }
 
+/// Why there is no connection, told when it begins and when it changes: a hub that is down for a night is one line.
+#[derive(Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn tell(&mut self, why: &str) {
+        if self.0.as_deref() != Some(why) {
+            tracing::warn!("not connected, trying again: {why}");
+            self.0 = Some(why.to_owned());
+        }
+    }
+
+    fn is_over(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// Takes assignments as long as the connection lasts.
-async fn take(site: &Site, queue: &Queue, client: &HubClient) -> Result<(), Refusal> {
+async fn take(site: &Site, queue: &Queue, client: &HubClient, trouble: &mut Trouble) -> Result<(), Refusal> {
     let catalogue = site.catalogue().map_err(leaving)?;
     let mut assignments = client.attend(encode(&catalogue)).await?;
+    trouble.is_over();
     tracing::info!(datasets = catalogue.datasets.len(), "connected to the hub");
     loop {
         let assignment = tokio::select! {
@@ -101,7 +121,10 @@ async fn take(site: &Site, queue: &Queue, client: &HubClient) -> Result<(), Refu
         };
         match assignment {
             None => return Ok(()),
-            Some(Assignment::Run { job, submission }) => queue.put(&job, submission)?,
+            Some(Assignment::Run { job, submission }) => queue.put(&job, Work { submission, next: None })?,
+            Some(Assignment::Round { job, submission, next }) => {
+                queue.put(&job, Work { submission, next: Some(next) })?;
+            }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
             Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
@@ -113,6 +136,24 @@ fn unavailable(what: &str) -> Refusal {
     Refusal::Unavailable { what: what.into() }
 }
 
+/// A job, or a later round of it.
+struct Work {
+    submission: Submission,
+    next: Option<NextRound>,
+}
+
+impl Work {
+    fn round(&self) -> u32 {
+        self.next.as_ref().map_or(0, |next| next.round)
+    }
+
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        let sums = self.next.iter().flat_map(|next| &next.merged.sums).map(|cells| cells.0.len() * 16).sum::<usize>();
+        self.submission.job.len() + self.submission.permit.len() + sums
+    }
+}
+
 /// The jobs that wait, and the one under way.
 #[derive(Default)]
 struct Queue {
@@ -120,11 +161,13 @@ struct Queue {
     changed: Notify,
     /// Something did not reach the hub, or not come from it.
     lost: Notify,
+    /// The node stops.
+    closing: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(JobId, Submission)>,
+    waiting: VecDeque<(JobId, Work)>,
     running: Option<JobId>,
     cancelled: bool,
     closed: bool,
@@ -138,17 +181,20 @@ impl Queue {
 
     /// A job that is running already is put behind itself: it will find its own answer. An error when there is no room;
     /// the hub asks again after the reconnection that it causes.
-    fn put(&self, job: &JobId, submission: Submission) -> Result<(), Refusal> {
+    fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
-        if state.waiting.iter().any(|(waiting, _)| waiting == job) {
+        if state.waiting.iter().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
             return Ok(());
         }
-        let size = |s: &Submission| s.job.len() + s.permit.len();
-        let bytes: usize = state.waiting.iter().map(|(_, waiting)| size(waiting)).sum();
-        if state.waiting.len() >= WAITING_MAX || bytes + size(&submission) > WAITING_BYTES_MAX {
+        let bytes: usize = state.waiting.iter().map(|(_, waiting)| waiting.bytes()).sum();
+        if state.waiting.len() >= WAITING_MAX || bytes + work.bytes() > WAITING_BYTES_MAX {
             return Err(unavailable("room for so many jobs"));
         }
-        state.waiting.push_back((job.clone(), submission));
+        // A round goes before jobs that have not begun: the other nodes wait for it.
+        match work.next {
+            Some(_) => state.waiting.push_front((job.clone(), work)),
+            None => state.waiting.push_back((job.clone(), work)),
+        }
         self.changed.notify_one();
         Ok(())
     }
@@ -169,9 +215,10 @@ impl Queue {
     fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
+        self.closing.notify_one();
     }
 
-    async fn take(&self) -> Option<(JobId, Submission)> {
+    async fn take(&self) -> Option<(JobId, Work)> {
         loop {
             {
                 let mut state = self.state();
@@ -192,23 +239,25 @@ impl Queue {
 /// Runs the jobs, one after the other: one tenant at a time in the process.
 async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<HubClient>>) {
     let mut last: Option<JoinHandle<()>> = None;
-    while let Some((job, submission)) = queue.take().await {
+    while let Some((job, asked)) = queue.take().await {
         let Some(client) = hub.borrow().clone() else { continue };
         let (reports, sending) = mpsc::unbounded_channel();
         last = Some(tokio::spawn(send(client.clone(), job.clone(), sending, Arc::clone(&queue))));
         let outing = Outing::new(job.clone(), Arc::clone(&queue), client.clone(), reports.clone());
         let at = Arc::clone(&site);
         let runtime = Handle::current();
-        let ended = spawn_blocking(move || runtime.block_on(go(&at, submission, outing))).await;
+        let ended = spawn_blocking(move || runtime.block_on(go(&at, asked, outing))).await;
         let (frame, charged) =
             ended.unwrap_or_else(|_| (Some(encode(&internal(&Fault::new("running a job", "it panicked")))), true));
+        // Without a frame nothing was held, and nothing may be seen: the offer of the next connection tells the charge.
+        let Some(frame) = frame else {
+            queue.lost.notify_one();
+            continue;
+        };
         if charged && let Ok(catalogue) = site.catalogue() {
             client.offer(encode(&catalogue)).await.ok();
         }
-        match frame {
-            Some(frame) => drop(reports.send(frame)),
-            None => queue.lost.notify_one(),
-        }
+        reports.send(frame).ok();
     }
     if let Some(sending) = last {
         timeout(FAREWELL, sending).await.ok();
@@ -216,10 +265,12 @@ async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<Hu
 }
 
 /// One job through the corridor, as a message that may leave; none when the hub went away and the job is to come again.
-async fn go(site: &Site, submission: Submission, mut outing: Outing) -> (Option<Frame>, bool) {
-    let submitted = Submitted { job: submission.job, permit: submission.permit };
+async fn go(site: &Site, Work { submission, next }: Work, mut outing: Outing) -> (Option<Frame>, bool) {
+    let submitted = Submitted { job: submission.job, permit: submission.permit, next };
     let (outcome, frame) = match run(site, &submitted, &mut outing).await {
-        Ok(released) => ("answered".into(), Some(encode(&released))),
+        _ if outing.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
+        Ok(Given::Answer(released)) => ("answered".into(), Some(encode(&released))),
+        Ok(Given::Finished(finished)) => ("finished".into(), Some(encode(&finished))),
         Err(_) if outing.hub_is_away => ("put off: the hub is away".into(), None),
         Err(stop) => {
             let refusal = leaving(stop);
@@ -231,7 +282,7 @@ async fn go(site: &Site, submission: Submission, mut outing: Outing) -> (Option<
 }
 
 /// What may leave of a stop. A fault's details stay in the operator's log.
-fn leaving(stop: Stop) -> Refusal {
+pub(crate) fn leaving(stop: Stop) -> Refusal {
     match stop {
         Stop::Refused(refusal) => refusal,
         Stop::Failed(fault) => internal(&fault),
@@ -281,11 +332,12 @@ struct Outing {
     reports: mpsc::UnboundedSender<Frame>,
     charged: bool,
     hub_is_away: bool,
+    put_off: bool,
 }
 
 impl Outing {
     const fn new(job: JobId, queue: Arc<Queue>, client: HubClient, reports: mpsc::UnboundedSender<Frame>) -> Self {
-        Self { job, queue, client, reports, charged: false, hub_is_away: false }
+        Self { job, queue, client, reports, charged: false, hub_is_away: false, put_off: false }
     }
 
     fn tell(&self, message: &impl MayLeave) {
@@ -312,7 +364,17 @@ impl Escort for Outing {
         }
     }
 
+    /// A node that stops does not begin a job that is not charged yet.
     fn cancelled(&self) -> bool {
-        self.queue.is_cancelled()
+        self.queue.is_cancelled() || (self.put_off && !self.charged)
+    }
+
+    /// A node that stops does not wait, and then says nothing: what is durable is sent after the next start.
+    async fn hold(&mut self, time: Timestamp) {
+        let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = self.queue.closing.notified() => self.put_off = true,
+        }
     }
 }

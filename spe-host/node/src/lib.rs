@@ -6,5 +6,7 @@ pub mod attend;
 pub mod config;
 pub mod journal;
 pub mod map;
+pub mod rounds;
 pub mod run;
+pub mod selftest;
 pub mod site;

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use jiff::Timestamp;
 use spe_kernel::{
     disclosure::{Confidential, Sums},
     fault::Fault,
@@ -28,16 +29,18 @@ use crate::{run::Escort, site::Site};
 /// Asks for the reservation that paid for the look (**pay-first**).
 ///
 /// # Errors
-/// [`Refusal::Cancelled`], or a fault of storage or engine; never anything that a record or a guest decides.
+/// [`Refusal::Cancelled`], [`Refusal::DeadlineMissed`] where the machine is slower than its operator declared, or a fault of storage or
+/// engine.
 pub fn sums(
     site: &Site,
     module: &ApprovedModule,
     _paid: &Reservation,
     plan: &Plan,
     escort: &impl Escort,
+    until: Timestamp,
 ) -> Result<Confidential<Sums>, Stop> {
     let scans = Mutex::new(site.vault.scan(plan)?);
-    let halt = Arc::new(AtomicBool::new(false));
+    let (halt, mut late) = (Arc::new(AtomicBool::new(false)), false);
     let runtime = Handle::current();
     let (working, waiting) = (AtomicUsize::new(site.workers), std::thread::current());
     let parts = std::thread::scope(|scope| {
@@ -52,7 +55,8 @@ pub fn sums(
         let workers: Vec<_> = (0..site.workers).map(|_| scope.spawn(worker)).collect();
         // The count tells at once that all is done; a worker that panicked does not count down, but is finished.
         while working.load(Ordering::Relaxed) > 0 && workers.iter().any(|w| !w.is_finished()) {
-            if escort.cancelled() {
+            late |= site.now() >= until;
+            if late || escort.cancelled() {
                 halt.store(true, Ordering::Relaxed);
             }
             std::thread::park_timeout(std::time::Duration::from_millis(5));
@@ -62,6 +66,9 @@ pub fn sums(
             .map(|w| w.join().unwrap_or_else(|_| Err(Fault::new("mapping", "a worker panicked").into())))
             .collect()
     });
+    if late || site.now() >= until {
+        return Err(Refusal::DeadlineMissed.into());
+    }
     let mut parts: Vec<Result<Confidential<Accumulator>, Stop>> = parts;
     // One worker's fault halts the others, which then say that they were cancelled: the fault is the reason.
     parts.sort_by_key(|part| !matches!(part, Err(Stop::Failed(_))));

@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use spe_kernel::{
     admission::NodePolicy,
     dataset::Offer,
-    disclosure::Catalogue,
+    disclosure::{Catalogue, Draw},
     dsse::SecretKey,
     fault::Fault,
     ids::{DatasetName, NodeName},
     ledger::Ledger,
+    plan::Plan,
     refusal::{Refusal, Stop},
     units::Loss,
 };
@@ -54,6 +55,8 @@ pub struct Site {
     pub sandbox: Sandbox,
     /// Threads that map data subjects.
     pub workers: usize,
+    /// Draws noise for a plan: [`spe_release::draw`], and nothing else outside of tests.
+    pub noise: fn(&Plan) -> Result<Draw, Fault>,
     /// All loss that each dataset's population will ever bear here.
     pub budgets: Vec<(DatasetName, Loss)>,
     ledger: Mutex<Ledger<Records>>,
@@ -96,7 +99,8 @@ impl Site {
         let vault = Vault::open(&config.vault_dir())?;
         let budgets = budgets(folder, config.datasets, &vault, &ledger)?;
         let ledger = Mutex::new(ledger);
-        Ok(Self { name: config.name, key, policy, vault, sandbox, workers, budgets, ledger, records })
+        let noise = spe_release::draw;
+        Ok(Self { name: config.name, key, policy, vault, sandbox, workers, noise, budgets, ledger, records })
     }
 
     /// The instant that permits are checked at.

@@ -1,15 +1,18 @@
 //! Exact sums over data subjects.
 
+use std::collections::BTreeMap;
+
 use spe_kernel::{
-    disclosure::Sums,
+    disclosure::{OutputSums, Sums},
     ids::Digest,
+    manifest::Kind,
     plan::{Plan, Planned},
     record::Contribution,
 };
 
-use crate::share::{Share, share};
+use crate::{clip::Entry, keys, share::share};
 
-/// Sums of clipped contributions in grid units, one vector for each output of a plan.
+/// Sums of clipped contributions in grid units, one entry for each output of a plan.
 ///
 /// Addition of integers: the same for any order, partition, thread count and machine (**exact**). It lives inside a
 /// `Confidential` and, like it, cannot be printed, copied or compared.
@@ -17,13 +20,17 @@ pub struct Accumulator {
     plan: Digest,
     numbers: usize,
     tallies: Vec<Tally>,
+    /// One data subject's share of one output; kept for its memory only.
+    entries: Vec<Entry>,
 }
 
 struct Tally {
     planned: Planned,
-    sensitivity: u64,
-    default: Option<Share>,
-    sums: Vec<i128>,
+    /// How many numbers the guest writes for it.
+    numbers: usize,
+    norm_max: u64,
+    default: Option<Vec<Entry>>,
+    sums: OutputSums,
 }
 
 impl Accumulator {
@@ -33,10 +40,10 @@ impl Accumulator {
     /// Claim: a function of the plan only. Watched by `sums::nobody_is_zero`.
     pub fn new(plan: &Plan) -> Self {
         let tallies = plan.outputs().iter().map(Tally::new).collect();
-        Self { plan: plan.digest(), numbers: plan.numbers(), tallies }
+        Self { plan: plan.digest(), numbers: plan.numbers(), tallies, entries: Vec::new() }
     }
 
-    /// Adds one data subject, to be called once for each.
+    /// Adds one data subject, or one block of them, to be called once for each.
     ///
     /// # Privacy
     /// Assumption: every data subject is added at most once. Claim: adds one share within the sensitivity to each output;
@@ -49,9 +56,9 @@ impl Accumulator {
             _ => &[],
         };
         for tally in &mut self.tallies {
-            let (own, others) = rest.split_at_checked(tally.planned.output.kind.numbers()).unwrap_or_default();
+            let (own, others) = rest.split_at_checked(tally.numbers).unwrap_or_default();
             rest = others;
-            tally.add(own);
+            tally.add(own, &mut self.entries);
         }
     }
 
@@ -67,7 +74,15 @@ impl Accumulator {
             self.tallies.clear();
         }
         for (tally, other) in self.tallies.iter_mut().zip(other.tallies) {
-            tally.sums.iter_mut().zip(other.sums).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+            match (&mut tally.sums, other.sums) {
+                (OutputSums::Cells(sums), OutputSums::Cells(more)) => {
+                    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+                }
+                (OutputSums::Keys(sums), OutputSums::Keys(more)) => {
+                    more.into_iter().for_each(|(key, more)| keys::add(sums, key, more));
+                }
+                _ => {}
+            }
         }
         self
     }
@@ -87,20 +102,37 @@ impl Tally {
     /// Claim: a function of the plan only; the default is clipped like any contribution. Watched by
     /// `sums::failure_is_the_default`.
     fn new(planned: &Planned) -> Self {
-        let sensitivity = planned.sensitivity();
-        let default = planned.output.default.as_deref().and_then(|numbers| share(planned, sensitivity, numbers));
-        Self { planned: planned.clone(), sensitivity, default, sums: vec![0; planned.output.kind.cells()] }
+        let (norm_max, kind) = (planned.norm_max(), &planned.output.kind);
+        let sums = match kind {
+            Kind::Keys(_) => OutputSums::Keys(BTreeMap::new()),
+            _ => OutputSums::Cells(vec![0; kind.cells()]),
+        };
+        let mut entries = Vec::new();
+        let given = |numbers: &&[f64]| share(planned, norm_max, numbers, &mut entries);
+        let default = planned.output.default.as_deref().filter(given).is_some().then_some(entries);
+        Self { planned: planned.clone(), numbers: kind.numbers(), norm_max, default, sums }
     }
 
     /// # Privacy
     /// Claim: adds one share. A sum overflows after 2⁶⁴ data subjects at the earliest; it would saturate, which moves no two
     /// sums further apart, and never panics. Watched by `sums::huge_numbers_do_not_panic`.
     #[inline]
-    fn add(&mut self, numbers: &[f64]) {
-        let Some(Share { cell, values }) = share(&self.planned, self.sensitivity, numbers).or(self.default) else {
-            return;
-        };
-        let Some(sums) = self.sums.get_mut(cell..) else { return };
-        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.saturating_add(i128::from(value)));
+    fn add(&mut self, numbers: &[f64], entries: &mut Vec<Entry>) {
+        match (&mut self.sums, &self.planned.output.kind) {
+            (OutputSums::Keys(sums), Kind::Keys(declared)) => {
+                let default = self.planned.output.default.as_deref().unwrap_or_default();
+                keys::share(sums, declared, numbers, default, self.planned.grid_bits);
+            }
+            (OutputSums::Cells(sums), _) => {
+                let given = share(&self.planned, self.norm_max, numbers, entries);
+                let entries = if given { Some(&*entries) } else { self.default.as_ref() };
+                for Entry { cell, value } in entries.into_iter().flatten() {
+                    if let Some(sum) = sums.get_mut(*cell) {
+                        *sum = sum.saturating_add(i128::from(*value));
+                    }
+                }
+            }
+            (OutputSums::Keys(_), _) => {}
+        }
     }
 }

@@ -7,9 +7,10 @@ use opendp::{
     error::Fallible,
 };
 use spe_kernel::{
-    disclosure::{Draw, DrawnOutput, Mechanism},
+    disclosure::{Draw, DrawnOutput, Fresh, Mechanism},
     fault::Fault,
-    federation::{mechanism, nominal_scale},
+    federation::{key_threshold, mechanism, nominal_scale},
+    manifest::Kind,
     plan::{Plan, Planned},
     units::{Loss, PICO_PER_UNIT},
 };
@@ -47,8 +48,8 @@ pub fn draw(plan: &Plan) -> Result<Draw, Fault> {
 /// As [`draw`].
 pub fn noise(planned: &Planned) -> Result<DrawnOutput, Fault> {
     match mechanism(planned.loss.measure()) {
-        Mechanism::DiscreteGaussian => buy(planned, gaussian),
-        Mechanism::DiscreteLaplace => buy(planned, laplace),
+        Mechanism::DiscreteGaussian => buy(planned, gaussian as fn(f64) -> _),
+        Mechanism::DiscreteLaplace => buy(planned, laplace as fn(f64) -> _),
     }
 }
 
@@ -56,7 +57,7 @@ pub fn noise(planned: &Planned) -> Result<DrawnOutput, Fault> {
 /// Claim: the scale is the first `f64` at or above the nominal one for which opendp's own map of the sensitivity is at most
 /// the loss. What is charged is thus what opendp proves, not what a formula says. Watched by
 /// `scale::no_scale_buys_more_than_its_loss`.
-fn buy<MI, MO>(planned: &Planned, make: impl Fn(f64) -> Fallible<Noise<MI, MO>>) -> Result<DrawnOutput, Fault>
+fn buy<MI, MO>(planned: &Planned, make: fn(f64) -> Fallible<Noise<MI, MO>>) -> Result<DrawnOutput, Fault>
 where
     MI: Metric<Distance = RBig> + 'static,
     MO: Measure<Distance = f64> + 'static,
@@ -68,7 +69,7 @@ where
         let measurement = make(scale).map_err(Fault::while_("making a noise mechanism"))?;
         let loss = measurement.map(&sensitivity).map_err(Fault::while_("asking what noise is worth"))?;
         if within(loss, planned.loss) {
-            return sample(planned, scale, &measurement);
+            return drawn(planned, scale, make);
         }
         scale = scale.next_up();
     }
@@ -84,17 +85,43 @@ fn within(amount: f64, loss: Loss) -> bool {
     RBig::try_from(amount).is_ok_and(|amount| amount * RBig::from(PICO_PER_UNIT) <= RBig::from(loss.pico()))
 }
 
-/// # Privacy
-/// Claim: what the measurement adds to zeros, unchanged. Watched by `goodness`.
-fn sample<MI, MO>(planned: &Planned, scale: f64, measurement: &Noise<MI, MO>) -> Result<DrawnOutput, Fault>
+/// Draws that are taken at once where it is not known how many are needed.
+const KEYS_AT_ONCE: usize = 1_024;
+
+fn drawn<MI, MO>(planned: &Planned, scale: f64, make: fn(f64) -> Fallible<Noise<MI, MO>>) -> Result<DrawnOutput, Fault>
 where
     MI: Metric + 'static,
     MO: Measure + 'static,
     (Integers, MI): MetricSpace,
 {
-    let zeros = vec![IBig::ZERO; planned.output.kind.cells()];
+    let noise = match &planned.output.kind {
+        Kind::Keys(keys) => {
+            let mut waiting = Vec::new();
+            let next = move || {
+                if waiting.is_empty() {
+                    waiting = sample(KEYS_AT_ONCE, scale, make)?;
+                }
+                waiting.pop().ok_or_else(|| Fault::new("drawing noise", "the sampler gave nothing"))
+            };
+            let released_max = usize::try_from(keys.released_max).map_err(Fault::while_("drawing noise"))?;
+            Fresh::Keys { threshold: key_threshold(planned, scale), released_max, next: Box::new(next) }
+        }
+        kind => Fresh::Cells(sample(kind.cells(), scale, make)?),
+    };
+    Ok(DrawnOutput { mechanism: mechanism(planned.loss.measure()), scale, sensitivity: planned.sensitivity(), noise })
+}
+
+/// # Privacy
+/// Claim: what the measurement adds to zeros, unchanged. Watched by `goodness`.
+fn sample<MI, MO>(cells: usize, scale: f64, make: fn(f64) -> Fallible<Noise<MI, MO>>) -> Result<Vec<i128>, Fault>
+where
+    MI: Metric + 'static,
+    MO: Measure + 'static,
+    (Integers, MI): MetricSpace,
+{
+    let zeros = vec![IBig::ZERO; cells];
+    let measurement = make(scale).map_err(Fault::while_("making a noise mechanism"))?;
     let drawn = measurement.invoke(&zeros).map_err(Fault::while_("drawing noise"))?;
     let noise = drawn.into_iter().map(i128::try_from).collect::<Result<_, _>>();
-    let noise = noise.map_err(Fault::while_("drawing noise"))?;
-    Ok(DrawnOutput { mechanism: mechanism(planned.loss.measure()), scale, noise })
+    noise.map_err(Fault::while_("drawing noise"))
 }

@@ -1,13 +1,24 @@
 #![doc = include_str!("proof/grouped_mean.md")]
 
-use crate::histogram;
+use spe_kernel::manifest::{Axes, Bounds};
 
-/// The first of the two cells of `code`: people, then values.
+use crate::{clip::Entry, mean};
+
+/// One person and a clamped number for each distinct group that the numbers name, at most as many as one data subject may be in.
+/// A group's first number counts.
 ///
 /// # Privacy
-/// Assumption: `code` is not NaN. Claim: the first cell of one pair, and pairs do not overlap. Watched by
+/// Claim: pairs of cells that do not overlap, each named once. Watched by
 /// `sensitivity::no_contribution_exceeds_the_sensitivity`.
 #[inline]
-pub(crate) fn cell(code: f64, categories: usize) -> usize {
-    2 * histogram::cell(code, categories)
+pub(crate) fn entries(axes: &Axes, bounds: Bounds, numbers: &[f64], bits: u8, entries: &mut Vec<Entry>) -> bool {
+    for tuple in numbers.chunks_exact(axes.axes.len() + 1).take(axes.per_subject()) {
+        let Some((y, codes)) = tuple.split_last().filter(|(y, _)| !y.is_nan()) else { continue };
+        let Some(cell) = axes.group(codes).map(|group| 2 * group) else { continue };
+        if entries.iter().all(|entry| entry.cell != cell) {
+            let [one, y] = mean::values(*y, bounds, bits);
+            entries.extend([Entry { cell, value: one }, Entry { cell: cell + 1, value: y }]);
+        }
+    }
+    !entries.is_empty()
 }

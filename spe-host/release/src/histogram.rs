@@ -1,17 +1,22 @@
 #![doc = include_str!("proof/histogram.md")]
 
-/// The cell of `code`: rounded towards zero, and `categories` (the cell `other`) for everything that is no category.
+use spe_kernel::manifest::Axes;
+
+use crate::clip::Entry;
+
+/// One unit for each distinct group that the numbers name, at most as many as one data subject may be in.
 ///
 /// # Privacy
-/// Assumption: `code` is not NaN. Claim: one cell of the output, always. Watched by
-/// `sums::codes_follow_the_abi` and `sensitivity::no_contribution_exceeds_the_sensitivity`.
+/// Claim: the groups are cells of the output, each named once. Watched by `sums::codes_follow_the_abi` and
+/// `sensitivity::no_contribution_exceeds_the_sensitivity`.
 #[inline]
-pub(crate) fn cell(code: f64, categories: usize) -> usize {
-    let code = code.trunc();
-    if code < 0.0 {
-        return categories;
+pub(crate) fn entries(axes: &Axes, numbers: &[f64], bits: u8, entries: &mut Vec<Entry>) -> bool {
+    for tuple in numbers.chunks_exact(axes.axes.len()).take(axes.per_subject()) {
+        if let Some(cell) = axes.group(tuple)
+            && entries.iter().all(|entry| entry.cell != cell)
+        {
+            entries.push(Entry { cell, value: 1 << bits });
+        }
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and `as` saturates")]
-    let index = code as usize;
-    index.min(categories)
+    !entries.is_empty()
 }

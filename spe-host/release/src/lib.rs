@@ -10,14 +10,20 @@
 //!
 //! The privacy proof rests on [`clip`](clip::clip), on integer addition and on opendp. No float is part of it.
 
+pub mod block_mean;
 pub mod clip;
 pub mod count;
 pub mod gaussian;
 pub mod grouped_mean;
 pub mod histogram;
+pub mod keys;
 pub mod laplace;
 pub mod mean;
+pub mod quantiles;
 pub mod sum;
+pub mod survival;
+pub mod variance;
+pub mod vector_sum;
 
 mod accumulator;
 mod draw;

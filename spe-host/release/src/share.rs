@@ -2,36 +2,53 @@
 
 use spe_kernel::{manifest::Kind, plan::Planned};
 
-use crate::{clip::clip, count, grouped_mean, histogram, mean, sum};
+use crate::{
+    block_mean,
+    clip::{Entry, clip},
+    count, grouped_mean, histogram, mean, quantiles, sum, survival, variance, vector_sum,
+};
 
-/// What one data subject adds to one output: grid units for `cell` and the cell after it, and nothing to any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Share {
-    pub(crate) cell: usize,
-    pub(crate) values: [i64; 2],
-}
-
-/// The share of one data subject, within `sensitivity`; `None` where a number is NaN or numbers are missing.
+/// Writes the share of one data subject into `entries`; `false` where a number is NaN or numbers are missing, so that the
+/// default stands for it.
 ///
 /// # Privacy
-/// Assumption: `sensitivity` is [`Planned::sensitivity`]. Claim: the share's norm is at most that, whatever the numbers
+/// Assumption: `norm_max` is [`Planned::norm_max`]. Claim: the norm of the entries is at most that, whatever the numbers
 /// and whatever the kind's own arithmetic makes of them, because [`clip`] comes last. Watched by
 /// `sensitivity::no_contribution_exceeds_the_sensitivity`.
 #[inline]
-pub(crate) fn share(planned: &Planned, sensitivity: u64, numbers: &[f64]) -> Option<Share> {
-    if numbers.iter().any(|x| x.is_nan()) {
-        return None;
+pub(crate) fn share(planned: &Planned, norm_max: u64, numbers: &[f64], entries: &mut Vec<Entry>) -> bool {
+    entries.clear();
+    if numbers.len() != planned.output.kind.numbers() {
+        return false;
     }
     let bits = planned.grid_bits;
-    let (cell, values) = match (&planned.output.kind, numbers) {
-        (Kind::Count, [y]) => (0, [count::value(*y, bits), 0]),
-        (Kind::Sum(bounds), [y]) => (0, [sum::value(*y, *bounds, bits), 0]),
-        (Kind::Mean(bounds), [y]) => (0, mean::values(*y, *bounds, bits)),
-        (Kind::Histogram(categories), [code]) => (histogram::cell(*code, categories.len()), [1_i64 << bits, 0]),
-        (Kind::GroupedMean(categories, bounds), [code, y]) => {
-            (grouped_mean::cell(*code, categories.len()), mean::values(*y, *bounds, bits))
+    let given = match (&planned.output.kind, numbers) {
+        // Tuples that have a NaN are left out one by one.
+        (Kind::Histogram(axes), _) => histogram::entries(axes, numbers, bits, entries),
+        (Kind::GroupedMean(axes, bounds), _) => grouped_mean::entries(axes, *bounds, numbers, bits, entries),
+        _ if numbers.iter().any(|x| x.is_nan()) => false,
+        (Kind::Count, [y]) => push(entries, [(0, count::value(*y, bits))]),
+        (Kind::Sum(bounds), [y]) => push(entries, [(0, sum::value(*y, *bounds, bits))]),
+        (Kind::Mean(bounds), [y]) => {
+            let [one, y] = mean::values(*y, *bounds, bits);
+            push(entries, [(0, one), (1, y)])
         }
-        _ => return None,
+        (Kind::Variance(bounds), [y]) => {
+            let [one, y, square] = variance::values(*y, *bounds, bits);
+            push(entries, [(0, one), (1, y), (2, square)])
+        }
+        (Kind::Quantiles { bins, .. }, [y]) => quantiles::entries(bins, *y, bits, entries),
+        (Kind::Survival(edges), [time, event]) => push(entries, [(survival::cell(edges, *time, *event), 1 << bits)]),
+        (Kind::VectorSum { norm, .. }, _) => vector_sum::entries(*norm, numbers, bits, entries),
+        (Kind::BlockMean(coordinates), _) => block_mean::entries(coordinates, numbers, bits, entries),
+        _ => false,
     };
-    Some(Share { cell, values: clip(values, sensitivity, planned.loss.measure()) })
+    clip(entries, norm_max, planned.loss.measure());
+    given
+}
+
+#[inline]
+fn push<const N: usize>(entries: &mut Vec<Entry>, values: [(usize, i64); N]) -> bool {
+    entries.extend(values.map(|(cell, value)| Entry { cell, value }));
+    true
 }

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use spe_kernel::{fault::Fault, ids::Digest, manifest::Manifest};
+use spe_kernel::{
+    fault::Fault,
+    ids::Digest,
+    manifest::Manifest,
+    refusal::{Refusal, Stop},
+};
 
 use crate::{
-    guest::{Program, Terms},
+    guest::{Program, Unready},
     inspect::Inspection,
     seats::Seats,
+    terms::Terms,
     worker::Worker,
 };
 
@@ -17,13 +23,65 @@ use crate::{
 /// nothing that is not allowed, and that it reaches its snapshot. Cheap to clone.
 #[derive(Clone)]
 pub struct ApprovedModule {
-    pub(crate) inspection: Arc<Inspection>,
-    pub(crate) program: Arc<Program>,
-    pub(crate) terms: Arc<Terms>,
-    pub(crate) seats: Arc<Seats>,
+    inspection: Arc<Inspection>,
+    program: Arc<Program>,
+    terms: Arc<Terms>,
+    seats: Arc<Seats>,
 }
 
 impl ApprovedModule {
+    /// Starts a guest that never sees a record: it only shows that the next one will start.
+    pub(crate) fn started(
+        inspection: Arc<Inspection>,
+        program: Arc<Program>,
+        terms: Terms,
+        seats: Arc<Seats>,
+    ) -> Result<Self, Stop> {
+        {
+            let _spare = seats.spare();
+            program.start(&terms).map(drop).map_err(|unready| stop(inspection.digest, unready))?;
+        }
+        Ok(Self { inspection, program, terms: Arc::new(terms), seats })
+    }
+
+    /// The same module, whose `spe_start` finds `state` after the parameters: the state that [`Self::update`] made for a
+    /// round. [`crate::Sandbox::approve`] gives zeros.
+    ///
+    /// # Privacy
+    /// A state is made of parameters and of released, noisy sums, so that a refusal tells nothing else (**data-blind
+    /// refusal**). Watched by `rounds` in `tests/it`.
+    ///
+    /// # Errors
+    /// Refuses a module that does not start on this state. A state that does not have the plan's length is a fault.
+    pub fn with_state(&self, state: &[f64]) -> Result<Self, Stop> {
+        let terms = self.terms.with_state(state).ok_or_else(|| misshapen("setting a state"))?;
+        Self::started(Arc::clone(&self.inspection), Arc::clone(&self.program), terms, Arc::clone(&self.seats))
+    }
+
+    /// The next state, which the module makes of the numbers that [`spe_kernel::rounds::update_input`] gives; `None` when it
+    /// stops the rounds.
+    ///
+    /// A function of module, plan, schema and `input`, whatever the state of [`Self::with_state`]: `spe_start` finds a state of
+    /// zeros. Whoever computes it gets the same numbers.
+    ///
+    /// # Privacy
+    /// Public numbers only: the fresh instance that runs `spe_update` has read no record and ends with it, so that nothing of a
+    /// record can be in the state or in a refusal's words, and no `spe_map` sees what it wrote. Watched by
+    /// `nothing_but_the_state_goes_from_call_to_call` in `tests/it/rounds.rs`.
+    ///
+    /// # Errors
+    /// Refuses a module that traps, runs out of [`spe_abi::UPDATE_FUEL`], returns neither the state's length in bytes nor
+    /// [`spe_abi::UPDATE_STOP`], or writes a number that is not finite. A plan without rounds, or more numbers than it has, is a
+    /// fault.
+    pub fn update(&self, input: &[f64]) -> Result<Option<Vec<f64>>, Stop> {
+        if self.terms.states == 0 {
+            return Err(Fault::new("updating a state", "the plan has no rounds").into());
+        }
+        let terms = self.terms.with_zeros().ok_or_else(|| misshapen("updating a state"))?;
+        let _spare = self.seats.spare();
+        self.program.next(&terms, input).map_err(|unready| stop(self.digest(), unready))
+    }
+
     /// A worker; one for each thread. Make all that a job needs before its data is opened.
     ///
     /// # Errors
@@ -41,5 +99,16 @@ impl ApprovedModule {
     /// What the module says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.inspection.manifest
+    }
+}
+
+fn misshapen(doing: &'static str) -> Fault {
+    Fault::new(doing, "it does not have the plan's length")
+}
+
+fn stop(module: Digest, unready: Unready) -> Stop {
+    match unready {
+        Unready::Guest(why) => Refusal::ModuleRefused { module, why: why.into_owned() }.into(),
+        Unready::Host(fault) => fault.into(),
     }
 }

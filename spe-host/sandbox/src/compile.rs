@@ -38,8 +38,10 @@ pub struct Compiler {
 
 /// Why there is no artifact.
 pub(crate) enum Uncompiled {
-    /// The module is to blame.
+    /// The module is to blame, and would be again.
     Refused(&'static str),
+    /// It took too long on the wall, for which a busy host may be to blame.
+    Late(&'static str),
     /// The host is.
     Failed(Fault),
 }
@@ -50,7 +52,7 @@ impl From<Fault> for Uncompiled {
     }
 }
 
-const TOO_LONG: Uncompiled = Uncompiled::Refused("compiling it takes more time than this node allows: make it smaller");
+const TOO_LONG: &str = "compiling it takes more time than this node allows: make it smaller";
 const TOO_LARGE: Uncompiled =
     Uncompiled::Refused("compiling it takes more memory than this node allows: make it smaller");
 const UNCOMPILABLE: Uncompiled = Uncompiled::Refused("the compiler refuses it: split very large functions");
@@ -105,14 +107,14 @@ fn finished(child: &mut Child, in_time: bool) -> Result<ExitStatus, Uncompiled> 
         child.kill().map_err(Fault::while_("stopping the compiler"))?;
     }
     let status = child.wait().map_err(Fault::while_("waiting for the compiler"))?;
-    if in_time { Ok(status) } else { Err(TOO_LONG) }
+    if in_time { Ok(status) } else { Err(Uncompiled::Late(TOO_LONG)) }
 }
 
 fn judged(status: ExitStatus) -> Result<(), Uncompiled> {
     match (status.code(), status.signal()) {
         (Some(DONE), _) => Ok(()),
         (Some(INVALID), _) => Err(UNCOMPILABLE),
-        (_, Some(SIGXCPU)) => Err(TOO_LONG),
+        (_, Some(SIGXCPU)) => Err(Uncompiled::Refused(TOO_LONG)),
         // What a failed allocation does.
         (_, Some(SIGABRT)) => Err(TOO_LARGE),
         _ => Err(Fault::new("compiling a module", status).into()),

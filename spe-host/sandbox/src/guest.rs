@@ -1,20 +1,21 @@
 //! A guest that was started and stands at its snapshot: the state every data subject's run begins with.
 
+use std::borrow::Cow;
+
 use spe_abi::{
-    EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, INPUT_NO_ROOM, OUTPUT_BYTES, START_FUEL, START_READY,
+    EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, EXPORT_UPDATE, INPUT_NO_ROOM, OUTPUT_BYTES, START_FUEL,
+    START_READY,
 };
 use spe_kernel::{
-    dataset::DatasetSchema,
     fault::Fault,
-    plan::{Plan, record_bytes_max},
     record::{Chunk, Contribution},
 };
 use wasmtime::{
-    Engine, Extern, InstancePre, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, Trap, TypedFunc,
-    WasmParams, WasmResults,
+    Engine, Extern, Instance, InstancePre, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, Trap,
+    TypedFunc, WasmParams, WasmResults,
 };
 
-use crate::{inspect::TABLE_ELEMENTS_MAX, layout::Shape, wasi};
+use crate::{inspect::TABLE_ELEMENTS_MAX, terms::Terms, wasi};
 
 /// What one guest may take of the host. Growing beyond it fails, as the guest's own affair.
 pub(crate) struct Limits {
@@ -31,45 +32,8 @@ impl ResourceLimiter for Limits {
     }
 }
 
-/// What the plan says of every run. A function of plan and schema only.
-pub(crate) struct Terms {
-    /// Bytes that the guest must set aside, a multiple of 8: the record at the start, the outputs at the end.
-    input_bytes: u32,
-    params: Vec<u8>,
-    params_bytes: u32,
-    numbers: usize,
-    fuel: u64,
-    memory_bytes: usize,
-    shape: Shape,
-}
-
-impl Terms {
-    /// The terms of a plan; `None` when what it needs has no 32-bit address.
-    pub(crate) fn of(plan: &Plan, schema: &DatasetSchema) -> Option<Self> {
-        let params: Vec<u8> = plan.params().iter().flat_map(|p| p.to_le_bytes()).collect();
-        let params_bytes = u32::try_from(params.len()).ok()?;
-        let input_bytes = record_bytes_max(plan, schema).max(params_bytes.into()).checked_next_multiple_of(8)?;
-        Some(Self {
-            input_bytes: i32::try_from(input_bytes).ok()?.cast_unsigned(),
-            params,
-            params_bytes,
-            numbers: plan.numbers(),
-            fuel: plan.fuel_per_subject(),
-            memory_bytes: plan.memory_bytes_max().try_into().ok()?,
-            shape: Shape::of(plan),
-        })
-    }
-
-    /// Bytes that the guest must set aside.
-    pub(crate) const fn input_bytes(&self) -> u32 {
-        self.input_bytes
-    }
-
-    /// How many numbers a data subject contributes.
-    pub(crate) const fn numbers(&self) -> usize {
-        self.numbers
-    }
-}
+/// `spe_update`.
+pub(crate) type Update = TypedFunc<(u32, u32, u32, u32), i32>;
 
 /// Compiled code, linked, and where its exports are.
 pub(crate) struct Program {
@@ -78,14 +42,22 @@ pub(crate) struct Program {
     input: ModuleExport,
     start: ModuleExport,
     map: ModuleExport,
+    /// Of the ABI's type in modules with rounds only; elsewhere nobody looked at it, and nobody calls it.
+    update: Option<ModuleExport>,
 }
 
-/// Why a guest does not reach its snapshot.
+/// Why a guest does not reach its snapshot, or from there the next state.
 pub(crate) enum Unready {
     /// The module is to blame. No record was read: the reason may be told.
-    Guest(&'static str),
+    Guest(Cow<'static, str>),
     /// The host is.
     Host(Fault),
+}
+
+impl Unready {
+    pub(crate) fn guest(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Guest(why.into())
+    }
 }
 
 impl From<Fault> for Unready {
@@ -108,6 +80,7 @@ impl Program {
             input: export(EXPORT_INPUT)?,
             start: export(EXPORT_START)?,
             map: export(EXPORT_MAP)?,
+            update: module.get_export_index(EXPORT_UPDATE),
             instances: linker.instantiate_pre(module).map_err(Fault::while_("linking"))?,
         })
     }
@@ -118,7 +91,7 @@ impl Program {
         store.limiter(|limits| limits);
         store.set_fuel(START_FUEL).map_err(Fault::while_("giving fuel"))?;
         let instance = self.instances.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
-            Some(_) => Unready::Guest("its data or element segments lie outside of its memory or tables"),
+            Some(_) => Unready::guest("its data or element segments lie outside of its memory or tables"),
             None => Unready::Host(Fault::new("making an instance", error)),
         })?;
         let mut export = |at| instance.get_module_export(&mut store, at).ok_or_else(unknown_export);
@@ -127,11 +100,18 @@ impl Program {
         let map = typed(map, &store)?;
         let address = typed(input, &store)?
             .call(&mut store, terms.input_bytes)
-            .map_err(|_| Unready::Guest("spe_input traps or runs out of fuel; it may only find room in memory"))?;
-        let mut guest = Guest { store, memory, map, address };
+            .map_err(|_| Unready::guest("spe_input traps or runs out of fuel; it may only find room in memory"))?;
+        let mut guest = Guest { store, instance, memory, map, address };
         guest.input(terms)?.get_mut(..terms.params.len()).ok_or_else(unknown_export)?.copy_from_slice(&terms.params);
         guest.start(start, terms)?;
         Ok(guest)
+    }
+
+    /// `spe_update` of a guest of this program.
+    pub(crate) fn update(&self, guest: &mut Guest) -> Result<Update, Fault> {
+        let Guest { store, instance, .. } = guest;
+        let export = self.update.as_ref().and_then(|at| instance.get_module_export(&mut *store, at));
+        typed(export.ok_or_else(unknown_export)?, store)
     }
 }
 
@@ -139,37 +119,67 @@ fn typed<P: WasmParams, R: WasmResults>(export: Extern, store: &Store<Limits>) -
     export.into_func().and_then(|func| func.typed(store).ok()).ok_or_else(unknown_export)
 }
 
-/// A guest at its snapshot, good for one data subject.
+/// A guest at its snapshot, good for one data subject, or for one update.
 pub(crate) struct Guest {
-    store: Store<Limits>,
+    pub(crate) store: Store<Limits>,
+    instance: Instance,
     memory: Memory,
     map: TypedFunc<(u32, u32), ()>,
-    address: u32,
+    pub(crate) address: u32,
+}
+
+/// The bytes that a guest set aside, in two parts.
+pub(crate) struct Areas<'g> {
+    /// What it reads.
+    pub(crate) read: &'g mut [u8],
+    /// Where it writes: the address of numbers that are NaN so far.
+    pub(crate) out: u32,
 }
 
 impl Guest {
     /// The bytes that the guest set aside, after checking that they are its own.
     fn input(&mut self, terms: &Terms) -> Result<&mut [u8], Unready> {
         if self.address == INPUT_NO_ROOM {
-            return Err(Unready::Guest("spe_input finds no room for a record: ask for more memory, or lower max_rows"));
+            return Err(Unready::guest("spe_input finds no room for a record: ask for more memory, or lower max_rows"));
         }
         if !self.address.is_multiple_of(spe_abi::ALIGN) {
-            return Err(Unready::Guest("spe_input returns an address that is not a multiple of 8"));
+            return Err(Unready::guest("spe_input returns an address that is not a multiple of 8"));
         }
         let start = self.address as usize;
         let memory = self.memory.data_mut(&mut self.store);
         memory
             .get_mut(start..start.saturating_add(terms.input_bytes as usize))
-            .ok_or(Unready::Guest("spe_input returns an address whose bytes do not lie within its memory"))
+            .ok_or_else(|| Unready::guest("spe_input returns an address whose bytes do not lie within its memory"))
     }
 
     fn start(&mut self, start: Extern, terms: &Terms) -> Result<(), Unready> {
         let start: TypedFunc<(u32, u32), i32> = typed(start, &self.store)?;
         match start.call(&mut self.store, (self.address, terms.params_bytes)) {
             Ok(START_READY) => Ok(()),
-            Ok(_) => Err(Unready::Guest("spe_start refuses the parameters")),
-            Err(_) => Err(Unready::Guest("spe_start traps or runs out of fuel")),
+            Ok(_) => Err(Unready::guest("spe_start refuses the parameters")),
+            Err(_) => Err(Unready::guest("spe_start traps or runs out of fuel")),
         }
+    }
+
+    /// The guest's bytes, the last of which are for `numbers` numbers that it is to write.
+    pub(crate) fn areas(&mut self, terms: &Terms, numbers: usize) -> Result<Areas<'_>, Fault> {
+        let address = self.address;
+        let input =
+            self.input(terms).map_err(|_| Fault::new("running a guest", "its input lies outside of its memory"))?;
+        let out_bytes = numbers * OUTPUT_BYTES as usize;
+        let (read, out) =
+            input.split_at_mut_checked(input.len().saturating_sub(out_bytes)).ok_or_else(unknown_export)?;
+        for slot in out.as_chunks_mut().0 {
+            *slot = f64::NAN.to_le_bytes();
+        }
+        let out = address + u32::try_from(read.len()).map_err(Fault::while_("addressing outputs"))?;
+        Ok(Areas { read, out })
+    }
+
+    /// The `numbers` numbers at `out`.
+    pub(crate) fn written(&self, out: u32, numbers: usize) -> impl Iterator<Item = f64> {
+        let bytes = self.memory.data(&self.store).get(out as usize..).unwrap_or_default();
+        bytes.as_chunks().0.iter().take(numbers).map(|number| canonical(f64::from_le_bytes(*number)))
     }
 
     /// Runs the guest for one data subject; `numbers` holds what it writes.
@@ -188,23 +198,14 @@ impl Guest {
         numbers: &'n mut Vec<f64>,
     ) -> Result<Contribution<'n>, Fault> {
         let address = self.address;
-        let lost = |_| Fault::new("running a guest", "its input lies outside of its memory");
-        let input = self.input(terms).map_err(lost)?;
-        let out_bytes = terms.numbers * OUTPUT_BYTES as usize;
-        let (record, out) =
-            input.split_at_mut_checked(input.len().saturating_sub(out_bytes)).ok_or_else(unknown_export)?;
-        terms.shape.write(record, address, chunk, subject)?;
-        for slot in out.as_chunks_mut().0 {
-            *slot = f64::NAN.to_le_bytes();
-        }
-        let out_address = address + u32::try_from(record.len()).map_err(Fault::while_("addressing outputs"))?;
+        let Areas { read, out } = self.areas(terms, terms.numbers)?;
+        terms.shape.write(read, address, chunk, subject)?;
         self.store.set_fuel(terms.fuel).map_err(Fault::while_("giving fuel"))?;
-        if self.map.call(&mut self.store, (address, out_address)).is_err() {
+        if self.map.call(&mut self.store, (address, out)).is_err() {
             return Ok(Contribution::Failed);
         }
-        let out = self.memory.data(&self.store).get(out_address as usize..).unwrap_or_default();
         numbers.clear();
-        numbers.extend(out.as_chunks().0.iter().take(terms.numbers).map(|bytes| canonical(f64::from_le_bytes(*bytes))));
+        numbers.extend(self.written(out, terms.numbers));
         Ok(Contribution::Numbers(numbers))
     }
 }

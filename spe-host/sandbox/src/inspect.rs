@@ -1,6 +1,8 @@
 //! Static checks of a module, without compiling or running it.
 
-use spe_abi::{EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, MANIFEST_SECTION, MODULE_MAX_BYTES};
+use spe_abi::{
+    EXPORT_INPUT, EXPORT_MAP, EXPORT_MEMORY, EXPORT_START, EXPORT_UPDATE, MANIFEST_SECTION, MODULE_MAX_BYTES,
+};
 use spe_kernel::{ids::Digest, manifest::Manifest};
 use wasmparser::{
     CompositeInnerType, Export, ExternalKind, Import, Parser, Payload, TypeRef, ValType, Validator,
@@ -72,8 +74,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ModuleError> {
     let types = Validator::new_with_features(FEATURES).validate_all(bytes).map_err(invalid)?;
     within_limits(&types)?;
     let found = Found::read(bytes, &types)?;
+    let manifest = found.manifest()?;
+    if manifest.rounds.is_some() {
+        found.update()?;
+    }
     Ok(Inspection {
-        manifest: found.manifest()?,
+        manifest,
         digest: Digest::of(bytes),
         size_bytes: bytes.len().try_into().unwrap_or(u64::MAX),
         memory_bytes: types.as_ref().memory_at(0).initial.saturating_mul(PAGE_BYTES),
@@ -122,6 +128,8 @@ fn within_limits(types: &Types) -> Result<(), ModuleError> {
 struct Found<'a> {
     imports: Vec<String>,
     exports: Vec<String>,
+    /// What is exported as `spe_update`, if anything is: of interest with rounds only.
+    update: Option<String>,
     manifests: Vec<&'a [u8]>,
 }
 
@@ -133,12 +141,30 @@ impl<'a> Found<'a> {
         }
         for name in [EXPORT_MEMORY, EXPORT_INPUT, EXPORT_START, EXPORT_MAP] {
             if !found.exports.iter().any(|e| e == name) {
-                return reject(format!(
-                    "it does not export {name:?}: see docs/guest-abi.md for the exports and their types"
-                ));
+                return unexported(name);
             }
         }
         Ok(found)
+    }
+
+    fn export(&mut self, export: Export<'_>, types: &Types) -> Result<(), ModuleError> {
+        let Export { name, .. } = export;
+        match name {
+            EXPORT_MEMORY => typed(name, &exported(export, types), MEMORY)?,
+            EXPORT_INPUT => typed(name, &exported(export, types), "(i32) -> (i32)")?,
+            EXPORT_START => typed(name, &exported(export, types), "(i32, i32) -> (i32)")?,
+            EXPORT_MAP => typed(name, &exported(export, types), "(i32, i32) -> ()")?,
+            EXPORT_UPDATE => self.update = Some(exported(export, types)),
+            _ => {}
+        }
+        self.exports.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Checks what only a module with rounds exports.
+    fn update(&self) -> Result<(), ModuleError> {
+        let wanted = "(i32, i32, i32, i32) -> (i32)";
+        self.update.as_ref().map_or_else(|| unexported(EXPORT_UPDATE), |is| typed(EXPORT_UPDATE, is, wanted))
     }
 
     fn section(&mut self, payload: Payload<'a>, types: &Types) -> Result<(), ModuleError> {
@@ -155,7 +181,7 @@ impl<'a> Found<'a> {
             }
             Payload::ExportSection(section) => {
                 for export in section {
-                    self.exports.push(checked_export(export.map_err(invalid)?, types)?);
+                    self.export(export.map_err(invalid)?, types)?;
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
@@ -196,25 +222,23 @@ fn checked_import(import: Import<'_>, types: &Types) -> Result<String, ModuleErr
     if is == wanted { Ok(name.to_owned()) } else { reject(format!("it imports {shown} as {is}; its type is {wanted}")) }
 }
 
-fn checked_export(export: Export<'_>, types: &Types) -> Result<String, ModuleError> {
-    let wanted = match export.name {
-        EXPORT_MEMORY => "memory",
-        EXPORT_INPUT => "(i32) -> (i32)",
-        EXPORT_START => "(i32, i32) -> (i32)",
-        EXPORT_MAP => "(i32, i32) -> ()",
-        other => return Ok(other.to_owned()),
-    };
-    let is = match export.kind {
-        ExternalKind::Memory => "memory".to_owned(),
+const MEMORY: &str = "memory";
+
+/// What an export is, in words.
+fn exported(export: Export<'_>, types: &Types) -> String {
+    match export.kind {
+        ExternalKind::Memory => MEMORY.to_owned(),
         ExternalKind::Func => signature(types, types.as_ref().core_function_at(export.index)),
         _ => "something else".to_owned(),
-    };
-    let name = export.name;
-    if is == wanted {
-        Ok(name.to_owned())
-    } else {
-        reject(format!("it exports {name:?} as {is}; the ABI wants {wanted}"))
     }
+}
+
+fn typed(name: &str, is: &str, wanted: &str) -> Result<(), ModuleError> {
+    if is == wanted { Ok(()) } else { reject(format!("it exports {name:?} as {is}; the ABI wants {wanted}")) }
+}
+
+fn unexported<T>(name: &str) -> Result<T, ModuleError> {
+    reject(format!("it does not export {name:?}: see docs/guest-abi.md for the exports and their types"))
 }
 
 /// A function's type in words, `(i32, i32) -> (i32)`.

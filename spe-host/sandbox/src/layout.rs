@@ -14,6 +14,7 @@ use spe_kernel::{
 };
 
 /// What a plan says of every record.
+#[derive(Clone)]
 pub(crate) struct Shape {
     /// Rows at most and number of columns, by table.
     tables: Vec<(usize, usize)>,

@@ -3,15 +3,18 @@
 //! Guest code is malicious from its first instruction. It is checked without running it ([`inspect`]), compiled in a
 //! process of its own with limits on time and memory ([`compile_child`]), and run once for each data subject in a
 //! fresh instance ([`Worker`]), so that **guest-blind** holds: what a guest gives for one data subject is a function of
-//! the module, the plan and that data subject's record, and of nothing else.
+//! the module, the plan, the public state of the round and that data subject's record, and of nothing else.
 //!
 //! ```text
 //! bytes ── inspect ── compile (or cache) ── probe: spe_input, spe_start ── ApprovedModule ── Worker ── Contribution
+//!
+//! between rounds: ApprovedModule ── update, on public numbers ── state ── with_state ── ApprovedModule
 //! ```
 //!
 //! # Privacy
-//! Everything up to [`ApprovedModule`] happens before any record is read, so its refusals are **data-blind**. After it, a
-//! guest's failure is a [`spe_kernel::record::Contribution::Failed`], which nobody can tell from any other contribution.
+//! Everything up to [`ApprovedModule`] happens before any record is read, and between rounds a fresh instance sees public
+//! numbers only, so that refusals are **data-blind**. After it, a guest's failure is a
+//! [`spe_kernel::record::Contribution::Failed`], which nobody can tell from any other contribution.
 
 mod approved;
 mod cache;
@@ -21,9 +24,12 @@ mod engine;
 mod guest;
 mod inspect;
 mod layout;
+mod refused;
 mod sandbox;
 mod seats;
+mod terms;
 mod trusted;
+mod update;
 mod wasi;
 mod worker;
 

@@ -1,9 +1,6 @@
 //! From a module's bytes to the evidence that it may run.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use spe_abi::MODULE_MAX_BYTES;
 use spe_kernel::{
@@ -20,9 +17,11 @@ use crate::{
     cache::{self, Cache},
     compile::{Compiler, Uncompiled},
     engine,
-    guest::{Program, Terms, Unready},
+    guest::Program,
     inspect::{Inspection, inspect},
+    refused::Refused,
     seats::Seats,
+    terms::Terms,
     trusted::Artifact,
 };
 
@@ -46,10 +45,9 @@ pub struct Sandbox {
     engine: Engine,
     cache: Cache,
     compiler: Compiler,
+    refused: Refused,
     memory_bytes_max: u64,
     seats: Arc<Seats>,
-    /// Modules start one at a time on approval: the engine has one instance more than there are workers.
-    start: Mutex<()>,
 }
 
 impl Sandbox {
@@ -60,16 +58,18 @@ impl Sandbox {
     pub fn new(config: Config) -> Result<Self, Fault> {
         let memory = usize::try_from(config.memory_bytes_max).map_err(Fault::while_("setting up the sandbox"))?;
         Ok(Self {
-            engine: engine::running(config.workers_max.saturating_add(1), memory)?,
+            engine: engine::running(Seats::guests(config.workers_max), memory)?,
             cache: Cache::open(&config.cache_dir, config.cache_key)?,
             compiler: config.compiler,
+            refused: Refused::default(),
             memory_bytes_max: config.memory_bytes_max,
             seats: Seats::new(config.workers_max),
-            start: Mutex::new(()),
         })
     }
 
-    /// Checks, compiles (or takes from the cache) and starts a module for a plan.
+    /// Checks, compiles (or takes from the cache) and starts a module for a plan; with rounds, on a state of zeros.
+    ///
+    /// A module that compiling refused once is refused at once until the program ends.
     ///
     /// # Privacy
     /// No record is read: whether and how a module is refused depends on module, plan, schema and this node's limits only
@@ -78,31 +78,17 @@ impl Sandbox {
     /// # Errors
     /// Refuses a module that is not the plan's, fails [`inspect`], costs too much to compile, or does not start.
     pub fn approve(&self, bytes: &[u8], plan: &Plan, schema: &DatasetSchema) -> Result<ApprovedModule, Stop> {
-        let refused = |why: String| Stop::from(Refusal::ModuleRefused { module: plan.module(), why });
         let inspection = named(bytes, plan)?;
         plan.fits_manifest(&inspection.manifest).and_then(|()| plan.fits_schema(schema)).map_err(unfit)?;
         let terms = self.terms(plan, schema, &inspection)?;
         let module = self.module(bytes, inspection.digest).map_err(|uncompiled| match uncompiled {
-            Uncompiled::Refused(why) => refused(why.to_owned()),
-            Uncompiled::Failed(fault) => fault.into(),
+            Uncompiled::Refused(why) | Uncompiled::Late(why) => {
+                Refusal::ModuleRefused { module: inspection.digest, why: why.to_owned() }.into()
+            }
+            Uncompiled::Failed(fault) => Stop::from(fault),
         })?;
         let program = Program::new(&self.engine, &module)?;
-        self.try_start(&program, &terms).map_err(|unready| match unready {
-            Unready::Guest(why) => refused(why.to_owned()),
-            Unready::Host(fault) => fault.into(),
-        })?;
-        Ok(ApprovedModule {
-            inspection: Arc::new(inspection),
-            program: Arc::new(program),
-            terms: Arc::new(terms),
-            seats: Arc::clone(&self.seats),
-        })
-    }
-
-    /// Starts a guest that never sees a record: it only shows that the next one will start.
-    fn try_start(&self, program: &Program, terms: &Terms) -> Result<(), Unready> {
-        let _turn = self.start.lock().unwrap_or_else(PoisonError::into_inner);
-        program.start(terms).map(drop)
+        ApprovedModule::started(Arc::new(inspection), Arc::new(program), terms, Arc::clone(&self.seats))
     }
 
     fn terms(&self, plan: &Plan, schema: &DatasetSchema, inspection: &Inspection) -> Result<Terms, Stop> {
@@ -120,10 +106,11 @@ impl Sandbox {
                 inspection.memory_bytes
             )));
         }
-        let fits = |terms: &Terms| u64::from(terms.input_bytes()) <= memory;
+        let fits = |terms: &Terms| u64::from(terms.input_bytes) <= memory;
         Terms::of(plan, schema).filter(fits).ok_or_else(|| {
             unfit(format!(
-                "one record may not fit into the plan's {memory} bytes of memory: ask for more, or lower max_rows"
+                "one record, or the sums of one round, may not fit into the plan's {memory} bytes of memory: ask for more, \
+                 or lower max_rows"
             ))
         })
     }
@@ -131,8 +118,17 @@ impl Sandbox {
     /// The compiled module, from the cache if it is there.
     fn module(&self, bytes: &[u8], digest: Digest) -> Result<Module, Uncompiled> {
         let name = cache::name(digest, &self.engine);
-        let cached = self.cache.get(name).and_then(|artifact| artifact.load(&self.engine).ok());
-        cached.map_or_else(|| self.compiled(bytes, name), Ok)
+        if let Some(module) = self.cache.get(name).and_then(|artifact| artifact.load(&self.engine).ok()) {
+            return Ok(module);
+        }
+        if let Some(why) = self.refused.why(digest) {
+            return Err(Uncompiled::Refused(why));
+        }
+        self.compiled(bytes, name).inspect_err(|uncompiled| {
+            if let Uncompiled::Refused(why) = uncompiled {
+                self.refused.remember(digest, why);
+            }
+        })
     }
 
     fn compiled(&self, bytes: &[u8], name: Digest) -> Result<Module, Uncompiled> {

@@ -11,8 +11,9 @@ use spe_kernel::{
 };
 
 use crate::{
-    guest::{Program, Terms, Unready},
+    guest::{Program, Unready},
     seats::Seat,
+    terms::Terms,
 };
 
 /// Runs a module for one data subject after the other, on one thread, which needs 1 MiB of stack.
@@ -30,7 +31,7 @@ pub struct Worker {
 
 impl Worker {
     pub(crate) fn new(program: Arc<Program>, terms: Arc<Terms>, seat: Seat) -> Self {
-        let numbers = Vec::with_capacity(terms.numbers());
+        let numbers = Vec::with_capacity(terms.numbers);
         Self { program, terms, numbers, halt: None, _seat: seat }
     }
 
@@ -44,7 +45,7 @@ impl Worker {
     /// chunk, to `each`.
     ///
     /// # Privacy
-    /// What `each` gets for a data subject is a function of the module, the plan and that data subject's rows. It is
+    /// What `each` gets for a data subject is a function of the module, the plan, the state and that data subject's rows. It is
     /// confidential all the same: only a noised sum may leave.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::{
 };
 
 use spe_kernel::{
+    dataset::DatasetSchema,
     filter::Filter,
     ids::{ColumnName, DatasetName, Digest, TableName},
 };
@@ -96,6 +97,8 @@ pub struct Ingested {
     pub rows_kept: u64,
     /// Data subjects.
     pub subjects: u64,
+    /// Data subjects of the snapshot that was current before, if there was one.
+    pub subjects_before: Option<u64>,
     /// Values that the declaration let be changed.
     pub altered: Vec<Altered>,
 }
@@ -133,16 +136,23 @@ impl<'a> Ingest<'a> {
         let staging = snapshot::stage(self.vault)?;
         let staged = stage::stage(self, &filters, staging.path(), &mut progress)?;
         let sorted = sort::sort(self, &staged, staging.path(), &mut progress)?;
-        if sorted.subjects == 0 {
-            return Err(IngestError::Nothing);
+        let DatasetSchema { name, subjects_max: declared, .. } = self.declaration.schema();
+        match sorted.subjects {
+            0 => return Err(IngestError::Nothing),
+            subjects if subjects > u64::from(*declared) => {
+                return Err(IngestError::TooMany { subjects, declared: *declared });
+            }
+            _ => {}
         }
+        let subjects_before = snapshot::subjects(&self.vault.join(name.as_str()));
         let digest = staging.publish(self, &sorted)?;
         Ok(Ingested {
-            dataset: self.declaration.schema().name.clone(),
+            dataset: name.clone(),
             snapshot: digest,
             rows_read: staged.rows_read,
             rows_kept: sorted.rows.iter().sum(),
             subjects: sorted.subjects,
+            subjects_before,
             altered: staged.altered,
         })
     }

@@ -1,52 +1,56 @@
 //! From a snapshot to chunks of whole data subjects.
 //!
 //! The list of subjects of a partition drives a merge join: each table's file, projected and filtered by DataFusion, is
-//! sorted in the same order, so every subject's rows are next in every stream.
+//! sorted in the same order, so every subject's rows are next in every stream. A block is a range of pseudonyms, so its
+//! subjects, too, follow each other.
 //!
 //! # Privacy
 //! The population does not depend on the plan: a subject whose rows are all filtered out appears with none, and so
-//! contributes what the module gives for nobody's rows. Chunks are fresh copies without pseudonyms (**subject-blind
-//! guest**). Watched by `tests/it/scan.rs`.
+//! contributes what the module gives for nobody's rows. In which block a subject is depends on the pseudonym alone, so that
+//! one person more or less changes one block, and a block of nobody appears like any other. Chunks are fresh copies without
+//! pseudonyms (**subject-blind guest**). Watched by `tests/it/scan.rs` and `tests/it/blocks.rs`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::{Path, PathBuf};
 
-use datafusion::{
-    arrow::{array::AsArray, datatypes::SchemaRef},
-    datasource::{
-        file_format::parquet::ParquetFormat,
-        listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
-    },
-    error::DataFusionError,
-    execution::SendableRecordBatchStream,
-    logical_expr::Expr,
-    prelude::{SessionConfig, SessionContext},
-};
+use datafusion::{arrow::array::AsArray, prelude::SessionContext};
 use futures::TryStreamExt;
 use spe_kernel::{
-    dataset::ColumnType, disclosure::Confidential, fault::Fault, filter::Filter, ids::ColumnName, ids::TableName,
-    manifest::Input, plan::Plan, record::Chunk,
+    dataset::ColumnType,
+    disclosure::Confidential,
+    fault::Fault,
+    filter::Filter,
+    ids::{ColumnName, TableName},
+    manifest::Input,
+    plan::Plan,
+    record::Chunk,
 };
-use url::Url;
 
 use crate::{
     layout::{self, BATCH_ROWS, SUBJECT},
     predicate::{column, expression},
-    pseudonym::Pseudonym,
+    pseudonym::{Pseudonym, range_of},
     vault::Dataset,
 };
 
 mod cursor;
+mod files;
 mod gather;
+mod part;
 use cursor::Cursor;
+use files::{Reader, Rows};
+use part::Units;
+pub(crate) use part::{Part, parts};
+
+const DOING: &str = "reading subjects";
 
 /// In which portions records are read and handed on.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanSizes {
     /// Rows of a batch in memory.
     pub batch_rows: usize,
-    /// Data subjects in a chunk at most.
+    /// Data subjects, or blocks, in a chunk at most.
     pub chunk_subjects: usize,
-    /// A chunk is complete when it has so many rows; one data subject is never split.
+    /// A chunk is complete when it has so many rows; one data subject or block is never split.
     pub chunk_rows: usize,
 }
 
@@ -56,40 +60,34 @@ impl Default for ScanSizes {
     }
 }
 
-/// What all partitions of a scan have in common.
+/// What all parts of a scan have in common.
 pub(crate) struct Scan {
-    session: SessionContext,
     dir: PathBuf,
-    inputs: Vec<TableScan>,
+    subjects: Reader,
+    tables: Vec<TableScan>,
     sizes: ScanSizes,
 }
 
 /// What is read of one table.
 struct TableScan {
     table: TableName,
-    schema: SchemaRef,
-    columns: Vec<ColumnName>,
+    reader: Reader,
     kinds: Vec<ColumnType>,
-    filter: Option<Expr>,
     rows_max: usize,
 }
 
-/// The records of one partition of a dataset. Reads nothing before the first [`Self::next`].
+/// The records of one part of a dataset: a partition, or some of them when the plan's unit is blocks. Reads nothing before
+/// the first [`Self::next`].
 pub struct PartitionScan {
-    scan: Arc<Scan>,
-    partition: usize,
-    state: State,
+    /// `None` when it is finished.
+    open: Option<Opened>,
+    sizes: ScanSizes,
 }
 
-enum State {
-    Closed,
-    Open(Box<Opened>),
-    Finished,
-}
-
-/// Open files of one partition.
+/// Where a part's streams stand.
 struct Opened {
-    subjects: SendableRecordBatchStream,
+    units: Units,
+    subjects: Rows,
     /// Subjects of the current batch that are still to come, last first.
     waiting: Vec<Pseudonym>,
     tables: Vec<Cursor>,
@@ -97,52 +95,34 @@ struct Opened {
 
 impl Scan {
     pub(crate) fn new(dataset: &Dataset, plan: &Plan, sizes: ScanSizes) -> Result<Self, Fault> {
-        let inputs = plan.inputs().iter().map(|input| TableScan::new(dataset, input)).collect::<Result<_, _>>()?;
-        let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(sizes.batch_rows.max(1));
-        let options = config.options_mut();
-        options.execution.parquet.pushdown_filters = true;
-        options.execution.parquet.schema_force_view_types = false;
-        options.execution.collect_statistics = false;
-        options.optimizer.repartition_file_scans = false;
-        Ok(Self { session: SessionContext::new_with_config(config), dir: dataset.dir.clone(), inputs, sizes })
+        let session = files::session(sizes.batch_rows);
+        let subjects = Reader {
+            session: session.clone(),
+            schema: layout::subjects_schema(),
+            filter: None,
+            columns: vec![column(SUBJECT)],
+        };
+        let table = |input| TableScan::new(dataset, input, &session);
+        let tables = plan.inputs().iter().map(table).collect::<Result<_, _>>()?;
+        Ok(Self { dir: dataset.dir.clone(), subjects, tables, sizes })
     }
 
-    async fn open(&self, partition: usize) -> Result<Opened, DataFusionError> {
-        let file = layout::subjects_file(&self.dir, partition);
-        let subjects = self.stream(file, layout::subjects_schema(), None, vec![column(SUBJECT)]).await?;
-        let mut tables = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
-            let file = layout::table_file(&self.dir, &input.table, partition);
-            let columns = [SUBJECT].into_iter().chain(input.columns.iter().map(ColumnName::as_str));
-            let columns = columns.map(column).collect();
-            let rows = self.stream(file, input.schema.clone(), input.filter.clone(), columns).await?;
-            tables.push(Cursor::new(rows, &input.kinds, input.rows_max));
-        }
-        Ok(Opened { subjects, waiting: Vec::new(), tables })
-    }
-
-    /// A file's rows in its order: one file, one partition, nothing that could reorder.
-    async fn stream(
-        &self,
-        file: PathBuf,
-        schema: SchemaRef,
-        filter: Option<Expr>,
-        columns: Vec<Expr>,
-    ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        // DataFusion reads a file that is not there as one without rows: a wrong answer, which nobody would notice.
-        std::fs::File::open(&file).map_err(|e| DataFusionError::External(format!("{}: {e}", file.display()).into()))?;
-        let unusable = || DataFusionError::Configuration("the vault's directory must be an absolute path".into());
-        let url = ListingTableUrl::try_new(Url::from_file_path(file).map_err(|()| unusable())?, None)?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
-        let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
-        let rows = self.session.read_table(Arc::new(ListingTable::try_new(config)?))?;
-        let rows = filter.into_iter().try_fold(rows, datafusion::prelude::DataFrame::filter)?;
-        rows.select(columns)?.execute_stream().await
+    pub(crate) fn part(&self, part: Part) -> PartitionScan {
+        let Part { partitions, units } = part;
+        let files =
+            |file: &dyn Fn(&Path, usize) -> PathBuf| partitions.clone().map(|p| file(&self.dir, p)).collect::<Vec<_>>();
+        let table = |t: &TableScan| {
+            let rows = t.reader.rows(files(&|dir, p| layout::table_file(dir, &t.table, p)));
+            Cursor::new(rows, &t.kinds, t.rows_max)
+        };
+        let subjects = self.subjects.rows(files(&layout::subjects_file));
+        let tables = self.tables.iter().map(table).collect();
+        PartitionScan { open: Some(Opened { units, subjects, waiting: Vec::new(), tables }), sizes: self.sizes }
     }
 }
 
 impl TableScan {
-    fn new(dataset: &Dataset, input: &Input) -> Result<Self, Fault> {
+    fn new(dataset: &Dataset, input: &Input, session: &SessionContext) -> Result<Self, Fault> {
         let fault = |what: String| Fault::new("scanning", what);
         let table = dataset.schema.table(&input.table);
         let table = table.ok_or_else(|| fault(format!("no table {}", input.table)))?;
@@ -153,42 +133,32 @@ impl TableScan {
         };
         let filter = input.filter.as_ref().map(|text| Filter::parse(text, table)).transpose();
         let filter = filter.map_err(Fault::while_("reading the plan's filter"))?;
+        let columns = [SUBJECT].into_iter().chain(input.columns.iter().map(ColumnName::as_str));
+        let reader = Reader {
+            session: session.clone(),
+            schema: layout::table_schema(table),
+            filter: filter.map(|f| expression(f.predicate())),
+            columns: columns.map(column).collect(),
+        };
         Ok(Self {
             table: table.name.clone(),
-            schema: layout::table_schema(table),
-            columns: input.columns.clone(),
+            reader,
             kinds: input.columns.iter().map(kind).collect::<Result<_, _>>()?,
-            filter: filter.map(|f| expression(f.predicate())),
             rows_max: usize::try_from(input.max_rows).unwrap_or(usize::MAX),
         })
     }
 }
 
 impl PartitionScan {
-    pub(crate) const fn new(scan: Arc<Scan>, partition: usize) -> Self {
-        Self { scan, partition, state: State::Closed }
-    }
-
-    /// The next data subjects; `None` when all were given, or after a fault. Must run inside a tokio runtime.
+    /// The next data subjects or blocks; `None` when all were given, or after a fault. Must run inside a tokio runtime.
     ///
     /// Memory is bounded by [`ScanSizes`], the row groups and the plan's `max_rows`, whatever the size of the data.
     pub async fn next(&mut self) -> Option<Result<Confidential<Chunk>, Fault>> {
-        let chunk = self.next_chunk().await;
+        let chunk = self.open.as_mut()?.chunk(self.sizes).await;
         if !matches!(chunk, Ok(Some(_))) {
-            self.state = State::Finished;
+            self.open = None;
         }
         chunk.map(|chunk| chunk.map(Confidential::seal)).transpose()
-    }
-
-    async fn next_chunk(&mut self) -> Result<Option<Chunk>, Fault> {
-        if matches!(self.state, State::Closed) {
-            let opened = self.scan.open(self.partition).await.map_err(Fault::while_("opening a partition"))?;
-            self.state = State::Open(Box::new(opened));
-        }
-        match &mut self.state {
-            State::Open(opened) => opened.chunk(self.scan.sizes).await,
-            State::Closed | State::Finished => Ok(None),
-        }
     }
 }
 
@@ -197,11 +167,8 @@ impl Opened {
         let mut subjects = 0;
         while subjects < sizes.chunk_subjects.max(1)
             && self.tables.iter().map(Cursor::rows).sum::<usize>() < sizes.chunk_rows.max(1)
-            && let Some(subject) = self.subject().await?
+            && self.unit().await?
         {
-            for table in &mut self.tables {
-                table.gather(&subject).await?;
-            }
             subjects += 1;
         }
         if subjects == 0 {
@@ -211,19 +178,54 @@ impl Opened {
         Ok(Some(Chunk { subjects, tables }))
     }
 
-    async fn subject(&mut self) -> Result<Option<Pseudonym>, Fault> {
-        while self.waiting.is_empty() {
-            let batch = self.subjects.try_next().await.map_err(Fault::while_("reading subjects"))?;
-            let Some(batch) = batch else { return Ok(None) };
-            let column = batch.column_by_name(SUBJECT).and_then(|c| c.as_fixed_size_binary_opt());
-            let column = column.ok_or_else(|| Fault::new("reading subjects", "the column of pseudonyms is missing"))?;
-            self.waiting = column.value_data().as_chunks().0.iter().rev().copied().collect();
+    /// Takes all rows of the next data subject or block; `false` when there is none.
+    async fn unit(&mut self) -> Result<bool, Fault> {
+        match &mut self.units {
+            Units::Subjects => {
+                let Some(subject) = self.subject().await? else { return Ok(false) };
+                self.gather(subject).await?;
+            }
+            Units::Blocks { next, of } => {
+                let (block, of) = (next.next(), *of);
+                let Some(block) = block else { return Ok(false) };
+                while let Some(subject) = self.subject().await?
+                    && range_of(&subject, of) == block
+                {
+                    self.gather(subject).await?;
+                }
+            }
         }
-        Ok(self.waiting.pop())
+        self.tables.iter_mut().for_each(Cursor::close);
+        Ok(true)
     }
 
-    /// Rows left over would belong to nobody: the snapshot is damaged, and its sums must not be used.
+    /// The first subject whose rows were not taken yet.
+    async fn subject(&mut self) -> Result<Option<Pseudonym>, Fault> {
+        while self.waiting.is_empty() {
+            let batch = self.subjects.try_next().await.map_err(Fault::while_(DOING))?;
+            let Some(batch) = batch else { return Ok(None) };
+            let column = batch.column_by_name(SUBJECT).and_then(|c| c.as_fixed_size_binary_opt());
+            let column = column.ok_or_else(|| Fault::new(DOING, "the column of pseudonyms is missing"))?;
+            self.waiting = column.value_data().as_chunks().0.iter().rev().copied().collect();
+        }
+        Ok(self.waiting.last().copied())
+    }
+
+    /// Takes the rows of `subject`, the first.
+    async fn gather(&mut self, subject: Pseudonym) -> Result<(), Fault> {
+        self.waiting.pop();
+        for table in &mut self.tables {
+            table.gather(&subject).await?;
+        }
+        Ok(())
+    }
+
+    /// A subject left over would be in no block, rows left over would belong to nobody: the snapshot is damaged, and its sums
+    /// must not be used.
     async fn check_exhausted(&mut self) -> Result<(), Fault> {
+        if self.subject().await?.is_some() {
+            return Err(Fault::new(DOING, "subjects are out of order or in the wrong partition"));
+        }
         for table in &mut self.tables {
             table.check_exhausted().await?;
         }

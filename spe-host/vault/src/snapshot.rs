@@ -27,7 +27,7 @@ mod writer;
 pub(crate) use writer::{Writer, Written};
 
 /// [`SnapshotFile::format`] of this version.
-pub(crate) const FORMAT: &str = "spe.snapshot/1";
+pub(crate) const FORMAT: &str = "spe.snapshot/2";
 /// The future snapshot inside the staging directory.
 pub(crate) const SNAPSHOT_DIR: &str = "snapshot";
 const STAGING_PREFIX: &str = ".staging-";
@@ -44,6 +44,18 @@ pub(crate) struct SnapshotFile {
     pub(crate) subjects: u64,
     pub(crate) rows: Vec<(TableName, u64)>,
     pub(crate) schema: DatasetSchema,
+}
+
+/// The part of `snapshot.json` that tells whether the rest can be read.
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
+/// The part of `snapshot.json` that the next ingest reports.
+#[derive(Deserialize)]
+struct Count {
+    subjects: u64,
 }
 
 /// A directory for one ingest; removed when dropped, whatever happened.
@@ -140,11 +152,11 @@ fn sync_dirs(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Renames `snapshot` to its digest in `home`. One of the same digest is the same snapshot and stays.
+/// Renames `snapshot` to its digest in `home`. If there is one of the same digest, its files are replaced one by one.
 fn move_in(snapshot: &Path, home: &Path, digest: &Digest) -> io::Result<()> {
     let target = home.join(digest.hex());
-    if target.join(SNAPSHOT_FILE).exists() {
-        return Ok(());
+    if target.exists() {
+        return replace(snapshot, &target);
     }
     if !home.exists() {
         // Exact counts and records: for the node's user alone, whatever the umask.
@@ -157,6 +169,26 @@ fn move_in(snapshot: &Path, home: &Path, digest: &Digest) -> io::Result<()> {
         let _ = fs::remove_dir(home);
     }
     moved
+}
+
+/// Puts every file below `from` in its place below `to`. Files of one digest are equal, so a running job sees no difference; one
+/// that was damaged or lost is whole again.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, target) = entry.map(|e| (e.path(), to.join(e.file_name())))?;
+        if entry.is_dir() {
+            replace(&entry, &target)?;
+        } else if !is_held(&target) || fs::read(&entry)? != fs::read(&target)? {
+            fs::rename(&entry, &target)?;
+        }
+    }
+    sync_dir(to)
+}
+
+/// Running jobs lock this file: as long as it is whole it must stay the same file.
+fn is_held(path: &Path) -> bool {
+    path.ends_with(SNAPSHOT_FILE) && path.is_file()
 }
 
 /// Replaces the pointer in one step.
@@ -204,9 +236,24 @@ pub(crate) fn current(home: &Path) -> io::Result<Option<Current>> {
     let dir = home.join(digest.hex());
     let held = File::open(dir.join(SNAPSHOT_FILE))?;
     held.lock_shared()?;
-    let file: SnapshotFile = serde_json::from_slice(&fs::read(dir.join(SNAPSHOT_FILE))?)?;
-    if file.format != FORMAT || file.digest != digest {
-        return Err(invalid(format!("{SNAPSHOT_FILE} is not of format {FORMAT} with this digest")));
+    let json = fs::read(dir.join(SNAPSHOT_FILE))?;
+    let Format { format } = serde_json::from_slice(&json)?;
+    if format != FORMAT {
+        return Err(invalid(format!(
+            "{SNAPSHOT_FILE} is of format {format:?}, this version reads {FORMAT:?}: ingest the dataset again"
+        )));
+    }
+    let file: SnapshotFile = serde_json::from_slice(&json)?;
+    if file.digest != digest {
+        return Err(invalid(format!("{SNAPSHOT_FILE} has another digest than its directory")));
     }
     Ok(Some(Current { file, dir, held }))
+}
+
+/// How many data subjects the current snapshot in `home` has, whatever its format.
+pub(crate) fn subjects(home: &Path) -> Option<u64> {
+    let current = fs::read_to_string(home.join(CURRENT)).ok()?;
+    let digest: Digest = current.parse().ok()?;
+    let json = fs::read(home.join(digest.hex()).join(SNAPSHOT_FILE)).ok()?;
+    serde_json::from_slice(&json).ok().map(|Count { subjects }| subjects)
 }

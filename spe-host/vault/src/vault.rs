@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use spe_kernel::{
@@ -15,7 +14,7 @@ use spe_kernel::{
 };
 
 use crate::{
-    scan::{PartitionScan, Scan, ScanSizes},
+    scan::{PartitionScan, Scan, ScanSizes, parts},
     snapshot::{self, Current, SnapshotFile},
 };
 
@@ -78,15 +77,18 @@ impl Vault {
 
     /// The records that `plan` reads, in independent parts: each may be taken on another thread, in any order.
     ///
-    /// Every data subject of the dataset appears exactly once, with all their rows, also when a filter leaves none.
+    /// Every data subject of the dataset appears exactly once, with all their rows, also when a filter leaves none. With a unit
+    /// of [`Unit::Blocks`](spe_kernel::manifest::Unit::Blocks), what appears in their place are exactly so many blocks: block
+    /// ⌊l · p / 2⁶⁴⌋ of l has the rows of all data subjects whose pseudonyms begin with the 64-bit number p, in order of
+    /// pseudonym, and is cut to `max_rows` as a whole. A block of nobody appears without rows.
     ///
     /// # Errors
     /// A dataset, table, column or filter that the vault does not have; `admit` has checked them before.
     pub fn scan(&self, plan: &Plan) -> Result<Vec<PartitionScan>, Fault> {
         let dataset = self.dataset(plan.dataset());
         let dataset = dataset.ok_or_else(|| Fault::new("scanning", format!("no dataset {}", plan.dataset())))?;
-        let scan = Arc::new(Scan::new(dataset, plan, self.sizes)?);
-        Ok((0..dataset.partitions).map(|partition| PartitionScan::new(scan.clone(), partition)).collect())
+        let scan = Scan::new(dataset, plan, self.sizes)?;
+        Ok(parts(plan.unit(), dataset.partitions).into_iter().map(|part| scan.part(part)).collect())
     }
 }
 

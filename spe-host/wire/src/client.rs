@@ -24,7 +24,9 @@ use crate::{
     Connection, FileError, Frame,
     desk::named,
     frame::{parse, read_catalogue},
-    limits::{ANSWER_BYTES_MAX, FROM_HUB_BYTES_MAX, MODULE_BYTES_MAX, VIEW_BYTES_MAX},
+    limits::{
+        ANSWER_BYTES_MAX, FROM_HUB_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX, NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX,
+    },
     pb,
     server::{PING_INTERVAL, PING_TIMEOUT},
     service::{Assignment, NodeCatalogue, SignedAnswer, Submission, within},
@@ -118,7 +120,8 @@ impl HubClient {
         read_view(&inner(self.hub.clone().view(job_ref(job)).await)?)
     }
 
-    /// The valid answers to a job, as the nodes signed them.
+    /// The valid answers to a job, as the nodes signed them: those of every round, by round and node. The last may be of a
+    /// round that is still under way, and not merged.
     ///
     /// # Errors
     /// The hub's refusal.
@@ -126,10 +129,10 @@ impl HubClient {
         Incoming::open(self.hub.clone().answers(job_ref(job)).await, read_answer)
     }
 
-    /// Cancels a job.
+    /// Cancels a job. A second time changes nothing.
     ///
     /// # Errors
-    /// The hub's refusal.
+    /// The hub's refusal; [`Refusal::NotAllowed`] if the job is complete.
     pub async fn cancel(&self, job: &JobId) -> Result<View, Refusal> {
         read_view(&inner(self.hub.clone().cancel(job_ref(job)).await)?)
     }
@@ -140,7 +143,7 @@ impl HubClient {
     /// The hub's refusal.
     pub async fn jobs(&self) -> Result<Vec<JobLine>, Refusal> {
         let list = inner(self.hub.clone().jobs(pb::Nothing {}).await)?;
-        list.jobs.into_iter().map(read_line).collect()
+        parse(&list.json, "the list of jobs", JOBS_BYTES_MAX)
     }
 
     /// What every node offers.
@@ -179,7 +182,7 @@ impl HubClient {
         if Digest::of(&wasm) == digest { Ok(wasm) } else { Err(other_module(digest)) }
     }
 
-    /// Reports a stage, refusal or released answer of `job`; durable at the hub when this returns.
+    /// Reports a stage, refusal, released answer or last state of `job`; durable at the hub when this returns.
     ///
     /// # Errors
     /// The hub's refusal. [`Refusal::Unavailable`] and [`Refusal::Internal`] may pass, so send it again; any other is final.
@@ -255,12 +258,6 @@ fn read_answer(sent: pb::SignedAnswer) -> Result<SignedAnswer, Refusal> {
     Ok(SignedAnswer { node: named(&sent.node, "the node's name")?, key: named(&sent.key, "the node's key")?, envelope })
 }
 
-fn read_line(line: pb::JobLine) -> Result<JobLine, Refusal> {
-    let pb::JobLine { id, dataset, submitted_at, answered, asked, cancelled } = line;
-    let (id, dataset) = (named(&id, "the job's id")?, named(&dataset, "the dataset")?);
-    Ok(JobLine { id, dataset, submitted_at: named(&submitted_at, "the time")?, answered, asked, cancelled })
-}
-
 fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
     let (node, catalogue) = (named(&sent.node, "the node's name")?, read_catalogue(&sent.json)?);
     Ok(NodeCatalogue { node, online: sent.online, catalogue })
@@ -268,14 +265,16 @@ fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
 
 fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
     use pb::assignment::What;
+    let malformed = |why: &str| Refusal::Malformed { document: "the assignment".into(), why: why.into() };
     let job = named(&sent.job, "the job's id")?;
     match sent.what {
         Some(What::Run(submission)) => Ok(Assignment::Run { job, submission: Submission::arrive(submission)? }),
         Some(What::Cancel(pb::Nothing {})) => Ok(Assignment::Cancel { job }),
-        None => Err(Refusal::Malformed {
-            document: "the assignment".into(),
-            why: "it asks for nothing this version knows".into(),
-        }),
+        Some(What::Round(pb::Round { submission, next })) => {
+            let submission = Submission::arrive(submission.ok_or_else(|| malformed("a round of no job"))?)?;
+            Ok(Assignment::Round { job, submission, next: parse(&next, "the next round", NEXT_ROUND_BYTES_MAX)? })
+        }
+        None => Err(malformed("it asks for nothing this version knows")),
     }
 }
 
@@ -303,5 +302,31 @@ impl Service<Uri> for Dial {
             tcp.set_nodelay(true)?;
             Ok(TokioIo::new(tls.connect(name, tcp).await?))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(next: Vec<u8>) -> pb::Assignment {
+        let submission = Some(pb::Submission { job: Vec::new(), permit: Vec::new() });
+        let what = Some(pb::assignment::What::Round(pb::Round { submission, next }));
+        pb::Assignment { job: "job-1".into(), what }
+    }
+
+    #[test]
+    fn a_node_reads_no_more_than_the_largest_round_and_no_nonsense() {
+        let next = br#"{"round":1,"merged":{"nodes":1,"sums":[]}}"#.to_vec();
+        let long = [next.clone(), vec![b' '; NEXT_ROUND_BYTES_MAX]].concat();
+        assert!(read_assignment(round(next)).is_ok());
+        let refused = read_assignment(round(long));
+        assert!(matches!(refused, Err(Refusal::TooLarge { .. })), "a hub may fill a node's memory: {refused:?}");
+        for next in [&b"{}"[..], br#"{"round":-1,"merged":{"nodes":1,"sums":[]}}"#, b""] {
+            assert!(read_assignment(round(next.to_vec())).is_err(), "nonsense was taken for a round");
+        }
+        let mut bare = round(Vec::new());
+        bare.what = Some(pb::assignment::What::Round(pb::Round { submission: None, next: Vec::new() }));
+        assert!(read_assignment(bare).is_err(), "a round of no job was taken for one");
     }
 }

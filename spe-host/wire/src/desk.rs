@@ -9,11 +9,11 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     frame::{self, Report},
-    limits::{CATALOGUE_BYTES_MAX, MODULE_BYTES_MAX, VIEW_BYTES_MAX},
+    limits::{CATALOGUE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX, NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX},
     pb,
     service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission, within},
     status::status,
-    view::{JobLine, View},
+    view::View,
 };
 
 pub(crate) struct Desk<S> {
@@ -88,8 +88,8 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
 
     async fn jobs(&self, request: Request<pb::Nothing>) -> Reply<pb::JobList> {
         let lines = ok(self.service.jobs(peer(&request)?).await)?;
-        let jobs = lines.into_iter().map(line_to_pb).collect();
-        Ok(Response::new(pb::JobList { jobs }))
+        let json = ok(json(&lines, "the list of jobs", JOBS_BYTES_MAX))?;
+        Ok(Response::new(pb::JobList { json }))
     }
 
     async fn browse(&self, request: Request<pb::Nothing>) -> Reply<Self::BrowseStream> {
@@ -100,7 +100,7 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
     async fn attend(&self, request: Request<pb::Frame>) -> Reply<Self::AttendStream> {
         let (peer, catalogue) = (peer(&request)?, ok(frame::catalogue(request.get_ref()))?);
         let feed = ok(self.service.attend(peer, catalogue).await)?;
-        Ok(Response::new(self.stream(feed, |assignment| Ok(assignment_to_pb(assignment)))))
+        Ok(Response::new(self.stream(feed, assignment_to_pb)))
     }
 
     async fn offer(&self, request: Request<pb::Frame>) -> Reply<pb::Nothing> {
@@ -156,28 +156,20 @@ fn answer_to_pb(SignedAnswer { node, key, envelope }: SignedAnswer) -> pb::Signe
     pb::SignedAnswer { node: node.into(), key: key.into(), envelope }
 }
 
-fn line_to_pb(line: JobLine) -> pb::JobLine {
-    let JobLine { id, dataset, submitted_at, answered, asked, cancelled } = line;
-    pb::JobLine {
-        id: id.into(),
-        dataset: dataset.into(),
-        submitted_at: submitted_at.to_string(),
-        answered,
-        asked,
-        cancelled,
-    }
-}
-
 fn catalogue_to_pb(NodeCatalogue { node, online, catalogue }: &NodeCatalogue) -> Result<pb::NodeCatalogue, Refusal> {
     let json = json(catalogue, "the catalogue", CATALOGUE_BYTES_MAX)?;
     Ok(pb::NodeCatalogue { node: node.to_string(), online: *online, json })
 }
 
-fn assignment_to_pb(assignment: Assignment) -> pb::Assignment {
+fn assignment_to_pb(assignment: Assignment) -> Result<pb::Assignment, Refusal> {
     use pb::assignment::What;
     let (job, what) = match assignment {
         Assignment::Run { job, submission } => (job, What::Run(submission.into())),
+        Assignment::Round { job, submission, next } => {
+            let next = json(&next, "the next round", NEXT_ROUND_BYTES_MAX)?;
+            (job, What::Round(pb::Round { submission: Some(submission.into()), next }))
+        }
         Assignment::Cancel { job } => (job, What::Cancel(pb::Nothing {})),
     };
-    pb::Assignment { job: job.into(), what: Some(what) }
+    Ok(pb::Assignment { job: job.into(), what: Some(what) })
 }

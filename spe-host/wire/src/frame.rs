@@ -4,10 +4,11 @@ use serde::de::DeserializeOwned;
 use spe_kernel::{
     disclosure::{self, Catalogue, MayLeave, Released, Stage},
     refusal::Refusal,
+    rounds::Finished,
 };
 
 use crate::{
-    limits::{ANSWER_BYTES_MAX, CATALOGUE_BYTES_MAX, REFUSAL_BYTES_MAX, STAGE_BYTES_MAX},
+    limits::{ANSWER_BYTES_MAX, CATALOGUE_BYTES_MAX, FINISHED_BYTES_MAX, REFUSAL_BYTES_MAX, STAGE_BYTES_MAX},
     pb,
     service::within,
 };
@@ -22,11 +23,18 @@ pub struct Frame(pb::Frame);
 /// Makes what may leave ready to be sent.
 ///
 /// # Privacy
-/// The only way out of a node (**one-exit**). Refusals, stages, catalogues and released answers can be encoded:
+/// The only way out of a node (**one-exit**). Refusals, stages, catalogues, released answers, and last states, which are
+/// computed from released answers alone, can be encoded:
 ///
 /// ```
 /// let refusal = spe_kernel::refusal::Refusal::Cancelled;
 /// let frame = spe_wire::encode(&refusal);
+/// ```
+///
+/// ```
+/// fn send(finished: spe_kernel::rounds::Finished) -> spe_wire::Frame {
+///     spe_wire::encode(&finished)
+/// }
 /// ```
 ///
 /// Text cannot:
@@ -67,7 +75,7 @@ impl Frame {
 }
 
 /// What a node says of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// How far it is.
     Stage(Stage),
@@ -75,6 +83,8 @@ pub enum Report {
     Refused(Refusal),
     /// Its answer: a DSSE envelope whose signature nobody has checked yet.
     Released(Vec<u8>),
+    /// The last state of a job with rounds, as the node computed it.
+    Finished(Finished),
 }
 
 impl Report {
@@ -83,6 +93,7 @@ impl Report {
             Stage::KIND => parse(&frame.body, "the stage", STAGE_BYTES_MAX).map(Self::Stage),
             Refusal::KIND => parse(&frame.body, "the refusal", REFUSAL_BYTES_MAX).map(Self::Refused),
             Released::KIND => within(frame.body, "the answer", ANSWER_BYTES_MAX).map(Self::Released),
+            Finished::KIND => parse(&frame.body, "the last state", FINISHED_BYTES_MAX).map(Self::Finished),
             _ => Err(unknown(&frame.kind)),
         }
     }

@@ -2,7 +2,7 @@
 
 use spe_kernel::{
     dsse,
-    manifest::OUTPUTS_MAX,
+    manifest::{OUTPUTS_MAX, STATE_MAX},
     plan::{CELLS_MAX, Plan},
 };
 
@@ -18,10 +18,16 @@ pub const REFUSAL_BYTES_MAX: usize = 8 << 10;
 pub const STAGE_BYTES_MAX: usize = 64;
 /// A signed answer to the largest plan there can be.
 pub const ANSWER_BYTES_MAX: usize = answer_bytes(OUTPUTS_MAX, CELLS_MAX);
+/// The last state of a job with rounds: a digest, a number, and `f64` numbers of at most 24 characters.
+pub const FINISHED_BYTES_MAX: usize = 256 + STATE_MAX * 25;
+/// What a node is given for the next round of the largest plan there can be: the merged sums of the one before.
+pub const NEXT_ROUND_BYTES_MAX: usize = 256 + OUTPUTS_MAX * 16 + base64(16 * CELLS_MAX);
 /// A view of a job.
 pub const VIEW_BYTES_MAX: usize = 32 << 20;
 /// Jobs in one list.
 pub const JOBS_LISTED_MAX: u32 = 1_000;
+/// A list of jobs.
+pub const JOBS_BYTES_MAX: usize = 1 << 20;
 
 /// What surrounds the payload of the largest message.
 const FRAMING_BYTES_MAX: usize = 4 << 10;
@@ -40,7 +46,8 @@ const fn base64(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// Names, digests and keys fit 1 KiB, an output's mechanism and scale 256 bytes, a cell 16; the envelope adds 1 KiB.
+/// The longest names, digests, losses and certificate take about 1,200 bytes; an output's mechanism, scale and sensitivity 130;
+/// a cell 16. The envelope adds less than 300.
 const fn answer_bytes(outputs: usize, cells: usize) -> usize {
-    base64((1 << 10) + outputs * 256 + base64(16 * cells)) + (1 << 10)
+    base64((3 << 9) + outputs * 160 + base64(16 * cells)) + (1 << 9)
 }

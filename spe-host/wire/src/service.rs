@@ -8,6 +8,7 @@ use spe_kernel::{
     dsse::PublicKey,
     ids::{Digest, JobId, NodeName},
     refusal::Refusal,
+    rounds::NextRound,
 };
 
 use crate::{
@@ -56,6 +57,15 @@ pub enum Assignment {
         /// What is asked, and by whose permit.
         submission: Submission,
     },
+    /// A later round of a job that the node answered so far, or its last state. It too may arrive again.
+    Round {
+        /// The job.
+        job: JobId,
+        /// What is asked, and by whose permit.
+        submission: Submission,
+        /// Which round, and the merged sums of the one before. Whether they fit the plan is not checked yet.
+        next: NextRound,
+    },
     /// A job that is no longer wanted.
     Cancel {
         /// The job.
@@ -98,9 +108,9 @@ pub trait Service: Send + Sync + 'static {
     fn watch(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<Feed<View>, Refusal>> + Send;
     /// A view of a job.
     fn view(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<View, Refusal>> + Send;
-    /// The valid answers to a job.
+    /// The valid answers to a job, of all rounds; each says its round.
     fn answers(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<Feed<SignedAnswer>, Refusal>> + Send;
-    /// Cancels a job.
+    /// Cancels a job that is not complete.
     fn cancel(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<View, Refusal>> + Send;
     /// The caller's newest jobs, at most [`JOBS_LISTED_MAX`](crate::limits::JOBS_LISTED_MAX).
     fn jobs(&self, peer: Peer) -> impl Future<Output = Result<Vec<JobLine>, Refusal>> + Send;

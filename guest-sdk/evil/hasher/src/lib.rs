@@ -22,7 +22,7 @@ const MANIFEST: Manifest = Manifest::new(include_str!("../manifest.json"));
 #[link_section = "spe.manifest"]
 static SECTION: [u8; MANIFEST.bytes().len()] = MANIFEST.section();
 
-// The exports are written by hand: the SDK's `spe_map` would overwrite `out` before this module could look at it.
+// The exports are written by hand, so that nothing of the SDK runs before the hash.
 
 #[no_mangle]
 extern "C" fn spe_input(bytes: u32) -> u32 {

@@ -2,12 +2,15 @@
 
 use core::cell::UnsafeCell;
 
-use spe_abi::{ALIGN, PARAM_BYTES, START_READY};
+use spe_abi::{ALIGN, PARAM_BYTES, START_READY, STATE_BYTES, UPDATE_STOP};
 
 use super::{heap, Memory};
-use crate::{Map, Outputs, Params, Subject};
+use crate::{Map, Next, Outputs, Params, Round, Subject, Update};
 
-/// Where a module keeps its parameters: `spe_start` writes them, and the snapshot keeps them for `spe_map`.
+/// What `spe_update` answers when the host does not send what the manifest says: a refusal.
+const UPDATE_REFUSED: i32 = -1;
+
+/// Where a module keeps its parameters, and the state after them: `spe_start` writes them, and the snapshot keeps them.
 pub struct ParamStore<const N: usize>(UnsafeCell<[f64; N]>);
 
 // SAFETY: the ABI refuses threads and shared memory, so a module has one thread.
@@ -42,18 +45,54 @@ pub unsafe fn start<const N: usize>(params: u32, len: u32, store: &ParamStore<N>
     START_READY
 }
 
-/// `spe_map`, for a manifest whose outputs take `OUT` numbers.
+/// `spe_map`, for a manifest with `P` parameters whose outputs take `OUT` numbers.
 ///
 /// # Safety
 /// `record` must be the address of a record, `out` that of `OUT` writable `f64` outside it, as the ABI says.
-pub unsafe fn map<const N: usize, const OUT: usize>(record: u32, out: u32, store: &ParamStore<N>, map: Map) {
+pub unsafe fn map<const P: usize, const N: usize, const OUT: usize>(
+    record: u32,
+    out: u32,
+    store: &ParamStore<N>,
+    map: Map,
+) {
     // SAFETY: the host writes the record before this call and nothing writes it during it.
     let memory = unsafe { Memory::own() };
     // SAFETY: `start` is over, and nothing else writes the store.
-    let params = unsafe { &*store.0.get() };
+    let (params, state) = unsafe { &*store.0.get() }.split_at(P);
     // SAFETY: the caller's promise; the ABI aligns `out`.
     let numbers = unsafe { core::slice::from_raw_parts_mut(out as *mut f64, OUT) };
-    map(&Subject::new(memory, record), &Params::new(params), &mut Outputs::new(numbers));
+    map(&Subject::new(memory, record), &Params::new(params, state), &mut Outputs::new(numbers));
+}
+
+/// `spe_update`, for a manifest with `P` parameters whose outputs have `SUMS` sums.
+///
+/// # Safety
+/// `sent` must be the address of `len` bytes that nothing writes, `out` that of `cap` writable bytes outside them, both
+/// aligned, as the ABI says.
+pub unsafe fn update<const P: usize, const N: usize, const SUMS: usize>(
+    sent: u32,
+    len: u32,
+    out: u32,
+    cap: u32,
+    store: &ParamStore<N>,
+    update: Update,
+) -> i32 {
+    let states = N - P;
+    // SAFETY: the caller's promise.
+    let sent = unsafe { Memory::own() }.array(sent, (len / STATE_BYTES) as usize);
+    let Some((round, state)) = Round::read(sent, states, SUMS) else { return UPDATE_REFUSED };
+    if cap as usize != states * STATE_BYTES as usize {
+        return UPDATE_REFUSED;
+    }
+    // SAFETY: `start` is over, and nothing else writes the store.
+    let params = unsafe { &(&*store.0.get())[..P] };
+    // SAFETY: the caller's promise.
+    let next = unsafe { core::slice::from_raw_parts_mut(out as *mut f64, states) };
+    next.copy_from_slice(state);
+    match update(&round, &Params::new(params, state), next) {
+        Next::GoOn => cap as i32,
+        Next::Stop => UPDATE_STOP,
+    }
 }
 
 #[panic_handler]

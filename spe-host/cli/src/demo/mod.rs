@@ -13,7 +13,12 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use spe_wire::view::View;
 
-use crate::{demo::cast::Cast, output::Output, page, show};
+use crate::{
+    demo::cast::Cast,
+    output::Output,
+    page,
+    show::{self, Reading},
+};
 
 /// The example data and modules travel in the binary, so that the demo needs no file.
 const DATA: &[u8] = include_bytes!("../../../../examples/data/randhie.csv");
@@ -102,10 +107,13 @@ fn permit(ada: &str) -> String {
     )
 }
 
+/// Fuel for one person: plenty for the demo's modules (`spe module check`). Answers wait for as much.
+const FUEL: &str = "20000";
+
 /// A job under the demo's permit.
 fn submit(module: &str, loss: &str, more: &[&str]) -> Vec<String> {
     let fixed = ["job", "submit", module, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
-    let price = ["--purpose", "policymaking", "--loss", loss];
+    let price = ["--purpose", "policymaking", "--loss", loss, "--fuel", FUEL];
     let all = fixed.iter().chain(&price).chain(more);
     all.map(|s| (*s).to_owned()).collect()
 }
@@ -132,8 +140,8 @@ fn ask_hospital(cast: &Cast) -> Result<View> {
 
 fn present(cast: &Cast, view: &View, exact: &[Option<Vec<f64>>]) {
     for (i, statistic) in view.statistics.iter().enumerate() {
-        let known = exact.get(i).and_then(|e| e.as_deref());
-        cast.print(&format!("\n{}", show::statistic(statistic, known)));
+        let reading = Reading { exact: exact.get(i).and_then(|e| e.as_deref()), ..Reading::default() };
+        cast.print(&format!("\n{}", show::statistic(statistic, reading)));
     }
     cast.print(&format!("\n{}", show::nodes(&view.nodes)));
     if !exact.is_empty() {
@@ -182,24 +190,15 @@ fn write_page(cast: &Cast, visits: &View, hospital: &View) -> Result<PathBuf> {
             oracle::hospital_use(DATA, 18.0)?,
         ),
     ];
-    let notice = "RAND Health Insurance Experiment, 5,912 people at three nodes. Every estimate carries differentially private \
-                  noise that each node adds; the bars cover that noise, not sampling error or the bounds put on one person's \
-                  number. Exact values are shown because this data is public.";
+    let notice = format!(
+        "RAND Health Insurance Experiment, 5,912 people at three nodes. {} Exact values are shown because this data is public.",
+        page::NOTICE
+    );
     let path = cast.path("result.html");
-    std::fs::write(&path, page::render("Doctor visits and hospital care by what people pay", notice, &sections))?;
+    std::fs::write(&path, page::render("Doctor visits and hospital care by what people pay", &notice, &sections))?;
     Ok(path)
 }
 
-fn section<'a>(question: &'a str, view: &'a View, exact: Vec<Option<Vec<f64>>>) -> page::Section<'a> {
-    let mut exact = exact.into_iter();
-    page::Section {
-        question,
-        statistics: view.statistics.iter().map(|s| (s, exact.next().flatten())).collect(),
-        nodes: &view.nodes,
-        provenance: vec![
-            ("plan", view.plan.to_string()),
-            ("module", view.module.to_string()),
-            ("permit", view.permit.to_string()),
-        ],
-    }
+const fn section<'a>(question: &'a str, view: &'a View, exact: Vec<Option<Vec<f64>>>) -> page::Section<'a> {
+    page::Section { question, view, exact, least: None }
 }

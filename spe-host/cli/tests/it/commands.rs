@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::place::{Place, example};
+use crate::place::{DECLARATION, Place, example, module, outcome};
 
 #[test]
 fn help_teaches_every_command() {
@@ -170,12 +170,6 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     assert!(message.contains("ledger"), "{message}");
 }
 
-fn ask() -> Vec<&'static str> {
-    const VISITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/modules/visits-by-coinsurance.wasm");
-    let fixed = ["job", "submit", VISITS, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
-    [&fixed[..], &["--purpose", "policymaking"]].concat()
-}
-
 #[test]
 fn the_price_is_shown_before_anything_is_asked() {
     let mut place = Place::new("rho=1");
@@ -184,12 +178,104 @@ fn the_price_is_shown_before_anything_is_asked() {
     place.start_node("north");
     place.wait_online(1);
     let preview = place.ask("rho=0.1", &["--dry-run"]);
-    assert_eq!(preview["loss_at_each_node"], "rho=0.1");
+    assert_eq!(
+        (&preview["loss_at_each_node"], &preview["charge_at_each_node"]),
+        (&"rho=0.1".into(), &"rho=0.1".into())
+    );
     assert!(preview["outputs"][0]["half_width_95"].as_f64().unwrap() > 1.0);
-    let (refused, exit) = place.view(&[&ask()[..], &["--loss", "rho=1.5", "--dry-run"]].concat());
+    assert!(preview["epsilon"][0]["epsilon"].as_f64() < preview["epsilon"][1]["epsilon"].as_f64(), "{preview}");
+    assert!(preview["seconds_at_usual_pace"].as_f64().unwrap() > 1.0);
+    let module = module("visits-by-coinsurance");
+    let fixed = ["job", "submit", &module, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
+    let ask = [&fixed[..], &["--purpose", "policymaking", "--dry-run"]].concat();
+    let text = place.run(&[&ask[..], &["--loss", "rho=0.1", "--suppress-below", "7"]].concat());
+    let text = String::from_utf8(text.stdout).unwrap();
+    for part in [
+        "discrete Gaussian, because the dataset is accounted in rho; discrete Laplace at the same ε",
+        "ε = ",
+        "below 7",
+    ] {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+    let (refused, exit) = place.view(&[&ask[..], &["--loss", "rho=1.5"]].concat());
     assert_eq!((refused["refusals"][0]["why"]["refusal"].as_str(), exit), (Some("permit-loss-exhausted"), 6));
     assert_eq!(place.spent("north"), "rho=0");
     assert_eq!(place.ok(&["job", "list", "--as", "researcher"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_list_of_jobs_says_what_was_asked_and_how_it_stands() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    place.policy("north", "suppress_below_min = 0", "suppress_below_min = 5");
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    let refused = place.ask("rho=0.1", &[]);
+    let why = outcome(&refused, "north");
+    assert!(why["why"]["rule"].as_str().unwrap().contains("--suppress-below 5"), "{why}");
+    let view = place.ask("rho=0.1", &["--suppress-below", "5"]);
+    let list = place.ok(&["job", "list", "--as", "researcher"]);
+    let line = &list[0];
+    for (field, expected) in [("id", &view["job"]), ("plan", &view["plan"]), ("module", &view["module"])] {
+        assert_eq!(&line[field], expected, "{list}");
+    }
+    assert_eq!(line["state"], "complete");
+    // A finished job cannot be cancelled, and that is said.
+    let (code, message) = place.fails(&["job", "cancel", view["job"].as_str().unwrap(), "--as", "researcher"]);
+    assert!(code == 5 && message.contains("complete"), "{code} {message}");
+
+    // What left the node, as its operator sees it.
+    let (_, message) = place.fails(&["node", "releases", "north"]);
+    assert!(message.contains("in use"), "{message}");
+    place.kill("north");
+    let releases = place.ok(&["node", "releases", "north"]);
+    let releases = releases.as_array().unwrap();
+    assert_eq!(releases.len(), 1, "one answer left; the refusal is none");
+    assert_eq!(releases[0]["answer"], outcome(&view, "north")["answer"]);
+    assert_eq!((&releases[0]["plan"], &releases[0]["chain_holds"]), (&view["plan"], &true.into()));
+}
+
+#[test]
+fn a_module_is_rehearsed_on_made_up_people() {
+    let place = Place::new("rho=1");
+    let declaration = example(DECLARATION).display().to_string();
+    let rehearse = |wasm: &str, more: &[&str]| {
+        place.ok(&[&["module", "check", wasm, "--schema", &declaration], more].concat())["rehearsal"].clone()
+    };
+    let good = rehearse(&module("visits-by-coinsurance"), &[]);
+    assert_eq!((good["failed"].as_u64(), good["out_of_fuel"].as_u64()), (Some(0), Some(0)), "{good}");
+    let fuel = good["fuel_used_max"].as_u64().unwrap();
+    assert!((20..20_000).contains(&fuel), "{good}");
+    assert!(good["outputs"][0]["nothing"].as_u64().unwrap() >= 1, "somebody has no row, and says nothing");
+    // What it says a module needs is what it needs.
+    let enough = rehearse(&module("visits-by-coinsurance"), &["--fuel", &fuel.to_string()]);
+    assert_eq!(enough["out_of_fuel"], 0, "{enough}");
+    let little = rehearse(&module("visits-by-coinsurance"), &["--fuel", &(fuel - 1).to_string()]);
+    assert!(little["out_of_fuel"].as_u64().unwrap() > 0, "{little}");
+    // Modules that trap or do not end.
+    let evil = |name: &str| example(&format!("guest-sdk/evil/modules/{name}.wasm")).display().to_string();
+    assert!(rehearse(&evil("trapper"), &[])["failed"].as_u64().unwrap() > 0);
+    assert!(rehearse(&evil("spinner"), &[])["failed"].as_u64().unwrap() > 0);
+    // Rounds, blocks and keys rehearse like the rest.
+    for name in ["regression", "visits-slope", "first-year-visits"] {
+        assert!(rehearse(&module(name), &[])["fuel_used_max"].as_u64().unwrap() > 0, "{name}");
+    }
+    let without = place.ok(&["module", "check", &module("kmeans")]);
+    assert!(without["rehearsal"].is_null() && without["manifest"]["rounds"]["max"].as_u64().unwrap() > 1);
+}
+
+#[test]
+fn a_ledger_is_advised_before_a_dataset_is_registered() {
+    let place = Place::new("rho=1");
+    let advise = |questions: &str| {
+        place.ok(&["budget", "advise", "--epsilon", "1", "--delta", "0.000001", "--questions", questions])
+    };
+    assert_eq!((&advise("2")["cheaper"], &advise("200")["cheaper"]), (&"epsilon".into(), &"rho".into()));
+    let budget = advise("200")["budget_in_rho"].as_str().unwrap().to_owned();
+    place.node("north", "site = \"1\"", &budget);
+    let (code, _) = place.fails(&["budget"]);
+    assert_ne!(code, 0, "without a folder nobody can be asked");
 }
 
 #[test]

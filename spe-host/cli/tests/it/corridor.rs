@@ -12,22 +12,23 @@ use std::{
 
 use jiff::Timestamp;
 use spe_kernel::{
-    disclosure::Released,
-    dsse::SecretKey,
+    disclosure::{Answer, Released},
+    dsse::{self, SecretKey},
     ids::Digest,
     job::{JOB_FORMAT, JobBody, Purpose},
     ledger::{AnswerKey, Entry, Journal},
     plan::{Choices, Plan},
     refusal::{Refusal, Stop},
+    rounds::{Finished, Merged, NextRound},
 };
 use spe_node::{
     config::NodeConfig,
     journal::Records,
-    run::{Escort, Step, Submitted, run},
+    run::{Escort, Given, Step, Submitted, run},
     site::Site,
 };
 
-use crate::place::{Place, SPE, example};
+use crate::place::{Place, SPE, module};
 
 /// The job's price; the ledger must show its multiple by the number of charges, exactly.
 const LOSS: &str = "rho=0.001";
@@ -51,37 +52,63 @@ fn open(place: &Path) -> Site {
     Site::open(&place.join("north"), (SPE.into(), vec!["compile-module".into()])).unwrap()
 }
 
-fn wasm() -> Vec<u8> {
-    std::fs::read(example("examples/modules/visits-by-coinsurance.wasm")).unwrap()
+/// A module that is run once, and one with rounds.
+const ONCE: &str = "visits-by-coinsurance";
+const IN_ROUNDS: &str = "kmeans";
+/// Rounds of the one with rounds.
+const COUNT: u32 = 3;
+
+/// What is asked: by which module, and which time.
+#[derive(Clone, Copy)]
+struct Question {
+    module: &'static str,
+    attempt: u32,
 }
 
-fn job(site: &Site, place: &Path, attempt: u32) -> (Submitted, AnswerKey) {
-    let inspection = spe_sandbox::inspect(&wasm()).unwrap();
-    let offer = site.offer(&"rand-hie".parse().unwrap()).unwrap();
-    let choices = Choices { attempt, ..Choices::new(LOSS.parse().unwrap()) };
-    let plan = Plan::new(&inspection.manifest, inspection.digest, &offer.schema, &choices).unwrap();
-    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot };
-    let signer: SecretKey = std::fs::read_to_string(place.join("researcher/signing.key")).unwrap().parse().unwrap();
-    let body = JobBody {
-        format: JOB_FORMAT.into(),
-        permit: "dap-2026-0001".parse().unwrap(),
-        person: "ada".parse().unwrap(),
-        purpose: Purpose::Policymaking,
-        nodes: vec![],
-        signed_at: Timestamp::now(),
-        plan,
-    };
-    (Submitted { job: body.sign(&signer), permit: std::fs::read(place.join("permit.json")).unwrap() }, key)
+impl Question {
+    fn wasm(self) -> Vec<u8> {
+        std::fs::read(module(self.module)).unwrap()
+    }
+
+    fn plan(self, site: &Site) -> Plan {
+        let inspection = spe_sandbox::inspect(&self.wasm()).unwrap();
+        let offer = site.offer(&"rand-hie".parse().unwrap()).unwrap();
+        let rounds = (self.module == IN_ROUNDS).then_some(COUNT);
+        let choices = Choices { attempt: self.attempt, rounds, ..Choices::new(LOSS.parse().unwrap()) };
+        Plan::new(&inspection.manifest, inspection.digest, &offer.schema, &choices).unwrap()
+    }
+
+    fn key(self, site: &Site) -> AnswerKey {
+        let plan = self.plan(site);
+        let snapshot = site.offer(plan.dataset()).unwrap().snapshot;
+        AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot, round: 0 }
+    }
+
+    fn submitted(self, site: &Site, place: &Path, next: Option<NextRound>) -> Submitted {
+        let signer: SecretKey = std::fs::read_to_string(place.join("researcher/signing.key")).unwrap().parse().unwrap();
+        let body = JobBody {
+            format: JOB_FORMAT.into(),
+            permit: "dap-2026-0001".parse().unwrap(),
+            person: "ada".parse().unwrap(),
+            purpose: Purpose::Policymaking,
+            nodes: vec![],
+            signed_at: Timestamp::now(),
+            plan: self.plan(site),
+        };
+        let permit = std::fs::read(place.join("permit.json")).unwrap();
+        Submitted { job: body.sign(&signer), permit, next }
+    }
 }
 
 /// Says which step was passed, and waits there for its death if it is the last one wished for.
 struct Doomed {
+    question: Question,
     last: Option<Step>,
 }
 
 impl Escort for Doomed {
     async fn fetch(&mut self, _: Digest) -> Result<Vec<u8>, Stop> {
-        Ok(wasm())
+        Ok(self.question.wasm())
     }
     fn passed(&mut self, step: Step) {
         if self.last == Some(step) {
@@ -92,11 +119,61 @@ impl Escort for Doomed {
     fn cancelled(&self) -> bool {
         false
     }
+    async fn hold(&mut self, _: Timestamp) {}
+}
+
+fn once(attempt: u32) -> Question {
+    Question { module: ONCE, attempt }
+}
+
+fn given(
+    site: &Site,
+    place: &Path,
+    question: Question,
+    next: Option<NextRound>,
+    last: Option<Step>,
+) -> Result<Given, Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let submitted = question.submitted(site, place, next);
+    runtime.block_on(run(site, &submitted, &mut Doomed { question, last }))
 }
 
 fn go(site: &Site, place: &Path, attempt: u32, last: Option<Step>) -> Result<Released, Stop> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
-    runtime.block_on(run(site, &job(site, place, attempt).0, &mut Doomed { last }))
+    match given(site, place, once(attempt), None, last)? {
+        Given::Answer(released) => Ok(released),
+        Given::Finished(_) => panic!("a job without rounds has no last state"),
+    }
+}
+
+/// What the hub would hand out after `answer`, if this node were the only one.
+fn next(plan: &Plan, answer: &Released) -> NextRound {
+    let opened = dsse::verify(answer.envelope(), spe_kernel::disclosure::ANSWER_TYPE, "the answer").unwrap();
+    let answer: Answer = serde_json::from_slice(&opened.payload).unwrap();
+    NextRound { round: answer.round + 1, merged: Merged::of(plan, &[answer]) }
+}
+
+/// All rounds one after the other, up to the last state; says the digest of each answer. `doom` is where to wait for death.
+fn walk(
+    site: &Site,
+    place: &Path,
+    question: Question,
+    doom: Option<(u32, Step)>,
+) -> (Vec<Released>, Result<Finished, Stop>) {
+    let plan = question.plan(site);
+    let mut answers: Vec<Released> = Vec::new();
+    loop {
+        let round = u32::try_from(answers.len()).unwrap();
+        let last = doom.filter(|(doomed, _)| *doomed == round).map(|(_, step)| step);
+        let asked = answers.last().map(|answer| next(&plan, answer));
+        match given(site, place, question, asked, last) {
+            Ok(Given::Answer(released)) => {
+                println!("released {} {}", question.attempt, Digest::of(released.envelope()).hex());
+                answers.push(released);
+            }
+            Ok(Given::Finished(finished)) => return (answers, Ok(finished)),
+            Err(stop) => return (answers, Err(stop)),
+        }
+    }
 }
 
 /// The other process: this test, started again with variables that name its work. Without them it has none.
@@ -107,24 +184,45 @@ fn one_process() {
     let place = Path::new(&place);
     let site = open(place);
     let last = STEPS.get(number("SPE_TEST_LAST") as usize).copied();
+    let doomed_round = std::env::var("SPE_TEST_ROUND").ok().map(|round| round.parse::<u32>().unwrap());
     for attempt in number("SPE_TEST_FIRST")..number("SPE_TEST_FIRST") + number("SPE_TEST_JOBS") {
+        if let Some(round) = doomed_round {
+            walk(&site, place, Question { module: IN_ROUNDS, attempt }, last.map(|step| (round, step))).1.unwrap();
+            continue;
+        }
         let released = go(&site, place, attempt, last).unwrap();
         println!("released {attempt} {}", Digest::of(released.envelope()).hex());
     }
     println!("done");
 }
 
-fn start(place: &Path, last: usize, first: u32, jobs: u32) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+fn process(place: &Path, last: usize, first: u32, jobs: u32) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["corridor::one_process", "--exact", "--nocapture"])
         .env("SPE_TEST_PLACE", place)
         .env("SPE_TEST_LAST", last.to_string())
         .env("SPE_TEST_FIRST", first.to_string())
         .env("SPE_TEST_JOBS", jobs.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
+}
+
+fn start(place: &Path, last: usize, first: u32, jobs: u32) -> Child {
+    process(place, last, first, jobs).spawn().unwrap()
+}
+
+/// Lets the process pass `step`, and kills it; what it said before.
+fn kill_after(mut child: Child, step: Step) -> Vec<String> {
+    let passed = format!("passed {step:?}");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let died = lines.inspect(|line| said.push(line.clone())).any(|line| line.contains(&passed));
+    assert!(died, "the process ended before {step:?}: {said:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said
 }
 
 fn records(place: &Path) -> Records {
@@ -151,14 +249,10 @@ fn a_kill_after_any_step_loses_no_charge_no_answer_and_draws_no_second_noise() {
     for _ in 0..ROUNDS {
         for (index, step) in STEPS.iter().enumerate() {
             attempt += 1;
-            let mut child = start(dir, index, attempt, 1);
-            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-            assert!(lines.any(|line| line.contains(&format!("passed {step:?}"))), "the process ended before {step:?}");
-            child.kill().unwrap();
-            child.wait().unwrap();
+            kill_after(start(dir, index, attempt, 1), *step);
 
             let site = open(dir);
-            let (_, key) = job(&site, dir, attempt);
+            let key = once(attempt).key(&site);
             let mut records = site.audit();
             let entry = records.find(&key).unwrap();
             let paid = index >= 3;
@@ -207,7 +301,7 @@ fn a_kill_at_any_instant_leaves_a_ledger_that_adds_up() {
         let site = open(dir);
         let mut journal = site.audit();
         let entries: Vec<_> =
-            keys.iter().map(|attempt| (attempt, journal.find(&job(&site, dir, *attempt).1).unwrap())).collect();
+            keys.iter().map(|attempt| (attempt, journal.find(&once(*attempt).key(&site)).unwrap())).collect();
         let charged = entries.iter().filter(|(_, entry)| entry.is_some()).count() as u64;
         known += charged;
         assert_eq!(total, known * one, "the ledger does not add up");
@@ -225,4 +319,71 @@ fn a_kill_at_any_instant_leaves_a_ledger_that_adds_up() {
             assert_eq!(go(&site, dir, **attempt, None).unwrap().envelope(), bytes, "asked again, the answer differs");
         }
     }
+}
+
+/// What would be a bug besides: rounds that are charged again, a round that is drawn twice, a job that cannot go on after a crash
+/// between two rounds.
+#[test]
+fn a_kill_after_any_step_of_any_round_loses_nothing_and_draws_no_round_twice() {
+    let place = place();
+    let dir = place.dir.path();
+    let one = LOSS.parse::<spe_kernel::units::Loss>().unwrap().pico() / u64::from(COUNT) * u64::from(COUNT);
+    let (mut charges, mut attempt) = (0, 0);
+    for round in 0..COUNT {
+        for (index, step) in STEPS.iter().enumerate() {
+            attempt += 1;
+            let child = process(dir, index, attempt, 1).env("SPE_TEST_ROUND", round.to_string()).spawn().unwrap();
+            let said = kill_after(child, *step);
+            let before: Vec<_> = said.iter().filter_map(|l| l.split("released ").nth(1)?.split(' ').nth(1)).collect();
+            assert_eq!(before.len(), round as usize, "rounds before the one that was killed");
+
+            let site = open(dir);
+            let question = Question { module: IN_ROUNDS, attempt };
+            let key = question.key(&site);
+            let mut records = site.audit();
+            charges += u64::from(round > 0 || index >= 3);
+            let where_ = format!("after {step:?} of round {round}");
+            assert_eq!(spent_pico(&mut records), charges * one, "{where_}: charged too much or too little");
+            let entry = records.find(&key.at_round(round)).unwrap();
+            let (answers, last) = walk(&site, dir, question, None);
+            let again: Vec<_> = answers.iter().map(|a| Digest::of(a.envelope()).hex()).collect();
+            assert_eq!(again[..before.len()], before, "{where_}: an earlier round's answer differs");
+            match (step, entry) {
+                (Step::Admitted | Step::Approved | Step::Drawn, None) => charges += u64::from(round == 0),
+                (Step::Reserved | Step::Summed | Step::Noised, Some(Entry::Open)) => {
+                    assert!(matches!(last, Err(Stop::Refused(Refusal::Interrupted { .. }))), "{where_}: a second draw");
+                    assert_eq!(answers.len(), before.len());
+                    assert_eq!(spent_pico(&mut records), charges * one, "asking again {where_} changed the charge");
+                    continue;
+                }
+                (Step::Committed | Step::Released, Some(Entry::Answered(bytes))) => {
+                    assert_eq!(answers[round as usize].envelope(), bytes, "{where_}: the round's answer differs");
+                }
+                (_, entry) => panic!("{where_} the journal holds {entry:?}"),
+            }
+            // Everything that was not under way goes on to the end, for nothing more.
+            assert_eq!(last.unwrap().rounds, COUNT, "{where_}: the rounds did not go on");
+            assert_eq!(answers.len(), COUNT as usize);
+            assert_eq!(spent_pico(&mut records), charges * one, "going on {where_} changed the charge");
+        }
+    }
+}
+
+/// What would be a bug: a round that is run though the one before it is unknown here, or one too many.
+#[test]
+fn a_round_out_of_turn_is_refused_and_reads_nothing() {
+    let place = place();
+    let dir = place.dir.path();
+    let site = open(dir);
+    let question = Question { module: IN_ROUNDS, attempt: 0 };
+    let merged = Merged::of(&question.plan(&site), &[]);
+    for round in [1, 2, COUNT + 1] {
+        let asked = Some(NextRound { round, merged: merged.clone() });
+        let refused = given(&site, dir, question, asked, None);
+        assert!(matches!(refused, Err(Stop::Refused(Refusal::RoundOutOfTurn { .. }))), "round {round} was run");
+    }
+    let misshapen = NextRound { round: 1, merged: Merged { sums: vec![], ..merged } };
+    let refused = given(&site, dir, question, Some(misshapen), None);
+    assert!(matches!(refused, Err(Stop::Refused(Refusal::PlanUnfit { .. }))), "sums of another shape were taken");
+    assert_eq!(spent_pico(&mut site.audit()), 0);
 }

@@ -13,5 +13,6 @@
 mod commands;
 mod corridor;
 mod federation;
+mod kinds;
 mod place;
 mod samples;

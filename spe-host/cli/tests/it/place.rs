@@ -19,6 +19,11 @@ pub fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
+/// The file of an example's module.
+pub fn module(name: &str) -> String {
+    example(&format!("examples/modules/{name}.wasm")).display().to_string()
+}
+
 pub struct Place {
     pub dir: TempDir,
     running: Vec<(String, Child)>,
@@ -26,7 +31,7 @@ pub struct Place {
 }
 
 /// The declaration of the examples' dataset.
-const DECLARATION: &str = "examples/data/rand-hie.toml";
+pub const DECLARATION: &str = "examples/data/rand-hie.toml";
 
 /// A port for a hub that starts later: one that the system does not give to anybody's outgoing connection meanwhile.
 fn free_port() -> u16 {
@@ -60,8 +65,8 @@ impl Place {
         permit["valid_from"] = from.into();
         permit["valid_until"] = until.into();
         permit["persons"][0]["key"] = ada.into();
-        let columns = ["coins", "mdvis", "year", "female"].map(|c| toml::Value::from(format!("years.{c}")));
-        permit["data"][0]["columns"] = columns.to_vec().into();
+        let columns = ["coins", "mdvis", "year", "female", "xage", "disea", "mhi", "totadm"];
+        permit["data"][0]["columns"] = columns.map(|c| toml::Value::from(format!("years.{c}"))).to_vec().into();
         std::fs::write(self.path(&format!("{name}.toml")), toml::to_string(&permit).unwrap()).unwrap();
         self.ok(&[
             "permit",
@@ -74,15 +79,37 @@ impl Place {
         ]);
     }
 
-    /// A node of that name over the rows that `sites` selects; not started.
+    /// A node of that name over the rows that `sites` selects, whose answers leave as soon as they are there; not started.
     pub fn node(&self, name: &str, sites: &str, budget: &str) {
+        self.node_of(name, &example(DECLARATION), sites, budget);
+    }
+
+    /// The same, of another declaration of the examples' file.
+    pub fn node_of(&self, name: &str, declaration: &Path, sites: &str, budget: &str) {
+        self.node_at_default_pace(name, declaration, sites, budget);
+        self.policy(name, "hold = \"deadline\"", "hold = \"slot\"");
+        self.policy(name, "slot_ms = 100", "slot_ms = 1");
+        // Guests that loop are given fuel for hours, and are cancelled.
+        self.policy(name, "job_seconds_max = 3_600", "job_seconds_max = 100_000_000");
+    }
+
+    /// The same, with the policy that `spe node init` writes: answers wait for their deadline.
+    pub fn node_at_default_pace(&self, name: &str, declaration: &Path, sites: &str, budget: &str) {
         let invitation = format!("{name}-invitation");
         self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
         self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body]);
         let table = format!("years={}", example("examples/data/randhie.csv").display());
-        let declaration = example(DECLARATION).display().to_string();
+        let declaration = declaration.display().to_string();
         let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table];
         self.ok(&[&data[..], &["--where", sites, "--budget", budget]].concat());
+    }
+
+    /// Changes a line of a node's policy.
+    pub fn policy(&self, node: &str, from: &str, to: &str) {
+        let file = self.path(&format!("{node}/policy.toml"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "the policy has no {from:?}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -173,8 +200,7 @@ impl Place {
 
     /// Submits the visits module, waits, and gives the view.
     pub fn ask(&self, loss: &str, more: &[&str]) -> Value {
-        let module = example("examples/modules/visits-by-coinsurance.wasm").display().to_string();
-        self.ask_module(&module, loss, more)
+        self.ask_module(&module("visits-by-coinsurance"), loss, more)
     }
 
     pub fn ask_module(&self, module: &str, loss: &str, more: &[&str]) -> Value {

@@ -1,10 +1,12 @@
 //! The hub's state in SQLite. What a method of `Service` has acknowledged is on disk: WAL with `synchronous=FULL`.
 
 pub(crate) mod jobs;
+mod layout;
 pub(crate) mod members;
 pub(crate) mod modules;
 pub(crate) mod nodes;
 pub(crate) mod outcomes;
+pub(crate) mod rounds;
 
 use std::{
     fmt::Display,
@@ -18,62 +20,23 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 use spe_kernel::fault::Fault;
 use spe_wire::FileError;
 
+use self::layout::VERSION;
 use crate::stop::Stop;
 
-const VERSION: i64 = 2;
 /// How long to wait for `invite` or `dismiss` in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-const TABLES: &str = "
-    CREATE TABLE member (
-        fingerprint TEXT PRIMARY KEY, role TEXT NOT NULL UNIQUE, listed_at TEXT NOT NULL
-    ) STRICT;
-    -- catalogue: NULL since the node was dismissed.
-    CREATE TABLE node (
-        name TEXT PRIMARY KEY, key TEXT NOT NULL, catalogue BLOB
-    ) STRICT;
-    CREATE TABLE module (
-        digest TEXT PRIMARY KEY, bytes INTEGER NOT NULL, put_at INTEGER NOT NULL, wasm BLOB NOT NULL
-    ) STRICT;
-    -- Whose module it is. Each module has somebody: a person who put it, or asked a job that needs it.
-    CREATE TABLE held (
-        person TEXT NOT NULL, module TEXT NOT NULL REFERENCES module ON DELETE CASCADE, PRIMARY KEY (person, module)
-    ) STRICT;
-    CREATE INDEX held_module ON held (module);
-    CREATE TABLE job (
-        id TEXT PRIMARY KEY, person TEXT NOT NULL, content TEXT NOT NULL, dataset TEXT NOT NULL, module TEXT NOT NULL,
-        submitted_at TEXT NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0, envelope BLOB NOT NULL, permit BLOB NOT NULL,
-        UNIQUE (person, content)
-    ) STRICT;
-    CREATE INDEX job_module ON job (module);
-    -- outcome: answered, refused or invalid; NULL while the node owes one. body: the bytes that the node sent.
-    CREATE TABLE asked (
-        job TEXT NOT NULL REFERENCES job ON DELETE CASCADE, node TEXT NOT NULL, stage BLOB, outcome TEXT, why TEXT, key TEXT, body BLOB,
-        PRIMARY KEY (job, node)
-    ) STRICT;
-    CREATE INDEX owed ON asked (node) WHERE outcome IS NULL;
-    -- What happened to jobs, in order; a node's stream follows it.
-    CREATE TABLE event (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES job ON DELETE CASCADE, what TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX event_job ON event (job);
-    PRAGMA user_version = 2;
-";
-
-/// Opens the store, and makes it where there is none.
+/// Opens the store, makes it where there is none, and upgrades one of an earlier version.
 pub(crate) fn open(path: &Path) -> Result<Connection, FileError> {
-    let prepare = || -> rusqlite::Result<(Connection, i64)> {
+    let prepare = || -> Result<(Connection, i64), Stop> {
         let mut db = Connection::open(path)?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
         let making = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut version = making.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
-            making.execute_batch(TABLES)?;
-            version = VERSION;
-        }
+        let version = making.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let version = layout::upgrade(&making, version)?;
         making.commit()?;
         Ok((db, version))
     };

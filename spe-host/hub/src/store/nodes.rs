@@ -90,6 +90,9 @@ fn difference(ours: &DatasetSchema, theirs: &DatasetSchema) -> String {
     if ours.overlap != theirs.overlap {
         return format!("overlap {}, there {}", ours.overlap, theirs.overlap);
     }
+    if ours.subjects_max != theirs.subjects_max {
+        return format!("subjects_max {}, there {}", ours.subjects_max, theirs.subjects_max);
+    }
     for table in &ours.tables {
         let Some(other) = theirs.table(&table.name) else { return format!("table {} is not there", table.name) };
         for column in &table.columns {

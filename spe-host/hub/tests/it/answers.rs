@@ -2,7 +2,7 @@
 
 use spe_kernel::{
     audit::{self, AuditLog},
-    disclosure::{Confidential, Draw, DrawnOutput, Released},
+    disclosure::{Confidential, Draw, DrawnOutput, Fresh, OutputSums, Released},
     dsse::SecretKey,
     fault::Fault,
     federation::{mechanism, nominal_scale},
@@ -12,14 +12,17 @@ use spe_kernel::{
     plan::Plan,
 };
 
-/// A journal that forgets: these tests are about the hub.
-struct Nowhere;
+/// A journal that forgets all but that the rounds before this one were answered: these tests are about the hub.
+struct Before(u32);
 
-impl Journal for Nowhere {
+impl Journal for Before {
     fn totals(&mut self) -> Result<Vec<Total>, Fault> {
         Ok(Vec::new())
     }
-    fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
+    fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault> {
+        Ok((key.round < self.0).then(|| Entry::Answered(Vec::new())))
+    }
+    fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         Ok(None)
     }
     fn bought(&mut self, _: Digest) -> Result<bool, Fault> {
@@ -30,7 +33,7 @@ impl Journal for Nowhere {
     }
 }
 
-impl AuditLog for Nowhere {
+impl AuditLog for Before {
     fn record(&mut self, _: &AnswerKey, _: Digest) -> Result<(), Fault> {
         Ok(())
     }
@@ -45,36 +48,50 @@ pub(crate) struct Claim<'a> {
     /// Times the noise scale that the plan's loss buys.
     pub(crate) scale: f64,
     pub(crate) cells: usize,
+    pub(crate) round: u32,
+    /// What the round ran on.
+    pub(crate) state: &'a [f64],
 }
 
 impl<'a> Claim<'a> {
     /// The truth: `people` people.
     pub(crate) fn honest(node: &'a crate::federation::Node, plan: &'a Plan, people: i128) -> Self {
-        Self { node: &node.name, signer: &node.key, plan, people, scale: 1.0, cells: 1 }
+        Self { node: &node.name, signer: &node.key, plan, people, scale: 1.0, cells: 1, round: 0, state: &[] }
     }
 
     pub(crate) fn release(&self) -> Released {
         let planned = &self.plan.outputs()[0];
-        let key = AnswerKey {
-            plan: self.plan.digest(),
-            dataset: self.plan.dataset().clone(),
-            snapshot: Digest::of(b"snapshot"),
-        };
         let cap = "rho=100".parse().unwrap();
         let charge = Charge {
-            key,
+            key: AnswerKey {
+                plan: self.plan.digest(),
+                dataset: self.plan.dataset().clone(),
+                snapshot: Digest::of(b"snapshot"),
+                round: 0,
+            },
             permit: PermitId { number: "permit-1".parse().unwrap(), issuer: self.signer.public() },
             job: Digest::of(b"job"),
-            loss: self.plan.loss(),
+            loss: self.plan.charge(),
             dataset_cap: cap,
             permit_cap: cap,
+            overlap: self.plan.overlap(),
+            subjects_max: 1_000,
         };
-        let mut ledger = Ledger::open(Nowhere).unwrap();
-        let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge) else { panic!("a fresh ledger refused a charge") };
-        let sums = vec![vec![self.people << planned.grid_bits; self.cells]];
-        let scale = self.scale * nominal_scale(planned);
-        let drawn = DrawnOutput { mechanism: mechanism(self.plan.measure()), scale, noise: vec![0; self.cells] };
+        let mut ledger = Ledger::open(Before(self.round)).unwrap();
+        let reserving = match self.round {
+            0 => ledger.reserve(&charge, self.state),
+            // A lying node answers rounds that there are not.
+            round => ledger.begin(&charge, round, round + 1, self.state),
+        };
+        let Ok(Reserving::Paid(paid)) = reserving else { panic!("a fresh ledger refused a charge") };
+        let sums = vec![OutputSums::Cells(vec![self.people << planned.grid_bits; self.cells])];
+        let drawn = DrawnOutput {
+            mechanism: mechanism(self.plan.measure()),
+            scale: self.scale * nominal_scale(planned),
+            sensitivity: planned.sensitivity(),
+            noise: Fresh::Cells(vec![0; self.cells]),
+        };
         let noised = Confidential::seal(sums).noise(paid, Draw::new(self.plan.digest(), vec![drawn])).unwrap();
-        audit::append(&mut Nowhere, ledger.commit(noised, self.node, self.signer).unwrap()).unwrap()
+        audit::append(&mut Before(0), ledger.commit(noised, self.node, self.signer).unwrap()).unwrap()
     }
 }

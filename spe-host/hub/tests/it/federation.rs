@@ -1,6 +1,11 @@
 //! A federation on one machine: a hub that can be restarted, persons, and nodes.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use spe_hub::{Config, Hub, init, invite};
 use spe_kernel::{
@@ -31,14 +36,30 @@ pub(crate) struct Federation {
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
 }
 
+/// A port to which a hub can come back: one that the system does not give to anybody's outgoing connection meanwhile.
+async fn port_of_its_own() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if let Ok(listener) = listen(SocketAddr::from(([127, 0, 0, 1], port))).await {
+            return listener;
+        }
+    }
+}
+
 impl Federation {
     pub(crate) async fn found() -> Self {
+        Self::found_with(|_| {}).await
+    }
+
+    pub(crate) async fn found_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = port_of_its_own().await;
         let address = listener.local_addr().unwrap();
         init(dir.path(), &["127.0.0.1".into()], address).unwrap();
         let mut federation = Self { dir, address, running: None };
-        federation.serve(listener, |_| {});
+        federation.serve(listener, change);
         federation
     }
 
@@ -93,7 +114,13 @@ pub(crate) fn schema() -> DatasetSchema {
         description: String::new(),
     };
     let people = TableSchema { name: "people".parse().unwrap(), columns: vec![age] };
-    DatasetSchema { name: "census".parse().unwrap(), title: "Census".into(), overlap: 1, tables: vec![people] }
+    DatasetSchema {
+        name: "census".parse().unwrap(),
+        title: "Census".into(),
+        overlap: 1,
+        subjects_max: 1_000,
+        tables: vec![people],
+    }
 }
 
 /// A count that costs `rho=0.05`; another `attempt` is another question.
@@ -109,6 +136,15 @@ pub(crate) fn plan_with(module: &[u8], attempt: u32) -> Plan {
     Plan::new(&Manifest::parse(manifest).unwrap(), Digest::of(module), &schema(), &choices).unwrap()
 }
 
+/// A count in so many rounds, whose module hands on one number.
+pub(crate) fn plan_in(rounds: u32, attempt: u32) -> Plan {
+    let manifest =
+        br#"{"name":"fit","version":"1","abi":1,"inputs":[{"table":"people","columns":["age"],"max_rows":1}],
+        "rounds":{"default":1,"max":1000,"state":["level"]},"outputs":[{"name":"people","kind":"count","unit":"people"}]}"#;
+    let choices = Choices { attempt, rounds: Some(rounds), ..Choices::new("rho=0.05".parse().unwrap()) };
+    Plan::new(&Manifest::parse(manifest).unwrap(), Digest::of(MODULE), &schema(), &choices).unwrap()
+}
+
 pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) hub: HubClient,
@@ -121,7 +157,7 @@ impl Person {
         self.submission_of(plan(attempt), nodes)
     }
 
-    fn submission_of(&self, plan: Plan, nodes: &[&str]) -> Submission {
+    pub(crate) fn submission_of(&self, plan: Plan, nodes: &[&str]) -> Submission {
         let (number, now) = ("permit-1", "2026-01-01T00:00:00Z".parse().unwrap());
         let job = JobBody {
             format: JOB_FORMAT.into(),
@@ -152,6 +188,12 @@ impl Person {
     pub(crate) async fn ask(&self, attempt: u32) -> Result<JobId, Refusal> {
         self.hub.put_module(MODULE.to_vec()).await?;
         self.hub.submit(self.submission(attempt, &[])).await
+    }
+
+    /// Puts the module and asks every node to run it in rounds.
+    pub(crate) async fn ask_in(&self, rounds: u32) -> JobId {
+        self.hub.put_module(MODULE.to_vec()).await.unwrap();
+        self.hub.submit(self.submission_of(plan_in(rounds, 0), &[])).await.unwrap()
     }
 
     /// Asks with a module that was put before.
@@ -203,6 +245,7 @@ pub(crate) async fn assigned(work: &mut Incoming<Assignment>) -> Assignment {
 pub(crate) async fn job_of(work: &mut Incoming<Assignment>) -> JobId {
     match assigned(work).await {
         Assignment::Run { job, .. } => job,
+        Assignment::Round { job, next, .. } => panic!("{job} is in round {}, not to be run", next.round),
         Assignment::Cancel { job } => panic!("{job} is cancelled, not to be run"),
     }
 }

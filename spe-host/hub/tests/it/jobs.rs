@@ -3,6 +3,7 @@
 use spe_kernel::{
     disclosure::Stage,
     federation::{Outcome, open_answer},
+    job::Purpose,
     refusal::Refusal,
 };
 use spe_wire::{Assignment, encode, view::State};
@@ -114,7 +115,28 @@ async fn a_cancelled_job_is_called_back_and_a_paid_answer_still_counts() {
     );
     south.hub.report(&job, encode(&Refusal::Cancelled)).await.unwrap();
     let lines = anna.hub.jobs().await.unwrap();
-    assert!(lines[0].cancelled && lines[0].id == job && (lines[0].answered, lines[0].asked) == (1, 2));
+    assert_eq!((lines[0].state, lines[0].answered, lines[0].asked), (State::Cancelled, 1, 2));
+    assert_eq!((&lines[0].id, lines[0].purpose, lines[0].rounds), (&job, Purpose::PublicHealth, None));
+}
+
+#[tokio::test]
+async fn the_list_says_how_far_jobs_are_and_what_is_complete_is_not_cancelled() {
+    let federation = Federation::found().await;
+    let anna = federation.person("anna").await;
+    let (north, south) = (federation.node("north").await, federation.node("south").await);
+    drop((north.attend().await, south.attend().await));
+    let job = anna.ask(0).await.unwrap();
+    for (node, before, after) in [(&north, State::Waiting, State::Partial), (&south, State::Partial, State::Complete)] {
+        assert_eq!(anna.hub.jobs().await.unwrap()[0].state, before);
+        node.hub.report(&job, encode(&Claim::honest(node, &plan(0), 5).release())).await.unwrap();
+        let (line, view) = (anna.hub.jobs().await.unwrap().remove(0), anna.hub.view(&job).await.unwrap());
+        assert_eq!((line.state, view.state), (after, after), "list and view disagree");
+        assert_eq!(line.answered, view.answered, "list and view disagree");
+    }
+    let refused =
+        anna.hub.cancel(&job).await.expect_err("a complete job was cancelled, or nobody was told that it was not");
+    assert!(matches!(&refused, Refusal::NotAllowed { what, .. } if what.contains("complete")), "{refused}");
+    assert_eq!(anna.hub.view(&job).await.unwrap().state, State::Complete);
 }
 
 #[tokio::test]

@@ -10,8 +10,12 @@
 
 mod answers;
 mod federation;
+mod fit;
 mod jobs;
 mod liars;
 mod limits;
 mod members;
 mod restart;
+mod rounds;
+mod rounds_ending;
+mod upgrade;

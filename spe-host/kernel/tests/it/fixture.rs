@@ -9,6 +9,7 @@ use spe_kernel::{
     ids::Digest,
     job::{JOB_FORMAT, JobBody, Purpose},
     manifest::Manifest,
+    pace::Pace,
     permit::{Modules, PERMIT_FORMAT, PermitBody, PermitData, PermitPerson},
     plan::{Choices, Plan},
     units::Loss,
@@ -20,7 +21,7 @@ pub fn loss(text: &str) -> Loss {
 
 pub fn schema() -> DatasetSchema {
     serde_json::from_value(serde_json::json!({
-        "name": "care", "title": "Care", "tables": [{ "name": "visits", "columns": [
+        "name": "care", "title": "Care", "subjects_max": 10_000, "tables": [{ "name": "visits", "columns": [
             { "name": "clinic", "type": "category", "values": ["a", "b"] },
             { "name": "days", "type": "integer", "min": 0, "max": 100 },
             { "name": "age", "type": "number", "min": 0.0, "max": 120.0 }
@@ -108,6 +109,8 @@ pub fn policy() -> NodePolicy {
         loss_per_job_max: vec![loss("rho=0.5")],
         fuel_per_subject_max: 100_000_000,
         guest_memory_bytes_max: 64 << 20,
+        suppress_below_min: 0,
+        release: Pace::default(),
         job_age_days_max: 30,
     }
 }

@@ -1,211 +1,232 @@
-//! The ledger against a reference model, with random requests and crashes.
+//! The ledger against a reference model, with random requests, rounds and crashes.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use spe_kernel::{
-    disclosure::{Confidential, Draw, DrawnOutput, Mechanism},
     dsse::SecretKey,
-    fault::Fault,
     ids::Digest,
-    ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
+    ledger::{AnswerKey, Charge, Ledger, Reserving},
     permit::PermitId,
     refusal::{Refusal, Stop},
+    rounds::state_digest,
+    units::{Loss, Measure},
 };
 
-use crate::fixture::loss;
+use crate::{
+    disk::{Memory, Stored, answer, charge, commit, key, paid, permit_id, rho},
+    fixture::loss,
+};
 
-#[derive(Default)]
-struct Disk {
-    charges: BTreeMap<AnswerKey, (Charge, Option<Vec<u8>>)>,
-    /// Fails the next append before (`Some(false)`) or after (`Some(true)`) it became durable.
-    fail: Option<bool>,
-}
-
-#[derive(Clone, Default)]
-struct Memory(Rc<RefCell<Disk>>);
-
-impl Journal for Memory {
-    fn totals(&mut self) -> Result<Vec<Total>, Fault> {
-        let mut sums: BTreeMap<_, spe_kernel::units::Loss> = BTreeMap::new();
-        for (charge, _) in self.0.borrow().charges.values() {
-            let name = (charge.key.dataset.clone(), charge.permit.clone());
-            let sum = sums.get(&name).map_or(Ok(charge.loss), |s| s.plus(charge.loss)).unwrap();
-            sums.insert(name, sum);
-        }
-        Ok(sums.into_iter().map(|((dataset, permit), spent)| Total { dataset, permit, spent }).collect())
-    }
-
-    fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault> {
-        let disk = self.0.borrow();
-        Ok(disk.charges.get(key).map(|(_, answer)| answer.clone().map_or(Entry::Open, Entry::Answered)))
-    }
-
-    fn bought(&mut self, job: Digest) -> Result<bool, Fault> {
-        Ok(self.0.borrow().charges.values().any(|(charge, _)| charge.job == job))
-    }
-
-    fn append(&mut self, event: &Event<'_>) -> Result<(), Fault> {
-        let mut disk = self.0.borrow_mut();
-        let fail = disk.fail.take();
-        if fail == Some(false) {
-            return Err(Fault::new("test", "the disk failed before the event"));
-        }
-        match event {
-            Event::Reserved(charge) => {
-                let new = disk.charges.insert(charge.key.clone(), ((*charge).clone(), None)).is_none();
-                assert!(new, "the same question was charged twice");
-            }
-            Event::Committed { key, envelope } => {
-                let slot = &mut disk.charges.get_mut(*key).expect("committed without a charge").1;
-                assert!(slot.replace(envelope.to_vec()).is_none(), "a second answer to the same question");
-            }
-        }
-        if fail.is_some() { Err(Fault::new("test", "the disk failed after the event")) } else { Ok(()) }
-    }
-}
-
-fn key(question: u8) -> AnswerKey {
-    AnswerKey { plan: Digest::of(&[question]), dataset: "care".parse().unwrap(), snapshot: Digest::of(b"s") }
-}
-
-fn permit_id(permit: u8) -> PermitId {
-    PermitId { number: format!("p{permit}").parse().unwrap(), issuer: SecretKey::from_seed(&[1; 32]).public() }
-}
-
-fn charge(question: u8, permit: u8, pico: u64) -> Charge {
-    Charge {
-        key: key(question),
-        permit: permit_id(permit),
-        job: Digest::of(&[question, 1]),
-        loss: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, pico),
-        dataset_cap: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, 1_000),
-        permit_cap: spe_kernel::units::Loss::from_pico(spe_kernel::units::Measure::Zcdp, 600),
-    }
-}
-
-fn commit(ledger: &mut Ledger<Memory>, paid: spe_kernel::ledger::Reservation, noise: i128) -> Result<(), Fault> {
-    let draw = Draw::new(
-        paid.key().plan,
-        vec![DrawnOutput { mechanism: Mechanism::DiscreteGaussian, scale: 1.0, noise: vec![noise] }],
-    );
-    let noised = Confidential::seal(vec![vec![0]]).noise(paid, draw)?;
-    ledger.commit(noised, &"north".parse().unwrap(), &SecretKey::from_seed(&[3; 32])).map(drop)
-}
+/// Rounds of every question of the model.
+const ROUNDS: u32 = 3;
 
 #[derive(Debug, Clone)]
 enum Act {
-    Ask { question: u8, permit: u8, pico: u64, commit: bool },
+    Ask { question: u8, permit: u8, pico: u64, atto: u64, overlap: u32, commit: bool },
+    Next { question: u8, round: u32, commit: bool },
     FailNext(bool),
     Restart,
 }
 
 fn act() -> impl Strategy<Value = Act> {
+    let ask = (0..8_u8, 0..3_u8, 1..200_u64, 0..200_u64, 1..3_u32, any::<bool>());
     prop_oneof![
-        6 => (0..12_u8, 0..3_u8, 1..300_u64, any::<bool>())
-            .prop_map(|(question, permit, pico, commit)| Act::Ask { question, permit, pico, commit }),
+        6 => ask.prop_map(|(question, permit, pico, atto, overlap, commit)| {
+            Act::Ask { question, permit, pico, atto, overlap, commit }
+        }),
+        6 => (0..8_u8, 0..=ROUNDS, prop::bool::weighted(0.8))
+            .prop_map(|(question, round, commit)| Act::Next { question, round, commit }),
         1 => any::<bool>().prop_map(Act::FailNext),
         2 => Just(Act::Restart),
     ]
 }
 
+struct Model {
+    disk: Memory,
+    ledger: Ledger<Memory>,
+    /// Every answer that was ever on the disk.
+    seen: BTreeMap<AnswerKey, Vec<u8>>,
+}
+
+impl Model {
+    fn ask(&mut self, asked: &Charge, finish: bool, noise: i128) -> Result<(), TestCaseError> {
+        let before = self.disk.stored(&asked.key);
+        match (self.ledger.reserve(asked, &[]), before) {
+            (Ok(Reserving::Paid(paid)), None) => {
+                prop_assert!(self.disk.stored(&asked.key).is_some(), "not durable before data is read");
+                let certificate = paid.certificate();
+                prop_assert_eq!(certificate.spent_after, self.disk.0.borrow().spent(|_| true), "a wrong certificate");
+                prop_assert_eq!(certificate.spent_before.plus(asked.loss), Ok(certificate.spent_after));
+                prop_assert_eq!((paid.loss(), certificate.overlap), (asked.loss, asked.overlap));
+                if finish {
+                    let _ = commit(&mut self.ledger, paid, noise);
+                }
+            }
+            (Ok(Reserving::Answered(_)), Some(Stored { answer: Some(_), .. })) => {}
+            (Err(Stop::Refused(Refusal::Interrupted { .. })), Some(Stored { answer: None, .. })) => {}
+            (Err(Stop::Refused(_)), None) => prop_assert!(self.disk.stored(&asked.key).is_none()),
+            (Err(Stop::Failed(_)), _) => {}
+            (_, before) => prop_assert!(false, "unexpected outcome; before: {before:?}"),
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, asked: &Charge, round: u32, finish: bool, noise: i128) -> Result<(), TestCaseError> {
+        let (at, state) = (asked.key.at_round(round), [noise as f64]);
+        let answered = |stored: Option<Stored>| stored.is_some_and(|stored| stored.answer.is_some());
+        let last = round.checked_sub(1).map(|last| asked.key.at_round(last));
+        let in_turn = round < ROUNDS && last.is_some_and(|last| answered(self.disk.stored(&last)));
+        let (before, spent) = (self.disk.stored(&at), self.disk.0.borrow().spent(|_| true));
+        match (self.ledger.begin(asked, round, ROUNDS, &state), before) {
+            (Ok(Reserving::Paid(paid)), None) => {
+                prop_assert!(in_turn, "round {round} does not follow an answered one: nobody paid for it");
+                let durable = self.ledger.state(&at).unwrap();
+                prop_assert_eq!(durable.as_deref(), Some(&state[..]), "not durable before data is read");
+                prop_assert_eq!((paid.loss(), paid.state()), (Loss::zero(Measure::Zcdp), state_digest(&state)));
+                prop_assert_eq!((paid.certificate().spent_before, paid.certificate().spent_after), (spent, spent));
+                if finish {
+                    let _ = commit(&mut self.ledger, paid, noise);
+                }
+            }
+            (Ok(Reserving::Answered(_)), Some(Stored { answer: Some(_), .. })) => {}
+            (Err(Stop::Refused(Refusal::Interrupted { .. })), Some(Stored { answer: None, .. })) => {}
+            (Err(Stop::Refused(Refusal::RoundOutOfTurn { .. })), None) => prop_assert!(!in_turn, "its turn had come"),
+            (Err(Stop::Failed(_)), _) => {}
+            (_, before) => prop_assert!(false, "unexpected outcome; before: {before:?}"),
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let disk = self.disk.0.borrow();
+        let total = disk.spent(|_| true);
+        prop_assert!(total.fits(rho(1_000)), "the dataset's cap was exceeded: {total}");
+        for permit in 0..3_u8 {
+            let spent = disk.spent(|charge| charge.permit == permit_id(permit));
+            prop_assert!(spent.fits(rho(600)), "the permit's cap was exceeded: {spent}");
+        }
+        for (key, stored) in &disk.rounds {
+            if let Some(answer) = &stored.answer {
+                let first = self.seen.entry(key.clone()).or_insert_with(|| answer.clone());
+                prop_assert_eq!(first, answer, "an answer changed");
+            }
+            prop_assert!(disk.rounds[&key.at_round(0)].charge.is_some(), "a round without a charge");
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
-    /// Reference model: what is on the disk. A lost charge, a charge above a cap, a second answer or a changed answer is a bug.
+    /// Reference model: what is on the disk. A lost charge, a charge above a cap in ρ or δ, a round that nobody paid for, a second
+    /// answer or a changed answer is a bug.
     #[test]
-    fn nothing_is_lost_or_overspent(acts in prop::collection::vec(act(), 1..60)) {
+    fn nothing_is_lost_or_overspent(acts in prop::collection::vec(act(), 1..80)) {
         let disk = Memory::default();
-        let mut ledger = Ledger::open(disk.clone()).unwrap();
-        let mut seen: BTreeMap<AnswerKey, Vec<u8>> = BTreeMap::new();
+        let mut model = Model { ledger: Ledger::open(disk.clone()).unwrap(), disk, seen: BTreeMap::new() };
         for (step, act) in acts.into_iter().enumerate() {
             match act {
                 Act::Restart => {
-                    disk.0.borrow_mut().fail = None;
-                    ledger = Ledger::open(disk.clone()).unwrap();
+                    model.disk.0.borrow_mut().fail = None;
+                    model.ledger = Ledger::open(model.disk.clone()).unwrap();
                 }
-                Act::FailNext(after) => disk.0.borrow_mut().fail = Some(after),
-                Act::Ask { question, permit, pico, commit: finish } => {
-                    let before = disk.0.borrow().charges.get(&key(question)).cloned();
-                    let asked = charge(question, permit, pico);
-                    match (ledger.reserve(&asked), before) {
-                        (Ok(Reserving::Paid(paid)), None) => {
-                            prop_assert!(disk.0.borrow().charges.contains_key(&key(question)), "not durable before data is read");
-                            if finish { let _ = commit(&mut ledger, paid, step as i128); }
-                        }
-                        (Ok(Reserving::Answered(_)), Some((_, Some(_)))) => {}
-                        (Err(Stop::Refused(Refusal::Interrupted { .. })), Some((_, None))) => {}
-                        (Err(Stop::Refused(_)), None) => prop_assert!(!disk.0.borrow().charges.contains_key(&key(question))),
-                        (Err(Stop::Failed(_)), _) => {}
-                        (_, before) => prop_assert!(false, "unexpected outcome; before: {before:?}"),
-                    }
+                Act::FailNext(after) => model.disk.0.borrow_mut().fail = Some(after),
+                Act::Ask { question, permit, pico, atto, overlap, commit } => {
+                    let one = Loss::from_pico(Measure::Zcdp, pico).with_delta_atto(atto);
+                    let asked = Charge { overlap, ..charge(question, permit, one.times(overlap).unwrap()) };
+                    model.ask(&asked, commit, step as i128)?;
+                }
+                Act::Next { question, round, commit } => {
+                    model.next(&charge(question, 0, rho(1)), round, commit, step as i128)?;
                 }
             }
-            let disk = disk.0.borrow();
-            let total: u64 = disk.charges.values().map(|(c, _)| c.loss.pico()).sum();
-            prop_assert!(total <= 1_000, "the dataset's cap was exceeded: {total}");
-            for permit in 0..3_u8 {
-                let name = permit_id(permit);
-                let spent: u64 = disk.charges.values().filter(|(c, _)| c.permit == name).map(|(c, _)| c.loss.pico()).sum();
-                prop_assert!(spent <= 600, "the permit's cap was exceeded: {spent}");
-            }
-            for (key, (_, answer)) in &disk.charges {
-                if let Some(answer) = answer {
-                    prop_assert_eq!(seen.entry(key.clone()).or_insert_with(|| answer.clone()), answer, "an answer changed");
-                }
-            }
+            model.check()?;
         }
     }
 }
 
+/// The price of all rounds is in the first answer; a later one that named a price would be added up twice by whoever reads them.
 #[test]
-fn noise_for_another_plan_or_shape_is_not_added() {
-    let mut ledger = Ledger::open(Memory::default()).unwrap();
-    let mut paid = |question| match ledger.reserve(&charge(question, 0, 1)) {
-        Ok(Reserving::Paid(paid)) => paid,
-        _ => panic!("refused"),
-    };
-    let draw = |plan, cells| {
-        Draw::new(plan, vec![DrawnOutput { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![0; cells] }])
-    };
-    assert!(Confidential::seal(vec![vec![7]]).noise(paid(1), draw(key(2).plan, 1)).is_err());
-    assert!(Confidential::seal(vec![vec![7]]).noise(paid(3), draw(key(3).plan, 2)).is_err());
-    assert!(Confidential::seal(vec![vec![7], vec![8]]).noise(paid(4), draw(key(4).plan, 1)).is_err());
+fn all_rounds_are_charged_with_the_first() {
+    let disk = Memory::default();
+    let mut ledger = Ledger::open(disk.clone()).unwrap();
+    let asked = charge(1, 0, rho(600));
+    let first = paid(ledger.reserve(&asked, &[0.5]));
+    assert_eq!(first.state(), state_digest(&[0.5]));
+    commit(&mut ledger, first, 1).unwrap();
+    for round in 1..ROUNDS {
+        let next = paid(ledger.begin(&asked, round, ROUNDS, &[2.5]));
+        commit(&mut ledger, next, 1).unwrap();
+    }
+    let answers = [0, 1, 2].map(|round| answer(&disk, &asked.key.at_round(round)));
+    assert_eq!(answers.each_ref().map(|a| a.round), [0, 1, 2]);
+    assert_eq!(answers.each_ref().map(|a| a.loss), [rho(600), rho(0), rho(0)]);
+    assert_eq!(answers.each_ref().map(|a| a.state), [[0.5], [2.5], [2.5]].map(|state| state_digest(&state)));
+    assert_eq!(answers.each_ref().map(|a| a.certificate.spent_after), [rho(600); 3]);
+    let beyond = ledger.begin(&asked, ROUNDS, ROUNDS, &[2.5]);
     assert!(
-        Confidential::seal(vec![vec![i128::MAX]])
-            .noise(
-                paid(5),
-                Draw::new(
-                    key(5).plan,
-                    vec![DrawnOutput { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, noise: vec![1] }]
-                )
-            )
-            .is_err()
+        matches!(beyond, Err(Stop::Refused(Refusal::RoundOutOfTurn { round: ROUNDS }))),
+        "more rounds than paid for"
     );
+}
+
+/// Were the round run again, there would be two draws of noise on the same sums.
+#[test]
+fn a_crash_in_a_later_round_is_the_end_of_the_job() {
+    let disk = Memory::default();
+    let mut ledger = Ledger::open(disk.clone()).unwrap();
+    let asked = charge(1, 0, rho(5));
+    let first = paid(ledger.reserve(&asked, &[]));
+    commit(&mut ledger, first, 1).unwrap();
+    drop(paid(ledger.begin(&asked, 1, ROUNDS, &[2.5])));
+    let mut ledger = Ledger::open(disk).unwrap();
+    let interrupted = |came: Result<Reserving, Stop>| matches!(came, Err(Stop::Refused(Refusal::Interrupted { .. })));
+    assert!(interrupted(ledger.begin(&asked, 1, ROUNDS, &[2.5])));
+    assert!(interrupted(ledger.begin(&asked, 1, ROUNDS, &[9.0])), "another state would be another draw as well");
+    let after = ledger.begin(&asked, 2, ROUNDS, &[2.5]);
+    assert!(matches!(after, Err(Stop::Refused(Refusal::RoundOutOfTurn { round: 2 }))));
 }
 
 #[test]
 fn measures_do_not_mix_on_one_dataset() {
     let mut ledger = Ledger::open(Memory::default()).unwrap();
-    let in_epsilon = Charge { loss: loss("epsilon=0.000000000001"), ..charge(1, 0, 1) };
-    assert!(matches!(ledger.reserve(&in_epsilon), Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))));
+    let in_epsilon = charge(1, 0, loss("epsilon=0.000000000001"));
+    assert!(matches!(ledger.reserve(&in_epsilon, &[]), Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))));
+}
+
+/// A δ that was not asked of the data holder would be one that nobody agreed to.
+#[test]
+fn a_cap_without_delta_lets_none_through() {
+    let mut ledger = Ledger::open(Memory::default()).unwrap();
+    let caps = loss("rho=1");
+    let keyed =
+        Charge { dataset_cap: caps, permit_cap: caps, ..charge(1, 0, loss("rho=0.1,delta=0.000000000000000001")) };
+    assert!(matches!(ledger.reserve(&keyed, &[]), Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))));
+    let by_dataset = Charge { dataset_cap: loss("rho=1,delta=0.1"), ..keyed };
+    assert!(matches!(ledger.reserve(&by_dataset, &[]), Err(Stop::Refused(Refusal::PermitLossExhausted { .. }))));
+    let by_both = Charge { permit_cap: loss("rho=1,delta=0.1"), ..by_dataset };
+    assert!(matches!(ledger.reserve(&by_both, &[]), Ok(Reserving::Paid(_))));
 }
 
 #[test]
 fn a_replayed_job_buys_nothing_on_a_new_snapshot() {
     let mut ledger = Ledger::open(Memory::default()).unwrap();
-    assert!(matches!(ledger.reserve(&charge(1, 0, 5)), Ok(Reserving::Paid(_))));
-    let on_new_data = Charge { key: AnswerKey { snapshot: Digest::of(b"new"), ..key(1) }, ..charge(1, 0, 5) };
-    let replayed = ledger.reserve(&on_new_data);
+    let asked = charge(1, 0, rho(5));
+    assert!(matches!(ledger.reserve(&asked, &[]), Ok(Reserving::Paid(_))));
+    let on_new_data = Charge { key: AnswerKey { snapshot: Digest::of(b"new"), ..key(1) }, ..asked };
+    let replayed = ledger.reserve(&on_new_data, &[]);
     assert!(matches!(replayed, Err(Stop::Refused(Refusal::JobSpent))), "a hub could spend the budget with old jobs");
     let signed_again = Charge { job: Digest::of(b"signed again"), ..on_new_data };
-    assert!(matches!(ledger.reserve(&signed_again), Ok(Reserving::Paid(_))));
+    assert!(matches!(ledger.reserve(&signed_again, &[]), Ok(Reserving::Paid(_))));
 }
 
 #[test]
 fn permits_of_two_bodies_with_one_number_do_not_share_a_cap() {
     let mut ledger = Ledger::open(Memory::default()).unwrap();
-    assert!(matches!(ledger.reserve(&charge(1, 0, 500)), Ok(Reserving::Paid(_))));
+    assert!(matches!(ledger.reserve(&charge(1, 0, rho(500)), &[]), Ok(Reserving::Paid(_))));
     let issuer = SecretKey::from_seed(&[2; 32]).public();
-    let others = Charge { permit: PermitId { issuer, ..permit_id(0) }, ..charge(2, 0, 500) };
-    assert!(matches!(ledger.reserve(&others), Ok(Reserving::Paid(_))), "one body could use up the permits of another");
+    let others = Charge { permit: PermitId { issuer, ..permit_id(0) }, ..charge(2, 0, rho(500)) };
+    let reserved = ledger.reserve(&others, &[]);
+    assert!(matches!(reserved, Ok(Reserving::Paid(_))), "one body could use up the permits of another");
 }

@@ -10,6 +10,8 @@
 )]
 
 mod admission;
+mod disclosure;
+mod disk;
 mod federation;
 mod fixture;
 mod forbidden;

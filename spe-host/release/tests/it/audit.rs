@@ -1,121 +1,235 @@
-//! The claimed loss, measured from outside: contributions through accumulator and noise, judged by what comes out.
-//!
-//! Each cell, or pair of cells, of a large output is one trial: in one world a data subject of its own contributes to it, in
-//! the neighbouring world nobody does. The event "score ≥ t" is chosen on a quarter of the trials and judged on the rest by
-//! exact Clopper–Pearson bounds, so a sound mechanism is accused with probability at most [`ALPHA`], whatever it is.
+//! The claimed loss, measured from outside, and proof that the measure sees what it must.
 
-use serde_json::{Value, json};
-use spe_kernel::plan::Plan;
-use spe_release::noise;
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use spe_kernel::{disclosure::NO_KEY, plan::Plan, record::Contribution};
+use spe_release::Accumulator;
+
+mod canaries;
+pub(crate) mod threshold;
+
+use threshold::{ALPHA, Case, Claim, cases};
 
 use crate::{
-    plans::{categories, plan, sums},
-    statistics::{clopper_pearson, normal_quantile},
+    path::answer,
+    plans::{cells, drawn, histogram, plan},
+    statistics::clopper_pearson,
 };
 
-const ALPHA: f64 = 1e-6;
 const TRIALS: usize = 200_000;
-const UNIT: i128 = 1 << 20;
+const UNIT: f64 = (1 << 20) as f64;
 
-/// How a loss shows in probabilities.
-#[derive(Clone, Copy)]
-enum Claim {
-    /// ε: P(event with) ≤ e^ε · P(event without).
-    Epsilon,
-    /// μ = √(2ρ) of a Gaussian on a fine grid: Φ⁻¹(P with) − Φ⁻¹(P without) ≤ μ.
-    Mu,
-}
+/// Repeatable numbers (Steele et al., SplitMix64).
+struct Random(u64);
 
-fn histogram() -> Value {
-    json!({"name": "o", "kind": "histogram", "categories": categories(9_999)})
-}
-
-fn groups() -> Value {
-    json!({"name": "o", "kind": "grouped_mean", "categories": categories(4_999), "lower": -1, "upper": 1})
-}
-
-/// Noise for `TRIALS` trials of `width` cells.
-fn pool(plan: &Plan, width: usize) -> Vec<i128> {
-    let mut pool = Vec::new();
-    while pool.len() < TRIALS * width {
-        pool.extend_from_slice(&noise(&plan.outputs()[0]).unwrap().noise);
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
     }
-    pool
+
+    /// In [0, 1), to 53 bits.
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
 
-/// What one data subject in each trial gives, through the accumulator: `numbers` with the trial's category before them.
-fn contributions(plan: &Plan, numbers: &[f64]) -> Vec<i128> {
-    let trials = if numbers.is_empty() { 10_000 } else { 5_000 };
-    let people: Vec<Vec<f64>> = (0..trials).map(|i| [&[f64::from(i)], numbers].concat()).collect();
-    sums(plan, &people).concat()
+/// More than claimed would be a leak; far less, an audit that sees nothing or noise for nothing.
+fn loses_what_it_is_charged(claim: Claim, least: &[f64]) {
+    for (case, least) in cases().iter().zip(least) {
+        let loss = case.audited_at_one(claim, TRIALS);
+        eprintln!("audit, {} at {}: loses at least {loss:.3} of a claimed 1", case.name, claim.of_one());
+        assert!(loss <= 1.0, "{}: it is charged 1 and loses at least {loss}", case.name);
+        assert!(loss >= *least, "{}: the audit sees only {loss} of a loss of 1: no test", case.name);
+    }
 }
 
-/// Scores of all trials: the smallest of a trial's cells for ε, their sum for μ; each is the likelihood ratio's direction.
-fn scores(claim: Claim, noise: &[i128], contribution: &[i128], width: usize) -> Vec<f64> {
-    let noisy: Vec<i128> = noise.iter().zip(contribution.iter().cycle()).map(|(z, x)| z + x).collect();
-    let score = |cells: &[i128]| match claim {
-        Claim::Epsilon => cells.iter().min().copied().unwrap_or(0),
-        Claim::Mu => cells.iter().sum(),
-    };
-    noisy.chunks_exact(width).map(|cells| score(cells) as f64 / UNIT as f64).collect()
-}
-
-/// The least loss that explains the scores, up to [`ALPHA`].
-fn audited(claim: Claim, with: &[f64], without: &[f64]) -> f64 {
-    let bound = |threshold: f64, with: &[f64], without: &[f64]| {
-        let above = |scores: &[f64]| scores.iter().filter(|s| **s >= threshold).count() as u64;
-        let (p, _) = clopper_pearson(above(with), with.len() as u64, ALPHA / 2.0);
-        let (_, q) = clopper_pearson(above(without), without.len() as u64, ALPHA / 2.0);
-        match claim {
-            Claim::Epsilon => (p / q).ln(),
-            Claim::Mu => normal_quantile(p) - normal_quantile(q),
-        }
-    };
-    let (train_with, test_with) = with.split_at(with.len() / 4);
-    let (train_without, test_without) = without.split_at(without.len() / 4);
-    let thresholds = (-4..=12).map(|t| f64::from(t) / 4.0);
-    let best =
-        thresholds.max_by(|a, b| bound(*a, train_with, train_without).total_cmp(&bound(*b, train_with, train_without)));
-    bound(best.unwrap(), test_with, test_without)
-}
-
-/// Audits the path at loss 1 for a person count and for a hostile mean, and checks that the audit sees what it must.
-fn audit(claim: Claim, honest: &str, tenth_too_little: &str) {
-    let count = plan(&histogram(), 20, honest);
-    let (with, without) = (pool(&count, 1), scores(claim, &pool(&count, 1), &[0], 1));
-    let one = contributions(&count, &[]);
-    let loss = |contribution: &[i128]| audited(claim, &scores(claim, &with, contribution, 1), &without);
-    let claimed = loss(&one);
-    eprintln!("audit, count at {honest}: loses at least {claimed:.3} of a claimed 1");
-    assert!(claimed <= 1.0, "a count is charged 1 and loses at least {claimed}");
-    assert!(claimed >= 0.93, "the audit sees only {claimed} of a loss of 1: no test");
-
-    let scaled = |tenths: i128| one.iter().map(|x| x * tenths / 10).collect::<Vec<_>>();
-    assert!(loss(&scaled(11)) > 1.0, "no power: a clip 10 % too wide passes");
-    assert!(loss(&scaled(20)) > 1.0, "no power: one person counted twice passes");
-
-    let less = plan(&histogram(), 20, tenth_too_little);
-    let (with, without) = (scores(claim, &pool(&less, 1), &one, 1), scores(claim, &pool(&less, 1), &[0], 1));
-    let loss = audited(claim, &with, &without);
-    eprintln!("audit, count at {honest} with noise 10 % too small: loses at least {loss:.3}");
-    assert!(loss > 1.0, "no power: noise 10 % too small passes with {loss}");
-
-    let mean = plan(&groups(), 20, honest);
-    let hostile = contributions(&mean, &[f64::INFINITY]);
-    let (with, without) = (scores(claim, &pool(&mean, 2), &hostile, 2), scores(claim, &pool(&mean, 2), &[0], 2));
-    let loss = audited(claim, &with, &without);
-    eprintln!("audit, hostile mean at {honest}: loses at least {loss:.3} of a claimed 1");
-    assert!(loss <= 1.0, "a mean is charged 1 and loses at least {loss}");
-    assert!(loss >= 0.88, "the audit sees only {loss} of a loss of 1: no test");
-}
-
-/// μ = 1 is ρ = 1/2; σ ten percent too small is ρ/0.81.
+/// μ = 1 is ρ = 1/2. The audit sees as much of many cells as of one: their projection.
 #[test]
 fn gaussian_loses_what_it_is_charged() {
-    audit(Claim::Mu, "rho=0.5", "rho=0.617283950617");
+    loses_what_it_is_charged(Claim::Mu, &[0.95; 7]);
+}
+
+/// All cells of one data subject must lean its way for the whole loss to show, which is the rarer the more there are.
+#[test]
+fn laplace_loses_what_it_is_charged() {
+    loses_what_it_is_charged(Claim::Epsilon, &[0.93, 0.8, 0.88, 0.8, 0.8, 0.8, 0.88]);
+}
+
+fn one(name: &str) -> Case {
+    cases().into_iter().find(|case| case.name == name).expect("a case")
 }
 
 #[test]
-fn laplace_loses_what_it_is_charged() {
-    audit(Claim::Epsilon, "epsilon=1", "epsilon=1.111111111111");
+fn noise_ten_percent_too_small_is_noticed() {
+    for (claim, name) in [
+        (Claim::Mu, "one cell of a histogram"),
+        (Claim::Mu, "vector"),
+        (Claim::Mu, "variance"),
+        (Claim::Epsilon, "one cell of a histogram"),
+    ] {
+        let case = one(name);
+        let plan = case.plan(claim.with_less_noise());
+        let loss = case.audited(claim, &plan, &case.share(&plan), TRIALS);
+        eprintln!("audit, {name} with noise 10 % too small: loses at least {loss:.3}");
+        assert!(loss > 1.0, "{name}, {claim:?}: noise 10 % too small passes with {loss}");
+    }
+}
+
+/// Without the clip a vector has its norm in each of its coordinates, because those are clamped one by one.
+#[test]
+fn a_clip_that_is_missing_is_noticed() {
+    for claim in [Claim::Mu, Claim::Epsilon] {
+        let case = one("vector");
+        let plan = case.plan(claim.of_one());
+        let loss = case.audited(claim, &plan, &[1 << 20; 4], TRIALS / 4);
+        assert!(loss > 1.0, "{claim:?}: a vector without a clip passes with {loss}");
+        let wider: Vec<i128> = case.share(&plan).iter().map(|x| x * 11 / 10).collect();
+        let loss = case.audited(Claim::Mu, &case.plan("rho=0.5"), &wider, TRIALS);
+        assert!(loss > 1.0, "a clip 10 % too wide passes with {loss}");
+    }
+}
+
+#[test]
+fn a_person_counted_twice_is_noticed() {
+    for claim in [Claim::Mu, Claim::Epsilon] {
+        let case = one("one cell of a histogram");
+        let plan = case.plan(claim.of_one());
+        let people: Vec<Vec<f64>> = (0..10_000).flat_map(|i| [vec![f64::from(i)], vec![f64::from(i)]]).collect();
+        let loss = case.audited(claim, &plan, &cells(&plan, &people), TRIALS / 4);
+        assert!(loss > 1.0, "{claim:?}: one person counted twice passes with {loss}");
+    }
+}
+
+/// Two questions at half the loss each; the data subject is in the first answer only. With the same noise in both, their difference
+/// tells who is there.
+#[test]
+fn noise_that_is_used_twice_is_noticed() {
+    for (claim, half) in [(Claim::Mu, "rho=0.25"), (Claim::Epsilon, "epsilon=0.5")] {
+        let plan = plan(&histogram(10_000, 1), 20, half);
+        let draw = || drawn(&plan.outputs()[0]).1;
+        let scores = |reuse: bool, person: f64| {
+            let pairs = || {
+                let first = draw();
+                let second = if reuse { first.clone() } else { draw() };
+                first.into_iter().zip(second)
+            };
+            let score = |(first, second): (i128, i128)| person + (first - second) as f64 / UNIT;
+            (0..TRIALS / 10_000).flat_map(|_| pairs().map(score)).collect::<Vec<f64>>()
+        };
+        let loss = |reuse| claim.audited(&scores(reuse, 1.0), &scores(reuse, 0.0));
+        assert!(loss(false) <= 1.0, "{claim:?}: two draws lose {}", loss(false));
+        assert!(loss(true) > 1.0, "{claim:?}: one draw for two questions passes");
+    }
+}
+
+/// The textbook's sampler, −b·sign·ln(1 − 2|u|) in `f64`, can be read off low mantissa bits (Mironov, CCS 2012): near 0 it gives
+/// numbers that 1 plus noise cannot.
+#[test]
+fn a_textbook_laplace_is_noticed() {
+    let mut random = Random(2);
+    let mut noise = || {
+        let u = random.uniform() - 0.5;
+        -u.signum() * (1.0 - 2.0 * u.abs()).ln()
+    };
+    let is_fine = |x: f64| f64::from(u8::from((x * 2.0_f64.powi(53)).fract() != 0.0));
+    let textbook = |truth: f64, noise: &mut dyn FnMut() -> f64| -> Vec<f64> {
+        (0..TRIALS).map(|_| is_fine(truth + noise())).collect()
+    };
+    let (with, without) = (textbook(1.0, &mut noise), textbook(0.0, &mut noise));
+    assert!(Claim::Epsilon.audited(&without, &with) > 1.0, "no power: a textbook sampler passes");
+    let (plan, mut waiting) = (plan(&histogram(10_000, 1), 20, "epsilon=1"), Vec::new());
+    let mut ours = || loop {
+        match waiting.pop() {
+            Some(z) => break z as f64 / UNIT,
+            None => waiting = drawn(&plan.outputs()[0]).1,
+        }
+    };
+    let odd = |x: f64| f64::from(u8::from((x * UNIT / 2.0).fract() != 0.0));
+    let mut bits = |truth: f64| (0..TRIALS).map(|_| odd(truth + ours())).collect::<Vec<f64>>();
+    let (with, without) = (bits(1.0), bits(0.0));
+    let loss = Claim::Epsilon.audited(&with, &without).max(Claim::Epsilon.audited(&without, &with));
+    assert!(loss < 0.1, "the lowest bit of our noise tells {loss}");
+}
+
+/// Noise for a sum, divided by the true number of people: that number shows in how wide it is.
+#[test]
+fn a_mean_with_the_true_number_is_noticed() {
+    let plan = plan(&histogram(10_000, 1), 20, "epsilon=1");
+    let width = |people: f64| -> Vec<f64> {
+        let draws = (0..TRIALS / 10_000).flat_map(|_| drawn(&plan.outputs()[0]).1);
+        draws.map(|z| (z as f64 / UNIT / people).abs()).collect()
+    };
+    // Everybody's number is 0, so that the sum is too.
+    let loss = Claim::Epsilon.audited(&width(1.0), &width(2.0));
+    assert!(loss > 1.0, "no power: a mean that is divided by the true number of people passes with {loss}");
+}
+
+/// Nothing between contribution and merged answer adds to what the noise pays for.
+#[test]
+fn canaries_cannot_be_told_by_more_than_the_loss() {
+    let mu = canaries::guessed(&canaries::vector("rho=0.5"), 8, 1);
+    eprintln!("audit in one run, 8 × 10,000 canaries: loses at least {mu:.3} of a claimed 1");
+    assert!((0.95..=1.0).contains(&mu), "canaries lose at least {mu} of a claimed 1");
+    let less = canaries::guessed(&canaries::vector("rho=0.617283950617"), 8, 1);
+    assert!(less > 1.0, "no power: noise 10 % too small passes with {less}");
+    let twice = canaries::guessed(&canaries::vector("rho=0.5"), 1, 2);
+    assert!(twice > 1.0, "no power: a canary that is counted twice passes with {twice}");
+}
+
+/// Keys that one person each has, in one release: every one is a trial, of the whole path.
+fn lone_keys(loss: &str, m: u32) -> u64 {
+    let plan = plan(&json!({"name": "o", "kind": "keys", "released_max": 8_192, "per_subject": m}), 20, loss);
+    let mut sums = Accumulator::new(&plan);
+    for person in 0..LONE_KEYS / m {
+        let keys: Vec<f64> = (0..m).map(|key| f64::from(person * m + key)).collect();
+        sums.add(Contribution::Numbers(&keys));
+    }
+    let shown = answer(&plan, "north", sums);
+    let shown = shown.outputs[0].cells.0.as_chunks::<2>().0.iter().map(|[key, _]| *key).filter(|key| *key != NO_KEY);
+    // A person is betrayed by any key.
+    let betrayed: BTreeMap<i128, ()> = shown.map(|key| (key / i128::from(m), ())).collect();
+    betrayed.len() as u64
+}
+
+const LONE_KEYS: u32 = 200_000;
+
+/// A key that one person has shows that the person is there. That it happens more often than with the δ that was paid would be a
+/// leak; that it hardly ever happens, keys that are withheld for nothing.
+#[test]
+fn keys_are_released_with_probability_delta() {
+    for (loss, m) in [("rho=0.5", 1), ("rho=0.5", 4), ("epsilon=1", 1), ("epsilon=1", 4)] {
+        let (shown, people) = (lone_keys(&format!("{loss},delta=0.002"), m), u64::from(LONE_KEYS / m));
+        let (least, most) = clopper_pearson(shown, people, ALPHA / 2.0);
+        eprintln!(
+            "audit, {loss}, {m} keys a person: {shown} of {people} shown, δ at least {least:.6} of a claimed 0.002"
+        );
+        assert!(least <= 0.002, "{loss}, {m} keys: shown with probability {least} or more, for a δ of 0.002");
+        assert!(most >= 0.0017, "{loss}, {m} keys: shown with probability {most} at most; a δ of 0.002 was paid");
+    }
+}
+
+/// The same count of lone keys that pass, with thresholds that are wrong.
+#[test]
+fn a_threshold_that_is_too_low_is_noticed() {
+    let leaks = |plan: &Plan, one: i128, threshold: i128, delta: f64| {
+        let draws = (0..20).flat_map(|_| drawn(&plan.outputs()[0]).1);
+        let shown = draws.filter(|z| one + z >= threshold).count() as u64;
+        clopper_pearson(shown, 200_000, ALPHA).0 > delta
+    };
+    // One person less than needed, on the fine grid.
+    let keys = plan(&json!({"name": "o", "kind": "keys", "released_max": 1}), 20, "rho=0.5,delta=0.002");
+    let counts = plan(&histogram(10_000, 1), 20, "rho=0.5");
+    let threshold = spe_kernel::federation::key_threshold(&keys.outputs()[0], UNIT);
+    assert!(!leaks(&counts, 1 << 20, threshold, 0.002));
+    assert!(leaks(&counts, 1 << 20, threshold - (1 << 20), 0.002), "no power: one person less passes");
+    // The tail of `>` for what is shown at `>=`, on the grid of whole people, where b = 1: opendp 0.16 (issue 2922).
+    let tail = |k: f64| (-k).exp() / (1.0 + (-1.0_f64).exp());
+    let counts = plan(&histogram(10_000, 1), 0, "epsilon=1");
+    let strictly_above = (1_i32..).find(|t| tail(f64::from(*t)) <= 0.002).unwrap();
+    assert!(leaks(&counts, 1, i128::from(strictly_above), 0.002), "no power: `>` for `>=` passes");
+    assert!(!leaks(&counts, 1, i128::from(strictly_above) + 1, 0.002));
 }

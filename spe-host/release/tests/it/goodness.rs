@@ -1,11 +1,7 @@
 //! Draws have the distribution that they are charged for.
 
-use serde_json::json;
-use spe_kernel::disclosure::DrawnOutput;
-use spe_release::noise;
-
 use crate::{
-    plans::{categories, plan},
+    plans::{drawn, histogram, plan},
     statistics::chi_square,
 };
 
@@ -14,10 +10,9 @@ const P_MIN: f64 = 1e-6;
 
 /// `rounds` × 10,000 draws for a count on that grid.
 fn draws(grid_bits: u8, loss: &str, rounds: usize) -> (f64, Vec<i128>) {
-    let histogram = json!({"name": "o", "kind": "histogram", "categories": categories(9_999)});
-    let plan = plan(&histogram, grid_bits, loss);
-    let drawn: Vec<DrawnOutput> = (0..rounds).map(|_| noise(&plan.outputs()[0]).unwrap()).collect();
-    (drawn[0].scale, drawn.into_iter().flat_map(|d| d.noise.clone()).collect())
+    let plan = plan(&histogram(10_000, 1), grid_bits, loss);
+    let rounds: Vec<(f64, Vec<i128>)> = (0..rounds).map(|_| drawn(&plan.outputs()[0])).collect();
+    (rounds[0].0, rounds.into_iter().flat_map(|(_, cells)| cells).collect())
 }
 
 /// Any other distribution, however close, would not have the loss that opendp's proofs say. Noise 4 % too small must be

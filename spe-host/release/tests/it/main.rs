@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod conversion;
 mod coverage;
 mod figures;
 mod goodness;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use spe_kernel::{
-    disclosure::{Confidential, Draw},
+    disclosure::{Answer, Confidential, Draw},
     dsse::SecretKey,
     fault::Fault,
     federation::{merge, open_answer},
@@ -14,7 +14,7 @@ use spe_kernel::{
 };
 use spe_release::{Accumulator, draw};
 
-use crate::plans::{plan, plan_of};
+use crate::plans::{every_kind, plan, plan_of, wide_kinds};
 
 /// A journal that forgets.
 struct Forgetful;
@@ -26,6 +26,9 @@ impl Journal for Forgetful {
     fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok(None)
     }
+    fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
+        Ok(None)
+    }
     fn bought(&mut self, _: Digest) -> Result<bool, Fault> {
         Ok(false)
     }
@@ -35,12 +38,33 @@ impl Journal for Forgetful {
 }
 
 fn pay(ledger: &mut Ledger<Forgetful>, plan: &Plan) -> Reservation {
-    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: Digest::of(b"snapshot") };
+    let snapshot = Digest::of(b"snapshot");
+    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot, round: 0 };
     let issuer = SecretKey::from_seed(&[1; 32]).public();
-    let (loss, permit) = (plan.loss(), PermitId { number: "p-1".parse().unwrap(), issuer });
-    let charge = Charge { key, permit, job: Digest::of(b"job"), loss, dataset_cap: loss, permit_cap: loss };
-    let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge) else { panic!("refused") };
+    let (loss, permit) = (plan.charge(), PermitId { number: "p-1".parse().unwrap(), issuer });
+    let (job, overlap) = (Digest::of(b"job"), plan.overlap());
+    let charge =
+        Charge { key, permit, job, loss, dataset_cap: loss, permit_cap: loss, overlap, subjects_max: 1_000_000 };
+    let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge, &[]) else { panic!("refused") };
     paid
+}
+
+/// What leaves for these sums: paid for, noised, signed, logged, and opened as the hub does.
+pub(crate) fn answer(plan: &Plan, node: &str, sums: Accumulator) -> Answer {
+    struct Log;
+    impl spe_kernel::audit::AuditLog for Log {
+        fn record(&mut self, _: &AnswerKey, _: Digest) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+    let (key, node) = (SecretKey::from_seed(&[7; 32]), node.parse::<NodeName>().unwrap());
+    let mut ledger = Ledger::open(Forgetful).unwrap();
+    let noise = draw(plan).unwrap();
+    let paid = pay(&mut ledger, plan);
+    let noised = Confidential::seal(sums).map(Accumulator::finish).noise(paid, noise).unwrap();
+    let committed = ledger.commit(noised, &node, &key).unwrap();
+    let released = spe_kernel::audit::append(&mut Log, committed).unwrap();
+    open_answer(released.envelope(), plan, &node, key.public()).expect("an answer that the hub accepts")
 }
 
 fn three_outputs() -> Plan {
@@ -56,29 +80,12 @@ fn three_outputs() -> Plan {
 #[test]
 fn answers_merge_into_statistics() {
     let plan = three_outputs();
-    let key = SecretKey::from_seed(&[7; 32]);
-    let answer = |name: &str| {
-        let node: NodeName = name.parse().unwrap();
-        let mut ledger = Ledger::open(Forgetful).unwrap();
-        let paid = pay(&mut ledger, &plan);
-        let noise = draw(&plan).unwrap();
-        let sums = Confidential::seal(Accumulator::new(&plan)).map(|mut sums| {
-            (0..5_000)
-                .for_each(|i| sums.add(Contribution::Numbers(&[1.0, f64::from(i % 2), 4.0, f64::from(i % 2) * 9.0])));
-            sums.finish()
-        });
-        let noised = sums.noise(paid, noise).unwrap();
-        let committed = ledger.commit(noised, &node, &key).unwrap();
-        struct Log;
-        impl spe_kernel::audit::AuditLog for Log {
-            fn record(&mut self, _: &AnswerKey, _: Digest) -> Result<(), Fault> {
-                Ok(())
-            }
-        }
-        let released = spe_kernel::audit::append(&mut Log, committed).unwrap();
-        open_answer(released.envelope(), &plan, &node, key.public()).expect("an answer that the hub accepts")
+    let people = || {
+        let mut sums = Accumulator::new(&plan);
+        (0..5_000).for_each(|i| sums.add(Contribution::Numbers(&[1.0, f64::from(i % 2), 4.0, f64::from(i % 2) * 9.0])));
+        sums
     };
-    let statistics = merge(&plan, &[answer("north"), answer("south")]);
+    let statistics = merge(&plan, &[answer(&plan, "north", people()), answer(&plan, "south", people())]);
     let value = |i: usize, j: usize| statistics[i].estimates[j].value;
     for (name, value, truth, slack) in [
         ("people", value(0, 0), 10_000.0, 20.0),
@@ -109,4 +116,33 @@ fn noise_of_another_plan_is_refused() {
         "sums of two plans were noised as one's"
     );
     assert!(sums().noise(paid(), draw(&one).unwrap()).is_ok());
+}
+
+/// A key shows what one person has unless a δ was paid for it: a plan without one must not exist.
+#[test]
+fn keys_need_a_delta() {
+    let planned = |kind: &str, loss: &str| {
+        let output = json!({"name": "o", "kind": kind, "released_max": 5});
+        let output = if kind == "keys" { output } else { json!({"name": "o", "kind": kind}) };
+        std::panic::catch_unwind(|| plan_of(&[json!({"output": output, "grid_bits": 20, "loss": loss})])).is_ok()
+    };
+    assert!(planned("keys", "rho=0.5,delta=0.000001") && planned("keys", "epsilon=0.5,delta=0.000001"));
+    assert!(!planned("keys", "rho=0.5") && !planned("keys", "epsilon=0.5"));
+    assert!(!planned("count", "rho=0.5,delta=0.000001"), "a δ that buys nothing");
+}
+
+/// Every kind through every step: a draw that fits no sum, or an answer that the hub does not open, would show here.
+#[test]
+fn every_kind_finds_the_way_out() {
+    for output in every_kind((-1.0, 1.0)).iter().chain(&wide_kinds()) {
+        for loss in ["rho=2", "epsilon=4"] {
+            let plan = plan(output, 20, loss);
+            let mut sums = Accumulator::new(&plan);
+            (0..5_000).for_each(|_| sums.add(Contribution::Numbers(&vec![1.0; plan.numbers()])));
+            let merged = merge(&plan, &[answer(&plan, "north", sums)]);
+            let estimates = &merged[0].estimates;
+            assert!(!estimates.is_empty(), "{output}: nothing came out");
+            assert!(estimates.iter().all(|e| e.low <= e.value && e.value <= e.high), "{output}: {estimates:?}");
+        }
+    }
 }

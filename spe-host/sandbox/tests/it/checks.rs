@@ -144,6 +144,28 @@ fn exports_must_have_their_names_and_types() {
     assert!(rejected(&global).contains("\"spe_map\" as something else; the ABI wants (i32, i32) -> ()"));
 }
 
+/// A module with rounds that lacked `spe_update`, or had it with another type, would fail after its charge. Without rounds nobody
+/// calls it, so that it may be anything.
+#[test]
+fn rounds_need_an_update() {
+    let fields = r#""rounds": {"default": 1, "max": 2, "state": ["a"]},"#.to_owned();
+    let none = Guest { fields, ..Guest::default() };
+    assert!(rejected(&none.wat()).starts_with("it does not export \"spe_update\""));
+    let whole = Guest { update: Some("(i32.const 0)"), ..none };
+    assert_eq!(inspect(&whole.wasm()).unwrap().exports.last().unwrap(), "spe_update");
+    let other = r#"(export "spe_update") (param $state i64)"#;
+    let bent = |guest: &Guest| guest.wat().replace(r#"(export "spe_update") (param $state i32)"#, other);
+    let wanted = "as (i64, i32, i32, i32) -> (i32); the ABI wants (i32, i32, i32, i32) -> (i32)";
+    assert!(rejected(&bent(&whole)).contains(wanted));
+    let memory = whole
+        .wat()
+        .replace(r#"(export "spe_update")"#, "")
+        .replace("(func $rows", r#"(export "spe_update" (memory 0)) (func $rows"#);
+    assert!(rejected(&memory).contains("\"spe_update\" as memory"));
+    let no_rounds = Guest { fields: String::new(), ..whole };
+    inspect(&wat::parse_str(bent(&no_rounds)).unwrap()).unwrap();
+}
+
 /// A start section would run guest code before fuel and order are as the ABI says.
 #[test]
 fn a_start_section_is_refused() {
@@ -218,7 +240,7 @@ fn a_plan_that_differs_from_the_manifest_is_refused() {
     json["outputs"][0]["output"]["upper"] = 5.into();
     let other: Plan = serde_json::from_value(json).unwrap();
     let why = refusal(SANDBOX.approve(&wasm, &other, &schema()));
-    assert_eq!(why, "the plan's inputs or outputs are not those of the module's manifest");
+    assert_eq!(why, "the plan's inputs, unit or outputs are not those of the module's manifest");
 }
 
 #[test]
@@ -234,5 +256,8 @@ fn memory_must_fit_the_plan_and_the_node() {
     let mut tight = choices();
     tight.memory_bytes_max = 1 << 20;
     let why = refusal(SANDBOX.approve(&rows, &plan(&rows, &tight), &schema()));
-    assert_eq!(why, "one record may not fit into the plan's 1048576 bytes of memory: ask for more, or lower max_rows");
+    assert_eq!(
+        why,
+        "one record, or the sums of one round, may not fit into the plan's 1048576 bytes of memory: ask for more, or lower max_rows"
+    );
 }

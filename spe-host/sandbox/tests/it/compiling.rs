@@ -79,3 +79,54 @@ fn a_compiler_that_hangs_is_ended() {
     assert!(refusal(approve(&sandbox, &Guest::default().wasm(), choices())).contains("more time"));
     assert!(start.elapsed() < Duration::from_secs(10));
 }
+
+/// A sandbox whose compiler does nothing but `act`, and what counts how often it was started.
+fn acting(act: &str, seconds_max: u32) -> (TempDir, Sandbox, impl Fn() -> usize) {
+    let log = TempDir::new().unwrap();
+    let path = log.path().join("starts");
+    let script = format!("ulimit -c 0; echo started >> {}; {act}", path.display());
+    let (directory, sandbox) = limited(|c| {
+        c.program = "/bin/sh".into();
+        c.args = vec!["-c".into(), script.into()];
+        c.seconds_max = seconds_max;
+    });
+    let starts = move || {
+        let _here = &log;
+        std::fs::read_to_string(&path).unwrap_or_default().lines().count()
+    };
+    (directory, sandbox, starts)
+}
+
+/// A module that used up its limits would do so again: whoever hands it in once more must not get the node to try. Another
+/// module is none the worse for it.
+#[test]
+fn a_refused_module_is_not_compiled_again() {
+    let cases = [
+        ("kill -XCPU $$", "compiling it takes more time than this node allows: make it smaller"),
+        ("kill -ABRT $$", "compiling it takes more memory than this node allows: make it smaller"),
+        ("exit 65", "the compiler refuses it: split very large functions"),
+    ];
+    for (act, why) in cases {
+        let (_directory, sandbox, starts) = acting(act, 20);
+        let one = Guest::default().wasm();
+        for _ in 0..3 {
+            assert_eq!(refusal(approve(&sandbox, &one, choices())), why);
+        }
+        assert_eq!(starts(), 1, "{act}: it was compiled again");
+        assert_eq!(refusal(approve(&sandbox, &Guest::mapping("nop").wasm(), choices())), why);
+        assert_eq!(starts(), 2, "{act}: another module was refused for it");
+    }
+}
+
+/// What went wrong with the host may go right the next time. Remembering it would refuse an honest module until the node is
+/// started again.
+#[test]
+fn the_hosts_own_trouble_is_not_held_against_a_module() {
+    for (act, seconds_max) in [("kill -KILL $$", 20), ("exit 70", 20), ("exec /bin/sleep 60", 1)] {
+        let (_directory, sandbox, starts) = acting(act, seconds_max);
+        for _ in 0..2 {
+            assert!(approve(&sandbox, &Guest::default().wasm(), choices()).is_err());
+        }
+        assert_eq!(starts(), 2, "{act}: it was remembered");
+    }
+}

@@ -57,7 +57,13 @@ pub(crate) fn schema() -> DatasetSchema {
         column("text", ColumnType::Text { max_bytes: 16 }),
     ];
     let table = |name: &str| TableSchema { name: name.parse().unwrap(), columns: columns.clone() };
-    DatasetSchema { name: "d".parse().unwrap(), title: String::new(), overlap: 1, tables: vec![table("t"), table("u")] }
+    DatasetSchema {
+        name: "d".parse().unwrap(),
+        title: String::new(),
+        overlap: 1,
+        subjects_max: 1_000,
+        tables: vec![table("t"), table("u")],
+    }
 }
 
 pub(crate) const INPUT: &str = r#"{"table": "t", "columns": ["whole", "number", "flag"], "max_rows": 20}"#;
@@ -66,12 +72,18 @@ pub(crate) const INPUT: &str = r#"{"table": "t", "columns": ["whole", "number", 
 pub(crate) struct Guest {
     pub(crate) inputs: String,
     pub(crate) params: &'static str,
+    /// More fields of the manifest, each with a comma after it.
+    pub(crate) fields: String,
     pub(crate) outputs: usize,
+    /// The fields of every output besides its name.
+    pub(crate) output: &'static str,
     pub(crate) memory: &'static str,
     pub(crate) input: &'static str,
     pub(crate) start: &'static str,
     pub(crate) items: String,
     pub(crate) map: String,
+    /// Exported if there is one.
+    pub(crate) update: Option<&'static str>,
 }
 
 impl Default for Guest {
@@ -79,12 +91,15 @@ impl Default for Guest {
         Self {
             inputs: INPUT.to_owned(),
             params: "",
+            fields: String::new(),
             outputs: 1,
+            output: r#""kind": "sum", "lower": -1e9, "upper": 1e9"#,
             memory: r#"(memory (export "memory") 2)"#,
             input: "(i32.const 65536)",
             start: "(i32.const 0)",
             items: String::new(),
             map: String::new(),
+            update: None,
         }
     }
 }
@@ -95,17 +110,22 @@ impl Guest {
     }
 
     pub(crate) fn manifest(&self) -> String {
-        let output = |i| format!(r#"{{"name": "o{i}", "kind": "sum", "lower": -1e9, "upper": 1e9}}"#);
-        let outputs: Vec<_> = (0..self.outputs).map(output).collect();
-        let (inputs, params, outputs) = (&self.inputs, self.params, outputs.join(","));
+        let Self { inputs, params, fields, output, .. } = self;
+        let outputs: Vec<_> = (0..self.outputs).map(|i| format!(r#"{{"name": "o{i}", {output}}}"#)).collect();
+        let outputs = outputs.join(",");
         format!(
-            r#"{{"name": "g", "version": "1", "abi": 1, "inputs": [{inputs}], "params": [{params}], "outputs": [{outputs}]}}"#
+            r#"{{"name": "g", "version": "1", "abi": 1, {fields} "inputs": [{inputs}], "params": [{params}], "outputs": [{outputs}]}}"#
         )
     }
 
     pub(crate) fn wat(&self) -> String {
         let Self { memory, input, start, items, map, .. } = self;
         let manifest = self.manifest().replace('"', "\\\"");
+        let update = self.update.map_or_else(String::new, |body| {
+            format!(
+                r#"(func (export "spe_update") (param $state i32) (param $len i32) (param $out i32) (param $cap i32) (result i32) {body})"#
+            )
+        });
         format!(
             r#"(module
               (@custom "spe.manifest" "{manifest}")
@@ -118,7 +138,8 @@ impl Guest {
                 (f64.store (local.get $out) (f64.convert_i64_s (local.get $value))))
               (func (export "spe_input") (param $bytes i32) (result i32) {input})
               (func $start (export "spe_start") (param $params i32) (param $len i32) (result i32) {start})
-              (func $map (export "spe_map") (param $record i32) (param $out i32) {map}))"#
+              (func $map (export "spe_map") (param $record i32) (param $out i32) {map})
+              {update})"#
         )
     }
 
@@ -140,8 +161,9 @@ impl Guest {
     }
 }
 
+/// With fuel for guests that look at all of their memory.
 pub(crate) fn choices() -> Choices {
-    Choices::new(Loss::from_pico(Measure::Zcdp, 1_000_000))
+    Choices { fuel_per_subject: 10_000_000, ..Choices::new(Loss::from_pico(Measure::Zcdp, 1_000_000)) }
 }
 
 pub(crate) fn plan(wasm: &[u8], choices: &Choices) -> Plan {
@@ -153,11 +175,11 @@ pub(crate) fn approve(sandbox: &Sandbox, wasm: &[u8], choices: Choices) -> Resul
     sandbox.approve(wasm, &plan(wasm, &choices), &schema())
 }
 
-pub(crate) fn refusal(approved: Result<ApprovedModule, Stop>) -> String {
-    match approved {
+pub(crate) fn refusal<T>(given: Result<T, Stop>) -> String {
+    match given {
         Err(Stop::Refused(Refusal::ModuleRefused { why, .. } | Refusal::PlanUnfit { why })) => why,
         Err(other) => panic!("stopped for another reason: {other:?}"),
-        Ok(_) => panic!("it was approved"),
+        Ok(_) => panic!("it was not refused"),
     }
 }
 

@@ -23,6 +23,8 @@ mod fuel;
 mod hostile;
 mod isolation;
 mod record;
+mod regions;
+mod rounds;
 mod snapshot;
 mod speed;
 mod wasi;

@@ -183,3 +183,44 @@ fn the_largest_record_fits() {
     let chunk = Chunk { subjects: 1, tables: vec![TableChunk { starts: vec![0, 7], columns }] };
     assert_eq!(view(inputs, &chunk)[0].table(0), (3, 7));
 }
+
+/// A block has the rows of many people: as many as a table may have, each as long as its column allows. A record that outgrew
+/// the bytes that the guest set aside would be a fault after the charge; one row more or less a wrong cut.
+#[test]
+fn the_largest_block_fits() {
+    const ROWS: u32 = 65_536;
+    const BLOCK: &str = r#""kind": "block_mean", "coordinates": [{"name": "rows", "lower": 0, "upper": 1}, {"name": "last", "lower": 0, "upper": 1}, {"name": "text", "lower": 0, "upper": 1}]"#;
+    let guest = Guest {
+        inputs: ALL.replace("\"max_rows\": 3", &format!("\"max_rows\": {ROWS}")),
+        fields: r#""unit": {"blocks": 2},"#.to_owned(),
+        output: BLOCK,
+        memory: r#"(memory (export "memory") 160)"#,
+        map: "(local $columns i32)
+              (local.set $columns (i32.load (i32.load (local.get $record))))
+              (f64.store (local.get $out) (f64.convert_i32_u (call $rows (local.get $record))))
+              (f64.store offset=8 (local.get $out) (f64.convert_i64_s (i64.load
+                (i32.add (i32.load offset=12 (local.get $columns)) (i32.mul (i32.const 8) (i32.sub (call $rows (local.get $record)) (i32.const 1)))))))
+              (f64.store offset=16 (local.get $out) (f64.convert_i32_u (i32.load
+                (i32.add (i32.load offset=104 (local.get $columns)) (i32.mul (i32.const 4) (call $rows (local.get $record)))))))"
+            .to_owned(),
+        ..Guest::default()
+    };
+    let rows = ROWS as usize + 5;
+    let column = |values| {
+        let mut present = vec![1; rows];
+        present[0] = 0;
+        ColumnChunk { present, values }
+    };
+    let columns = vec![
+        column(Values::Integer((0..rows as i64).collect())),
+        column(Values::Number(vec![0.5; rows])),
+        column(Values::Boolean(vec![1; rows])),
+        column(Values::Category(vec![2; rows])),
+        column(Values::Date(vec![9; rows])),
+        column(Values::Timestamp(vec![-1; rows])),
+        column(Values::Text((0..=rows).map(|row| row * 16).collect(), vec![b'z'; rows * 16])),
+    ];
+    let chunk = Chunk { subjects: 1, tables: vec![TableChunk { starts: vec![0, rows], columns }] };
+    let (last, text) = (f64::from(ROWS) - 1.0, f64::from(ROWS) * 16.0);
+    assert_eq!(guest.run(&chunk), [Some(vec![f64::from(ROWS), last, text])]);
+}

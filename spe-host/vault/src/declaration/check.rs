@@ -28,6 +28,11 @@ pub(super) fn declaration(raw: raw::Dataset) -> Checked<Declaration> {
     if raw.overlap == 0 {
         return reject("\"overlap\" must be at least 1: at how many nodes one person may be");
     }
+    if raw.subjects_max == 0 {
+        return reject(
+            "\"subjects_max\" is needed, and at least 1: how many data subjects any one node has at most, decided before looking at the data",
+        );
+    }
     if !(1..=PARTITIONS_MAX).contains(&raw.partitions) {
         return reject(format!("\"partitions\" must be 1 to {PARTITIONS_MAX}, not {}", raw.partitions));
     }
@@ -42,8 +47,9 @@ pub(super) fn declaration(raw: raw::Dataset) -> Checked<Declaration> {
         return reject(format!("tables {} and {} have keys of different length", first.schema.name, other.schema.name));
     }
     let schemas = tables.iter().map(|t| t.schema.clone()).collect();
-    let schema = DatasetSchema { name: raw.name, title: raw.title, overlap: raw.overlap, tables: schemas };
-    Ok(Declaration { schema, partitions: raw.partitions, tables })
+    let raw::Dataset { name, title, overlap, subjects_max, partitions, .. } = raw;
+    let schema = DatasetSchema { name, title, overlap, subjects_max, tables: schemas };
+    Ok(Declaration { schema, partitions, tables })
 }
 
 fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Checked<()> {

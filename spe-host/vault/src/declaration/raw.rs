@@ -12,6 +12,9 @@ pub(super) struct Dataset {
     pub(super) title: String,
     #[serde(default = "one")]
     pub(super) overlap: u32,
+    /// 0 when left out, which is refused with a reason.
+    #[serde(default)]
+    pub(super) subjects_max: u32,
     #[serde(default = "partitions")]
     pub(super) partitions: usize,
     pub(super) tables: Vec<Table>,

@@ -43,6 +43,17 @@ pub enum IngestError {
     /// No row is left.
     #[error("no row is left to ingest: the sources are empty or the row filters keep nothing")]
     Nothing,
+    /// More people than the declaration promises to the public.
+    #[error(
+        "{subjects} data subjects, but \"subjects_max\" declares at most {declared} at any one node: ingest fewer, or declare a \
+         larger bound, at all nodes alike; every job's time is computed from it, so leave room rather than declare the number itself"
+    )]
+    TooMany {
+        /// How many the sources have.
+        subjects: u64,
+        /// How many are declared at most.
+        declared: u32,
+    },
     /// Another process ingests into the same vault.
     #[error("another ingest is writing to {}; wait until it has finished", vault.display())]
     Busy {

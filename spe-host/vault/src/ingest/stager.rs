@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     declaration::TableSource,
-    pseudonym::{Pseudonyms, partition_of},
+    pseudonym::{Pseudonyms, range_of},
 };
 
 /// Rows, and bytes of source, that one thread gathers before it deals them out to buckets.
@@ -154,7 +154,7 @@ fn dealt(rows: &RecordBatch, buckets: usize) -> Vec<Vec<u32>> {
     let subjects = rows.columns().first().and_then(|c| c.as_fixed_size_binary_opt());
     let (subjects, _) = subjects.map_or(&[][..], FixedSizeBinaryArray::value_data).as_chunks();
     for (subject, row) in subjects.iter().zip(0..) {
-        if let Some(bucket) = dealt.get_mut(partition_of(subject, buckets)) {
+        if let Some(bucket) = dealt.get_mut(range_of(subject, buckets)) {
             bucket.push(row);
         }
     }

@@ -2,21 +2,18 @@
 
 use std::ops::Range;
 
-use datafusion::{
-    arrow::array::{AsArray, RecordBatch},
-    execution::SendableRecordBatchStream,
-};
+use datafusion::arrow::array::{AsArray, RecordBatch};
 use futures::TryStreamExt;
 use spe_kernel::{dataset::ColumnType, fault::Fault, record::TableChunk};
 
-use super::gather::Gathered;
+use super::{files::Rows, gather::Gathered};
 use crate::pseudonym::Pseudonym;
 
 const DOING: &str = "reading a table";
 
 /// Where a table's stream stands, and what was gathered for the current chunk.
 pub(super) struct Cursor {
-    rows: SendableRecordBatchStream,
+    rows: Rows,
     batch: Option<RecordBatch>,
     /// First row of `batch` that belongs to nobody yet.
     at: usize,
@@ -26,14 +23,16 @@ pub(super) struct Cursor {
     columns: Vec<Gathered>,
     /// Rows taken for the current chunk.
     taken: usize,
+    /// Rows that the current data subject or block may still have.
+    room: usize,
     rows_max: usize,
 }
 
 impl Cursor {
     /// Over `rows`, whose first column is the subject and whose others are of these `kinds`.
-    pub(super) fn new(rows: SendableRecordBatchStream, kinds: &[ColumnType], rows_max: usize) -> Self {
+    pub(super) fn new(rows: Rows, kinds: &[ColumnType], rows_max: usize) -> Self {
         let columns = kinds.iter().map(Gathered::new).collect();
-        Self { rows, batch: None, at: 0, pending: 0..0, starts: vec![0], columns, taken: 0, rows_max }
+        Self { rows, batch: None, at: 0, pending: 0..0, starts: vec![0], columns, taken: 0, room: rows_max, rows_max }
     }
 
     /// Rows in the current chunk.
@@ -41,21 +40,25 @@ impl Cursor {
         self.taken
     }
 
-    /// Takes all rows of `subject`, who comes after everyone before, and keeps the first `rows_max` of them.
+    /// Takes all rows of `subject`, who comes after everyone before, and keeps those that there is room for.
     pub(super) async fn gather(&mut self, subject: &Pseudonym) -> Result<(), Fault> {
-        let mut room = self.rows_max;
         while self.fill().await? {
             let run = self.run(subject)?;
-            let (start, keep) = (self.at, run.min(room));
+            let (start, keep) = (self.at, run.min(self.room));
             self.keep(start..start + keep)?;
-            room -= keep;
+            self.room -= keep;
             self.at += run;
             if self.at < self.batch.as_ref().map_or(0, RecordBatch::num_rows) {
                 break;
             }
         }
-        self.starts.push(self.taken);
         Ok(())
+    }
+
+    /// What was gathered since the last time is one data subject's, or one block's.
+    pub(super) fn close(&mut self) {
+        self.starts.push(self.taken);
+        self.room = self.rows_max;
     }
 
     /// Makes sure that there is a row to look at; `false` at the end.

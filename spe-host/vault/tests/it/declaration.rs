@@ -96,6 +96,20 @@ fn errors_name_the_place_and_what_is_expected() {
     }
 }
 
+/// Nobody has decided how many people there may be, and the time of a job would be a guess, or a count of the data.
+#[test]
+fn a_bound_on_data_subjects_must_be_declared() {
+    for bound in ["", "subjects_max = 0"] {
+        assert_eq!(
+            with("subjects_max = 900", bound),
+            "\"subjects_max\" is needed, and at least 1: how many data subjects any one node has at most, decided before looking at the data"
+        );
+    }
+    assert!(with("subjects_max = 900", "subjects_max = 4294967296").contains("expected u32"));
+    let most = CLINIC.replace("subjects_max = 900", "subjects_max = 4294967295");
+    assert_eq!(Declaration::parse(&most).unwrap().schema().subjects_max, u32::MAX);
+}
+
 #[test]
 fn unknown_fields_and_values_are_refused() {
     assert!(with("partitions = 3", "partition = 3").contains("unknown field `partition`"));

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod blocks;
 mod declaration;
 mod filters;
 mod ingest;

@@ -1,4 +1,4 @@
-//! Random tables, sizes and filters: a scan gives exactly what a naive grouping in memory gives.
+//! Random tables, sizes and filters: a scan gives exactly what a naive grouping in memory gives, by data subject and by block.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use spe_vault::{Ingest, ScanSizes, Source};
 
 use super::{
     filters::{Plain, truth},
-    support::{Row, Site, Subject, key, plan, subjects},
+    support::{Row, Site, Subject, block_plan, key, partition, plan, subjects},
 };
 
 const WARDS: [&str; 3] = ["north", "south", "25"];
@@ -29,7 +29,7 @@ columns = [
         format!("[[tables]]\nname = \"{name}\"\nkey = [\"pid\", \"site\"]\norder_by = {order}{columns}\n")
     };
     let (one, two) = (table("one", "[\"ward\", \"day\"]"), table("two", "[]"));
-    format!("name = \"d\"\ntitle = \"\"\npartitions = {partitions}\n{one}{two}")
+    format!("name = \"d\"\ntitle = \"\"\nsubjects_max = 40\npartitions = {partitions}\n{one}{two}")
 }
 
 /// A row: whose it is, and its values in the order of [`NAMES`].
@@ -85,7 +85,7 @@ fn shown(value: &Plain) -> String {
 }
 
 /// A subject's rows as a scan should give them.
-fn expected(rows: &[Values], subject: u8, order: &[usize], filter: &Filter, rows_max: usize) -> Vec<Row> {
+fn expected(rows: &[Values], subject: u8, order: &[usize], filter: &Filter) -> Vec<Row> {
     let keeps = |values: &Vec<Plain>| {
         let value = |name: &str| values[NAMES.iter().position(|n| *n == name).unwrap()].clone();
         truth(filter.predicate(), &value) == Some(true)
@@ -94,8 +94,28 @@ fn expected(rows: &[Values], subject: u8, order: &[usize], filter: &Filter, rows
     mine.sort_by(|a, b| {
         order.iter().map(|i| a[*i].order(&b[*i])).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
     });
-    mine.truncate(rows_max);
     mine.into_iter().map(|v| v.iter().map(shown).collect()).collect()
+}
+
+/// The first rows of each table.
+fn cut(mut subject: Subject, rows_max: usize) -> Subject {
+    subject.iter_mut().for_each(|table| table.truncate(rows_max));
+    subject
+}
+
+/// Everybody's rows one after the other in order of pseudonym, in the block that the documented rule names.
+fn naive_blocks(subjects: &BTreeMap<u8, Subject>, blocks: usize, rows_max: usize) -> Vec<Subject> {
+    let pseudonym = |subject: &u8| {
+        u128::from_be_bytes(key().pseudonym(&"d".parse().unwrap(), &[subject.to_string().as_bytes(), b"s"]))
+    };
+    let by_pseudonym: BTreeMap<u128, &Subject> = subjects.iter().map(|(id, s)| (pseudonym(id), s)).collect();
+    let mut dealt = vec![vec![Vec::new(); 2]; blocks];
+    for (pseudonym, subject) in by_pseudonym {
+        let block = ((pseudonym >> 64) * u128::try_from(blocks).unwrap()) >> 64;
+        let tables = dealt[usize::try_from(block).unwrap()].iter_mut();
+        tables.zip(subject).for_each(|(all, rows)| all.extend_from_slice(rows));
+    }
+    dealt.into_iter().map(|block| cut(block, rows_max)).collect()
 }
 
 const FILTERS: [&str; 14] = [
@@ -135,6 +155,7 @@ proptest! {
         sizes in sizes(),
         rows_max in 1..20_usize,
         filters in (prop::sample::select(&FILTERS[..]), prop::sample::select(&FILTERS[..])),
+        blocks in 2..90_usize,
     ) {
         let site = Site::new(&declaration(partitions));
         let schema = site.declaration.schema();
@@ -149,17 +170,21 @@ proptest! {
             let text = serde_json::to_string(filter).unwrap();
             format!(r#"{{"table":"{table}","columns":{},"max_rows":{rows_max},"filter":{text}}}"#, serde_json::to_string(&NAMES).unwrap())
         };
-        let plan = plan(schema, &format!("[{},{}]", input("two", filters.1), input("one", filters.0)));
-        let found = subjects(&site.open().with_sizes(sizes), &plan);
+        let inputs = format!("[{},{}]", input("two", filters.1), input("one", filters.0));
+        let vault = site.open().with_sizes(sizes);
+        let found = subjects(&vault, &plan(schema, &inputs));
+        let scans = vault.scan(&block_plan(schema, &inputs, blocks)).unwrap();
+        let found_blocks: Vec<_> = scans.into_iter().flat_map(|scan| partition(scan).unwrap()).collect();
 
         let parsed = |table: usize, text| Filter::parse(text, &schema.tables[table]).unwrap();
         let everybody: BTreeSet<u8> = one.iter().chain(&two).map(|(s, _)| *s).collect();
         let naive: BTreeMap<u8, Subject> = everybody.into_iter().map(|s| {
-            let of_one = expected(&one, s, &[3, 0, 1, 2, 4, 5, 6], &parsed(0, filters.0), rows_max);
-            let of_two = expected(&two, s, &[0, 1, 2, 3, 4, 5, 6], &parsed(1, filters.1), rows_max);
+            let of_one = expected(&one, s, &[3, 0, 1, 2, 4, 5, 6], &parsed(0, filters.0));
+            let of_two = expected(&two, s, &[0, 1, 2, 3, 4, 5, 6], &parsed(1, filters.1));
             (s, vec![of_two, of_one])
         }).collect();
-        let mut naive: Vec<_> = naive.into_values().collect();
+        prop_assert_eq!(found_blocks, naive_blocks(&naive, blocks, rows_max));
+        let mut naive: Vec<_> = naive.into_values().map(|subject| cut(subject, rows_max)).collect();
         naive.sort();
         prop_assert_eq!(found, naive);
     }

@@ -145,6 +145,23 @@ fn files() {
     }
 }
 
+/// Jobs are given time for the declared number of people: with more of them, how late a node is would tell how many there are.
+#[test]
+fn more_people_than_declared() {
+    let site = Site::new(&CLINIC.replace("subjects_max = 900", "subjects_max = 3"));
+    let csv = |people: usize| {
+        HEADER.to_owned() + &(0..2 * people).map(|i| format!("p{},1,,,,,,\n", i % people)).collect::<String>()
+    };
+    let says = || site.ingest_csv(csv(4)).unwrap_err().to_string();
+    let message = "4 data subjects, but \"subjects_max\" declares at most 3 at any one node: ingest fewer, or declare a larger bound, at all nodes alike; every job's time is computed from it, so leave room rather than declare the number itself";
+    assert_eq!(says(), message);
+    assert!(listing(&site.vault()).is_empty(), "something of a refused ingest was left");
+    assert_eq!(site.ingest_csv(csv(3)).unwrap().subjects, 3, "as many as declared, whatever their rows");
+    let before = listing(&site.vault());
+    assert_eq!(says(), message);
+    assert_eq!(listing(&site.vault()), before);
+}
+
 #[test]
 fn the_first_wrong_line_is_named_whichever_thread_finds_one_first() {
     let mut csv = String::from(HEADER);

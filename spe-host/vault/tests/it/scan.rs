@@ -6,9 +6,10 @@ use spe_vault::{Ingest, ScanSizes};
 use super::support::{Site, chunks, key, partition, plan, records, subjects};
 
 /// Two tables that share their subjects; a column name with a dot and a minus.
-const COHORT: &str = r#"
+pub(crate) const COHORT: &str = r#"
 name = "cohort"
 title = "People and their labs"
+subjects_max = 10000
 partitions = 2
 
 [[tables]]
@@ -27,9 +28,9 @@ columns = [
 ]
 "#;
 
-const BOTH: &str = r#"[{"table":"labs","columns":["v.al-1","day"],"max_rows":65536},{"table":"people","columns":["age"],"max_rows":1}]"#;
+pub(crate) const BOTH: &str = r#"[{"table":"labs","columns":["v.al-1","day"],"max_rows":65536},{"table":"people","columns":["age"],"max_rows":1}]"#;
 
-fn site(people: &str, labs: &str) -> Site {
+pub(crate) fn site(people: &str, labs: &str) -> Site {
     let site = Site::new(COHORT);
     site.ingest(&[site.source("people", "people.csv", people), site.source("labs", "labs.csv", labs)]).unwrap();
     site

@@ -1,8 +1,10 @@
 //! Snapshots follow each other, and a running job keeps its own.
 
+use std::fs;
+
 use spe_vault::Vault;
 
-use super::support::{CLINIC, HEADER, Site, plan, subjects};
+use super::support::{CLINIC, HEADER, Site, listing, plan, subjects};
 
 const DAYS: &str = r#"[{"table":"visits","columns":["day"],"max_rows":9}]"#;
 
@@ -37,6 +39,71 @@ fn a_snapshot_in_use_stays_whole() {
     ingest(2);
     ingest(3);
     assert_eq!(day(&running, &site), "1", "a running job would answer from nothing, and be charged");
+}
+
+/// Its digest says that it is the same snapshot: kept as it is, ingesting again would never help.
+#[test]
+fn ingesting_the_same_again_repairs_what_was_damaged() {
+    let site = Site::new(CLINIC);
+    let csv = format!("{HEADER}a,1,,,,,,x\nb,2,,,,,,\nc,3,,,,,,\n");
+    let digest = site.ingest_csv(&csv).unwrap().snapshot;
+    let whole = listing(&site.vault());
+    let dir = site.vault().join("clinic").join(digest.hex());
+    let damages: [&dyn Fn(); 6] = [
+        &|| {},
+        &|| fs::write(dir.join("tables/visits/0001.parquet"), "PAR1").unwrap(),
+        &|| {
+            fs::copy(dir.join("subjects/0000.parquet"), dir.join("subjects/0002.parquet")).unwrap();
+        },
+        &|| fs::remove_dir_all(dir.join("tables")).unwrap(),
+        &|| fs::write(dir.join("snapshot.json"), "{}").unwrap(),
+        &|| fs::remove_dir_all(&dir).unwrap(),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        damage();
+        assert_eq!(site.ingest_csv(&csv).unwrap().snapshot, digest);
+        assert_eq!(listing(&site.vault()), whole, "damage {number} is still there");
+    }
+}
+
+/// The lock of a running job is on the file, not on its name.
+#[test]
+fn a_snapshot_in_use_is_held_when_it_is_ingested_again() {
+    let site = Site::new(CLINIC);
+    let ingest = |day: u32| site.ingest_csv(format!("{HEADER}a,{day},,,,,,\n")).unwrap();
+    ingest(1);
+    let running = site.open();
+    (1..4).for_each(|day| drop(ingest(day)));
+    assert_eq!(day(&running, &site), "1", "a running job would answer from nothing, and be charged");
+}
+
+#[test]
+fn the_operator_is_told_how_many_people_there_were() {
+    let site = Site::new(CLINIC);
+    let counts = |people: &str| {
+        let done = site.ingest_csv(format!("{HEADER}{people}")).unwrap();
+        (done.subjects_before, done.subjects)
+    };
+    assert_eq!(counts("a,1,,,,,,\nb,1,,,,,,\n"), (None, 2));
+    assert_eq!(counts("a,1,,,,,,\n"), (Some(2), 1));
+    assert_eq!(counts("a,1,,,,,,\n"), (Some(1), 1));
+}
+
+/// A snapshot from before there was a declared bound; without it no deadline can be computed.
+#[test]
+fn an_older_format_is_told_apart_from_damage_and_can_be_ingested_again() {
+    let site = Site::new(CLINIC);
+    let ingest = || site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
+    let file = site.vault().join("clinic").join(ingest().snapshot.hex()).join("snapshot.json");
+    let old = fs::read_to_string(&file).unwrap().replace("spe.snapshot/2", "spe.snapshot/1");
+    let old = old.replace("    \"subjects_max\": 900,\n", "");
+    assert!(!old.contains("subjects_max"));
+    fs::write(&file, old).unwrap();
+    let fault = Vault::open(&site.vault()).err().unwrap().to_string();
+    let why = "snapshot.json is of format \"spe.snapshot/1\", this version reads \"spe.snapshot/2\": ingest the dataset again";
+    assert!(fault.ends_with(why), "{fault}");
+    assert_eq!(ingest().subjects_before, Some(1));
+    assert_eq!(day(&site.open(), &site), "1");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 pub(crate) const CLINIC: &str = r#"
 name = "clinic"
 title = "Visits to a clinic"
+subjects_max = 900
 partitions = 3
 
 [[tables]]
@@ -115,8 +116,18 @@ pub(crate) fn key() -> PseudonymKey {
 
 /// A plan that reads `inputs`, written as in a manifest.
 pub(crate) fn plan(schema: &DatasetSchema, inputs: &str) -> Plan {
+    plan_by(schema, inputs, "\"subject\"", r#"{"name":"n","kind":"count"}"#)
+}
+
+/// A plan that reads `inputs` in so many blocks.
+pub(crate) fn block_plan(schema: &DatasetSchema, inputs: &str, blocks: usize) -> Plan {
+    let output = r#"{"name":"n","kind":"block_mean","coordinates":[{"name":"c","lower":0,"upper":1}]}"#;
+    plan_by(schema, inputs, &format!(r#"{{"blocks":{blocks}}}"#), output)
+}
+
+fn plan_by(schema: &DatasetSchema, inputs: &str, unit: &str, output: &str) -> Plan {
     let manifest =
-        format!(r#"{{"name":"m","version":"1","abi":1,"inputs":{inputs},"outputs":[{{"name":"n","kind":"count"}}]}}"#);
+        format!(r#"{{"name":"m","version":"1","abi":1,"unit":{unit},"inputs":{inputs},"outputs":[{output}]}}"#);
     let manifest = Manifest::parse(manifest.as_bytes()).unwrap();
     let choices = Choices::new(Loss::from_pico(Measure::Zcdp, 1_000_000));
     Plan::new(&manifest, Digest::of(b"m"), schema, &choices).unwrap()

@@ -51,26 +51,11 @@ pub struct SignedAnswer {
     #[prost(bytes = "vec", tag = "3")]
     pub envelope: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct JobList {
-    #[prost(message, repeated, tag = "1")]
-    pub jobs: ::prost::alloc::vec::Vec<JobLine>,
-}
+/// JSON of a list of `spe_wire::view::JobLine`, the newest first.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct JobLine {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub dataset: ::prost::alloc::string::String,
-    /// RFC 3339
-    #[prost(string, tag = "3")]
-    pub submitted_at: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "4")]
-    pub answered: u32,
-    #[prost(uint32, tag = "5")]
-    pub asked: u32,
-    #[prost(bool, tag = "6")]
-    pub cancelled: bool,
+pub struct JobList {
+    #[prost(bytes = "vec", tag = "1")]
+    pub json: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeCatalogue {
@@ -86,7 +71,7 @@ pub struct NodeCatalogue {
 pub struct Assignment {
     #[prost(string, tag = "1")]
     pub job: ::prost::alloc::string::String,
-    #[prost(oneof = "assignment::What", tags = "2, 3")]
+    #[prost(oneof = "assignment::What", tags = "2, 3, 4")]
     pub what: ::core::option::Option<assignment::What>,
 }
 /// Nested message and enum types in `Assignment`.
@@ -97,9 +82,20 @@ pub mod assignment {
         Run(super::Submission),
         #[prost(message, tag = "3")]
         Cancel(super::Nothing),
+        #[prost(message, tag = "4")]
+        Round(super::Round),
     }
 }
-/// A stage, refusal or released answer of one job.
+/// A later round of a job, or its last state. The first round is a `run`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Round {
+    #[prost(message, optional, tag = "1")]
+    pub submission: ::core::option::Option<Submission>,
+    /// JSON of `spe_kernel::rounds::NextRound`: which round, and the merged sums of the one before
+    #[prost(bytes = "vec", tag = "2")]
+    pub next: ::prost::alloc::vec::Vec<u8>,
+}
+/// A stage, refusal, released answer or last state of one job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobReport {
     #[prost(string, tag = "1")]
@@ -276,7 +272,7 @@ pub mod hub_client {
             req.extensions_mut().insert(GrpcMethod::new("spe.v1.Hub", "View"));
             self.inner.unary(req, path, codec).await
         }
-        /// The answers as the nodes signed them, for a researcher who checks the merge; ends after the last.
+        /// The answers of every round as the nodes signed them, for a researcher who checks the merge; ends after the last.
         pub async fn answers(
             &mut self,
             request: impl tonic::IntoRequest<super::JobRef>,
@@ -480,7 +476,7 @@ pub mod hub_server {
             >
             + std::marker::Send
             + 'static;
-        /// The answers as the nodes signed them, for a researcher who checks the merge; ends after the last.
+        /// The answers of every round as the nodes signed them, for a researcher who checks the merge; ends after the last.
         async fn answers(
             &self,
             request: tonic::Request<super::JobRef>,

@@ -9,7 +9,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     version::TLS13,
 };
-use spe_wire::{HubClient, encode, limits};
+use spe_kernel::{ids::NAME_BYTES_MAX, job::Purpose};
+use spe_wire::{
+    HubClient, encode, limits,
+    view::{JobLine, Rounds, State},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
@@ -70,6 +74,7 @@ async fn every_kind_has_its_limit() {
         ("stage", limits::STAGE_BYTES_MAX),
         ("refusal", limits::REFUSAL_BYTES_MAX),
         ("released", limits::ANSWER_BYTES_MAX),
+        ("finished", limits::FINISHED_BYTES_MAX),
     ] {
         let refused = hub.report(report(kind, limit + 1)).await.expect_err(kind);
         assert_eq!(refused.code(), Code::ResourceExhausted, "{kind}: {refused}");
@@ -99,7 +104,7 @@ async fn nonsense_is_refused() {
             "a {kind:?} was taken for a report"
         );
     }
-    for frame in [report("stage", 3), report("refusal", 3)] {
+    for frame in [report("stage", 3), report("refusal", 3), report("finished", 3)] {
         assert_eq!(hub.report(frame).await.unwrap_err().code(), Code::InvalidArgument);
     }
     let nameless = pb::JobReport { job: "../x".into(), ..report("released", 3) };
@@ -133,4 +138,22 @@ async fn what_may_leave_arrives() {
     let job = "job-1".parse().unwrap();
     hub.report(&job, encode(&spe_kernel::disclosure::Stage::Running)).await.unwrap();
     hub.report(&job, encode(&spe_kernel::refusal::Refusal::Cancelled)).await.unwrap();
+}
+
+#[test]
+fn a_list_of_jobs_fits_its_limit() {
+    let (name, state) = ("x".repeat(NAME_BYTES_MAX), State::Cancelled);
+    let line = JobLine {
+        id: name.parse().unwrap(),
+        dataset: name.parse().unwrap(),
+        purpose: Purpose::ScientificResearch,
+        submitted_at: jiff::Timestamp::MAX,
+        state,
+        answered: u32::MAX,
+        asked: u32::MAX,
+        rounds: Some(Rounds { done: u32::MAX, of: u32::MAX }),
+    };
+    let list = vec![line; usize::try_from(limits::JOBS_LISTED_MAX).unwrap()];
+    let bytes = serde_json::to_vec(&list).unwrap().len();
+    assert!(bytes <= limits::JOBS_BYTES_MAX, "a person with many jobs could not see them: {bytes} bytes");
 }

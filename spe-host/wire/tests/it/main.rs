@@ -10,6 +10,7 @@
 
 mod generated;
 mod hostile;
+mod rounds;
 mod seats;
 mod silence;
 mod stub;

@@ -1,7 +1,12 @@
 //! A federation of the persons anna and bob around a hub that does nothing.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
+use futures::StreamExt;
 use spe_kernel::{
     disclosure::Catalogue,
     ids::{Digest, JobId},
@@ -17,7 +22,13 @@ use spe_wire::{
 use tokio::task::JoinHandle;
 
 /// Accepts everything and finds nothing, except for modules: it names their digest.
-pub(crate) struct Stub;
+#[derive(Default)]
+pub(crate) struct Stub {
+    /// What every node is given to do.
+    pub(crate) work: Vec<Assignment>,
+    /// What nodes said.
+    pub(crate) reports: Arc<Mutex<Vec<Report>>>,
+}
 
 fn nothing<T>() -> Result<T, Refusal> {
     Err(Refusal::NotFound { what: "what the stub has not".into() })
@@ -48,9 +59,10 @@ impl Service for Stub {
     async fn browse(&self, _: Peer) -> Result<Feed<NodeCatalogue>, Refusal> {
         nothing()
     }
-    /// Work that never comes.
+    /// More work never comes.
     async fn attend(&self, _: Peer, _: Catalogue) -> Result<Feed<Assignment>, Refusal> {
-        Ok(Box::pin(futures::stream::pending()))
+        let work = futures::stream::iter(self.work.clone()).map(Ok);
+        Ok(Box::pin(work.chain(futures::stream::pending())))
     }
     async fn offer(&self, _: Peer, _: Catalogue) -> Result<(), Refusal> {
         Ok(())
@@ -58,7 +70,8 @@ impl Service for Stub {
     async fn fetch_module(&self, _: Peer, _: Digest) -> Result<Vec<u8>, Refusal> {
         Ok(b"another module".to_vec())
     }
-    async fn report(&self, _: Peer, _: JobId, _: Report) -> Result<(), Refusal> {
+    async fn report(&self, _: Peer, _: JobId, report: Report) -> Result<(), Refusal> {
+        self.reports.lock().unwrap().push(report);
         Ok(())
     }
 }
@@ -77,6 +90,10 @@ impl Federation {
     }
 
     pub(crate) async fn seating(seats: Seats) -> Self {
+        Self::around(Stub::default(), seats).await
+    }
+
+    pub(crate) async fn around(stub: Stub, seats: Seats) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(dir.path()).unwrap();
         save(&authority, dir.path().join("hub"), &Role::Hub, &["127.0.0.1".into()]);
@@ -89,7 +106,7 @@ impl Federation {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let server = tokio::spawn(serve(listener, tls, seats, Arc::new(Stub), shutdown));
+        let server = tokio::spawn(serve(listener, tls, seats, Arc::new(stub), shutdown));
         Self { dir, address, server, stop: Some(stop) }
     }
 

@@ -79,7 +79,7 @@ async fn a_member_cannot_pose_as_the_hub() {
     let mut connection = federation.connection("anna");
     connection.hub = listener.local_addr().unwrap().to_string();
     let seats = spe_wire::Seats { connections_max: 8, connections_per_member_max: 8 };
-    tokio::spawn(spe_wire::serve(listener, tls, seats, Arc::new(crate::stub::Stub), std::future::pending()));
+    tokio::spawn(spe_wire::serve(listener, tls, seats, Arc::new(crate::stub::Stub::default()), std::future::pending()));
     assert!(ask(&connection).await.is_err(), "a node's certificate was taken for a hub's");
 }
 

@@ -21,10 +21,15 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use spe_abi::{column, record, table, Kind, ALIGN, NULL};
+use spe_abi::{Kind, NO_ANSWER};
 
 use crate::raw::Memory;
-use crate::{Manifest, Map, Outputs, Params, Subject};
+use crate::{Manifest, Map, Next, Outputs, Params, Round, Subject, Update};
+
+use self::record::Record;
+
+mod record;
+mod sums;
 
 /// A column of a made-up data subject.
 pub struct Cells {
@@ -83,17 +88,93 @@ pub fn texts<'t, T: Into<Option<&'t str>>>(cells: impl IntoIterator<Item = T>) -
     }
 }
 
+/// A made-up data subject.
+pub struct Person(Record);
+
+/// The data subject with these tables: per input of the manifest, one column each.
+#[must_use]
+pub fn person(tables: &[&[Cells]]) -> Person {
+    Person(Record::of(tables))
+}
+
 /// The numbers that `map` writes for a data subject with these tables: per input of the manifest, one column each.
 ///
 /// # Panics
 /// If the number of parameters or of tables is not the manifest's, or where `map` panics.
 #[must_use]
 pub fn answer(manifest: Manifest, map: Map, params: &[f64], tables: &[&[Cells]]) -> Vec<f64> {
+    answer_in_round(manifest, map, params, &vec![0.0; manifest.states()], tables)
+}
+
+/// The numbers that `map` writes in a round that begins with `state`.
+///
+/// # Panics
+/// If the number of parameters, states or tables is not the manifest's, or where `map` panics.
+#[must_use]
+pub fn answer_in_round(manifest: Manifest, map: Map, params: &[f64], state: &[f64], tables: &[&[Cells]]) -> Vec<f64> {
     assert_eq!(params.len(), manifest.params(), "the manifest's number of parameters");
-    let record = record_of(tables);
-    let mut numbers = vec![0.0; manifest.numbers()];
-    let subject = Subject::new(Memory::of(&record.words), record.address);
-    map(&subject, &Params::new(params), &mut Outputs::new(&mut numbers));
+    assert_eq!(state.len(), manifest.states(), "the manifest's number of states");
+    run(manifest, map, &Params::new(params, state), &person(tables))
+}
+
+/// The state that `update` makes after `done` rounds of `state` and the merged `sums` of the last round, which are empty
+/// before the first; `None` if it stops.
+///
+/// # Panics
+/// If the number of parameters, states or sums is not the manifest's, or where `update` panics.
+#[must_use]
+pub fn next_state(
+    manifest: Manifest,
+    update: Update,
+    params: &[f64],
+    done: u32,
+    state: &[f64],
+    sums: &[f64],
+) -> Option<Vec<f64>> {
+    assert_eq!(params.len(), manifest.params(), "the manifest's number of parameters");
+    let nodes = f64::from(done.min(1));
+    let sent = [&[f64::from(done), nodes], state, sums].concat();
+    let (round, state) =
+        Round::read(&sent, manifest.states(), manifest.sums()).expect("the manifest's number of states and of sums");
+    let mut next = state.to_vec();
+    match update(&round, &Params::new(params, state), &mut next) {
+        Next::GoOn => Some(next),
+        Next::Stop => None,
+    }
+}
+
+/// The state after `rounds` rounds over `people` at one node, as the host makes it, but without noise.
+///
+/// # Panics
+/// If the number of parameters is not the manifest's, or where `map` or `update` panics.
+#[must_use]
+pub fn rounds(
+    manifest: Manifest,
+    map: Map,
+    update: Update,
+    params: &[f64],
+    people: &[Person],
+    rounds: u32,
+) -> Vec<f64> {
+    let mut state = vec![0.0; manifest.states()];
+    let mut sums = vec![];
+    for done in 0..=rounds {
+        match next_state(manifest, update, params, done, &state, &sums) {
+            Some(next) => state = next,
+            None => break,
+        }
+        sums = vec![0.0; manifest.sums()];
+        for person in people {
+            sums::add(manifest, &run(manifest, map, &Params::new(params, &state), person), &mut sums);
+        }
+    }
+    state
+}
+
+fn run(manifest: Manifest, map: Map, params: &Params, person: &Person) -> Vec<f64> {
+    let mut numbers = vec![NO_ANSWER; manifest.numbers()];
+    let subject = Subject::new(Memory::of(&person.0.words), person.0.address);
+    map(&subject, params, &mut Outputs::new(&mut numbers));
     numbers
 }
 
@@ -114,60 +195,4 @@ fn bitmap(bits: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {
         bytes[row / 8] |= u8::from(bit) << (row % 8);
     }
     bytes
-}
-
-/// A record, in 8-byte words so that it is aligned; its addresses count from the first.
-pub(crate) struct Record {
-    words: Vec<u64>,
-    address: u32,
-}
-
-fn record_of(tables: &[&[Cells]]) -> Record {
-    // Address 0 stays free: it means "no bitmap".
-    let mut record = Record { words: vec![0], address: 0 };
-    let laid: Vec<u8> = tables.iter().flat_map(|columns| record.table(columns)).collect();
-    let tables_at = record.put(&laid);
-    let fields = [(record::TABLES, tables_at), (record::TABLE_COUNT, tables.len() as u32)];
-    record.address = record.put(&structure(record::BYTES, &fields));
-    record
-}
-
-impl Record {
-    fn table(&mut self, columns: &[Cells]) -> Vec<u8> {
-        let rows = columns.first().map_or(0, |cells| cells.present.len());
-        let laid: Vec<u8> = columns.iter().flat_map(|cells| self.column(cells, rows)).collect();
-        let columns_at = self.put(&laid);
-        let counts = [(table::COLUMN_COUNT, columns.len() as u32), (table::ROWS, rows as u32)];
-        structure(table::BYTES, &[&[(table::COLUMNS, columns_at)], &counts[..]].concat())
-    }
-
-    fn column(&mut self, cells: &Cells, rows: usize) -> Vec<u8> {
-        assert_eq!(cells.present.len(), rows, "columns of a table have as many rows");
-        let all = cells.present.iter().all(|present| *present);
-        let validity = if all { NULL } else { self.put(&bitmap(cells.present.iter().copied())) };
-        let offsets = if cells.kind == Kind::Text { self.put(&cells.offsets) } else { NULL };
-        let values = self.put(&cells.values);
-        let kind = (column::KIND, cells.kind.code());
-        let pointers = [(column::VALIDITY, validity), (column::OFFSETS, offsets), (column::VALUES, values)];
-        structure(column::BYTES, &[&[kind], &pointers[..]].concat())
-    }
-
-    /// Appends `bytes`, padded with zeros, and says at which address.
-    fn put(&mut self, bytes: &[u8]) -> u32 {
-        let address = self.words.len() as u32 * ALIGN;
-        for chunk in bytes.chunks(ALIGN as usize) {
-            let mut word = [0; ALIGN as usize];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.words.push(u64::from_ne_bytes(word));
-        }
-        address
-    }
-}
-
-fn structure(bytes: u32, fields: &[(u32, u32)]) -> Vec<u8> {
-    let mut laid = vec![0; bytes as usize];
-    for (offset, value) in fields {
-        laid[*offset as usize..*offset as usize + 4].copy_from_slice(&value.to_le_bytes());
-    }
-    laid
 }

@@ -1,0 +1,339 @@
+//! The harness of the adversary suite: the same question in worlds that differ in one person, and everything that is seen of it.
+//!
+//! D holds a dozen people and the target, D' the dozen alone, D'' the dozen and the target with other records; two more worlds hold
+//! the target alone. Noise is the same in all worlds (`seeded`), or none where somebody is alone, so that
+//!
+//! - sums must obey S(D) = S(D') + S(target), to the last bit, and S(target) must be within the sensitivity;
+//! - everything else must be equal: the kind and length of messages, refusals, steps, certificates, charges, audit log, ledger file;
+//! - messages must leave at a time that follows from the charge alone, and clocks must tell nothing (`observable`).
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{LazyLock, Mutex},
+    thread,
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use spe_kernel::{
+    disclosure::{Answer, Cells},
+    ids::Digest,
+    pace::{Hold, Pace},
+    plan::{Choices, Plan},
+    refusal::Refusal,
+    units::{Loss, Measure},
+};
+use spe_node::{
+    run::Step,
+    selftest::{
+        attacks::{ALL, Attack, Must},
+        ground::{Compiler, Rules},
+        people::{and, changed, crowd, target},
+        watch::Seen,
+        world::World,
+    },
+};
+use tempfile::TempDir;
+
+use crate::{observable::indistinguishable, place::SPE, seeded};
+
+/// How often each world is asked: in every run of the tests, and in the long one.
+const RUNS: usize = 20;
+const RUNS_LONG: usize = 200;
+/// How often worlds are asked whose times nobody compares.
+const RUNS_OTHER: usize = 3;
+/// Attacks at a time: most of a job's time is waiting.
+const AT_ONCE: usize = 5;
+/// People beside the target, and the public bound.
+pub const PEOPLE: u32 = 12;
+pub const PEOPLE_MAX: u32 = 16;
+const SEED: [u8; 32] = [28; 32];
+
+/// A node that waits for its slowest run. Its rate of fuel is that of a test's guests, not of the worst there are.
+pub const PACE: Pace = Pace {
+    slot_ms: 50,
+    hold: Hold::Deadline,
+    fuel_per_second: 400_000_000,
+    subject_micros: 50,
+    row_nanos: 1_000,
+    job_ms: 250,
+    job_seconds_max: 60,
+};
+
+pub fn rules(subjects_max: u32) -> Rules {
+    Rules { pace: PACE, measure: Measure::Zcdp, subjects_max, workers: 2 }
+}
+
+pub fn compiler() -> Compiler {
+    (SPE.into(), vec!["compile-module".into()])
+}
+
+/// Copies a folder with everything in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = entry.map(|e| (e.path(), to.join(e.file_name()))).unwrap();
+        if from.is_dir() { copy(&from, &to) } else { drop(std::fs::copy(from, to).unwrap()) }
+    }
+}
+
+/// Everything but the noise that is bought by it.
+pub fn loss() -> Loss {
+    "rho=0.5".parse().unwrap()
+}
+
+/// The folders of the worlds, ingested once.
+static TEMPLATES: LazyLock<TempDir> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let crowd = crowd(PEOPLE);
+    for (name, people) in [
+        ("with", and(crowd.clone(), target())),
+        ("without", crowd.clone()),
+        ("changed", and(crowd, changed())),
+        ("alone", vec![target()]),
+        ("changed-alone", vec![changed()]),
+    ] {
+        World::new(&dir.path().join(name), &SEED, &people, &rules(PEOPLE_MAX), compiler()).unwrap();
+        std::fs::remove_dir_all(dir.path().join(name).join("data/compiled")).unwrap();
+        std::fs::remove_file(dir.path().join(name).join("data/ledger.sqlite")).unwrap();
+    }
+    dir
+});
+
+/// A world of that name with a ledger of its own, paced as `pace` says.
+pub fn world(dir: &Path, name: &str, pace: Pace) -> World {
+    copy(&TEMPLATES.path().join(name), &dir.join(name));
+    let mut world = World::reopen(&dir.join(name), &SEED, compiler()).unwrap();
+    world.site.policy.release = pace;
+    world.site.noise = if name.ends_with("alone") { seeded::no_noise } else { seeded::foreseen_noise };
+    world
+}
+
+/// Everything that is seen but numbers and times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    pub kind: &'static str,
+    pub bytes: usize,
+    pub refusal: Option<Refusal>,
+    pub answer: Option<Answer>,
+    pub steps: Vec<Step>,
+}
+
+impl Outline {
+    pub fn of(seen: &Seen) -> Self {
+        let refusal = match seen.refusal.clone() {
+            Some(Refusal::Internal { .. }) => Some(Refusal::Internal { id: "random".into() }),
+            other => other,
+        };
+        let mut answer = seen.answer.clone();
+        if let Some(answer) = &mut answer {
+            // Keyed: it says that two datasets differ, and every ingest of other data has another.
+            answer.snapshot = Digest::of(b"");
+            answer.outputs.iter_mut().for_each(|output| output.cells = Cells(Vec::new()));
+        }
+        Self { kind: seen.kind, bytes: seen.bytes.len(), refusal, answer, steps: seen.steps.clone() }
+    }
+}
+
+/// The noisy sums of all outputs.
+pub fn cells(seen: &Seen) -> Vec<i128> {
+    seen.answer.iter().flat_map(|a| &a.outputs).flat_map(|o| o.cells.0.iter().copied()).collect()
+}
+
+/// What one world showed: an entry for each time that it was asked.
+#[derive(Default)]
+pub struct Shown {
+    pub runs: Vec<Vec<Seen>>,
+    /// What was spent, and how the audit log stands.
+    pub books: (Loss, Vec<(u32, bool)>),
+    /// Bytes of the ledger's file.
+    pub ledger_bytes: u64,
+}
+
+/// One attack in all worlds.
+pub struct Series {
+    pub attack: &'static Attack,
+    pub plans: Vec<Plan>,
+    pub pace: Pace,
+    /// How long the slowest run takes that the plan allows.
+    longest: SignedDuration,
+    pub worlds: BTreeMap<&'static str, Shown>,
+}
+
+/// The guest that spins is given so much fuel that a slot can tell, and a machine that is declared fast enough for it.
+fn terms(attack: &'static Attack, hold: Hold, attempt: u32) -> (Choices, Pace) {
+    let choices = attack.choices(loss(), attempt);
+    let pace = Pace { hold, ..PACE };
+    match attack.name {
+        "spin-if-target" => (
+            Choices { fuel_per_subject: 100_000_000, ..choices },
+            Pace { fuel_per_second: 3_000_000_000, job_ms: 350, ..pace },
+        ),
+        _ => (choices, pace),
+    }
+}
+
+impl Series {
+    pub fn run(attack: &'static Attack, hold: Hold, runs: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let pace = terms(attack, hold, 0).1;
+        let names = ["with", "without", "changed", "alone", "changed-alone"];
+        let open: Vec<_> = names.iter().map(|name| (*name, world(dir.path(), name, pace))).collect();
+        let mut worlds: BTreeMap<_, _> = names.iter().map(|name| (*name, Shown::default())).collect();
+        let mut plans = Vec::new();
+        for attempt in 0..runs {
+            // Whatever drifts with time hits all worlds alike.
+            for i in 0..open.len() {
+                let (name, world) = &open[(i + attempt * 2) % open.len()];
+                if attempt < RUNS_OTHER || ["with", "without"].contains(name) {
+                    let (plan, seen) =
+                        world.ask(attack.module, &terms(attack, hold, attempt as u32).0).unwrap();
+                    worlds.get_mut(name).unwrap().runs.push(seen);
+                    plans.resize(attempt + 1, plan);
+                }
+            }
+        }
+        let schema = open[0].1.site.offer(plans[0].dataset()).unwrap().schema;
+        let longest = pace.longest(&plans[0], &schema).unwrap();
+        for (name, world) in open {
+            worlds.get_mut(name).unwrap().close(world);
+        }
+        Self { attack, plans, pace, longest, worlds }
+    }
+
+    /// The first thing that tells the worlds apart, or that one person moves too far.
+    pub fn leak(&self) -> Result<(), String> {
+        let world = |name: &str| &self.worlds[name];
+        let kept = self.kept()?;
+        for (a, b) in [("with", "without"), ("changed", "without"), ("alone", "changed-alone")] {
+            self.alike((a, world(a)), (b, world(b)), &kept)?;
+        }
+        for (name, shown) in &self.worlds {
+            shown.runs.iter().flatten().try_for_each(|seen| self.punctual(name, seen))?;
+        }
+        if self.attack.must == Must::Add {
+            self.adds("with", "alone", &kept)?;
+            self.adds("changed", "changed-alone", &kept)?;
+        }
+        let times = |name: &str| -> Vec<Duration> {
+            let seen = world(name).runs.iter().enumerate().filter(|(i, _)| kept.contains(i)).flat_map(|(_, seen)| seen);
+            seen.filter_map(|s| s.times).map(|t| t.since_charge()).collect()
+        };
+        indistinguishable(self.attack.name, &times("with"), &times("without"))
+    }
+
+    /// The runs in which no world was too slow for what it promised: that is a refusal, and here a busy machine's.
+    fn kept(&self) -> Result<Vec<usize>, String> {
+        let late = |shown: &Shown, i: usize| {
+            shown.runs.get(i).is_some_and(|run| run.iter().any(|s| s.refusal == Some(Refusal::DeadlineMissed)))
+        };
+        let missed = |name: &str| (0..self.plans.len()).filter(|i| late(&self.worlds[name], *i)).count();
+        let (with, without) = (missed("with"), missed("without"));
+        if with.abs_diff(without) > self.plans.len() / 4 + 1 {
+            return Err(format!("{with} deadlines missed with the target, {without} without"));
+        }
+        let kept: Vec<_> = (0..self.plans.len()).filter(|i| !self.worlds.values().any(|w| late(w, *i))).collect();
+        if kept.len() * 2 < self.plans.len() {
+            return Err(format!("the machine is too busy: {} of {} runs were late", self.plans.len() - kept.len(), self.plans.len()));
+        }
+        Ok(kept)
+    }
+
+    fn alike(&self, (a, with): (&str, &Shown), (b, without): (&str, &Shown), kept: &[usize]) -> Result<(), String> {
+        let differ = |what: String| Err(format!("{}: {a} and {b} differ: {what}", self.attack.name));
+        for (i, (with, without)) in with.runs.iter().zip(&without.runs).enumerate().filter(|(i, _)| kept.contains(i)) {
+            // How many rounds there are may follow from the first one's noisy sum: then that is what tells.
+            let rounds = if self.attack.name == "budget" { 1 } else { usize::MAX };
+            let outlines = |run: &[Seen]| run.iter().take(rounds).map(Outline::of).collect::<Vec<_>>();
+            let (with, without) = (outlines(with), outlines(without));
+            if with != without {
+                return differ(format!("run {i}: {with:?}\n{without:?}"));
+            }
+        }
+        let alike = with.runs.len() == without.runs.len();
+        if alike && with.books.0 != without.books.0 {
+            return differ(format!("{} and {} spent", with.books.0, without.books.0));
+        }
+        if alike && kept.len() == self.plans.len() && self.attack.name != "budget" {
+            if with.books != without.books {
+                return differ(format!("{:?}\n{:?}", with.books, without.books));
+            }
+            if with.ledger_bytes != without.ledger_bytes {
+                return differ(format!("ledgers of {} and {} bytes", with.ledger_bytes, without.ledger_bytes));
+            }
+        }
+        Ok(())
+    }
+
+    fn punctual(&self, name: &str, seen: &Seen) -> Result<(), String> {
+        let Some(times) = seen.times else { return Ok(()) };
+        let excused = self.pace.hold == Hold::Slot || seen.refusal == Some(Refusal::DeadlineMissed);
+        if excused || times.punctual(&self.pace, self.longest) {
+            return Ok(());
+        }
+        let (name, took) = (format!("{}: {name}", self.attack.name), times.since_charge());
+        Err(format!("{name}: left {took:?} after the charge; due is the first slot after {:?}", self.longest))
+    }
+
+    /// S(D) = S(D') + S(target), and the target is within the sensitivity.
+    fn adds(&self, with: &str, alone: &str, kept: &[usize]) -> Result<(), String> {
+        let all = |name: &str, i: usize| self.worlds[name].runs[i].iter().flat_map(cells).collect::<Vec<_>>();
+        for i in kept.iter().copied().take_while(|i| *i < RUNS_OTHER) {
+            let (with, without, alone) = (all(with, i), all("without", i), all(alone, i));
+            let moved: Vec<_> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
+            if moved != alone {
+                return Err(format!("{}: sums move by {moved:?}, the target adds {alone:?}", self.attack.name));
+            }
+            self.bounded(i, &alone)?;
+        }
+        Ok(())
+    }
+
+    fn bounded(&self, i: usize, share: &[i128]) -> Result<(), String> {
+        let mut rest = share;
+        for planned in self.plans[i].outputs() {
+            let (own, others) = rest.split_at(planned.output.kind.cells());
+            rest = others;
+            let square: i128 = own.iter().map(|x| x * x).sum();
+            if square > i128::from(planned.sensitivity()).pow(2) {
+                return Err(format!("{}: output {} moves by {own:?}", self.attack.name, planned.output.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shown {
+    fn close(&mut self, world: World) {
+        let (dataset, budget) = world.site.budgets[0].clone();
+        let spent = world.site.ledger().unwrap().spent(&dataset, budget);
+        let log = world.site.audit().releases().unwrap();
+        self.books = (spent, log.iter().map(|line| (line.key.round, line.holds)).collect());
+        let file = world.ground.folder().join("data/ledger.sqlite");
+        drop(world);
+        self.ledger_bytes = file.metadata().unwrap().len();
+    }
+}
+
+/// All attacks, tried once for all tests.
+pub static SHORT: LazyLock<BTreeMap<&'static str, Series>> = LazyLock::new(|| try_all(RUNS));
+
+fn try_all(runs: usize) -> BTreeMap<&'static str, Series> {
+    let waiting = Mutex::new(ALL.iter().collect::<Vec<_>>());
+    let next = || waiting.lock().unwrap().pop();
+    let work = || std::iter::from_fn(next).map(|a| (a.name, Series::run(a, Hold::Deadline, runs))).collect::<Vec<_>>();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// The long version: what 20 runs cannot tell, 200 may. About ten minutes.
+#[test]
+#[ignore = "ten minutes"]
+fn two_hundred_runs_of_every_attack_tell_nothing() {
+    for series in try_all(RUNS_LONG).values() {
+        series.leak().unwrap();
+    }
+}

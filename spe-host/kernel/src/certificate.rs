@@ -1,0 +1,52 @@
+//! What a release cost, and what that means: signed with every answer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    conversion::{EpsilonAt, deltas, epsilon_at},
+    units::Loss,
+};
+
+/// Which datasets are told apart by at most the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Neighbours {
+    /// One data subject with everything recorded about them is there, or not. Replacing one is two such steps.
+    AddOrRemoveOneSubject,
+}
+
+/// The cost of one answer. A function of request, policy and ledger only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// What the loss is about.
+    pub neighbours: Neighbours,
+    /// At how many nodes one person may be; the charge bears it.
+    pub overlap: u32,
+    /// The ledger before this job's charge, at this node.
+    pub spent_before: Loss,
+    /// The ledger with it.
+    pub spent_after: Loss,
+    /// All that the dataset's population will ever bear at this node.
+    pub budget: Loss,
+    /// The job's charge as ε, at two δ.
+    pub charge: [EpsilonAt; 2],
+    /// All that is spent as ε, at the same two.
+    pub spent: [EpsilonAt; 2],
+}
+
+impl Certificate {
+    /// Of a charge on a dataset of at most `subjects_max` data subjects.
+    pub fn new(charge: Loss, before: Loss, after: Loss, budget: Loss, overlap: u32, subjects_max: u32) -> Self {
+        let at = |loss: Loss| deltas(subjects_max).map(|delta| epsilon_at(loss, delta));
+        Self {
+            neighbours: Neighbours::AddOrRemoveOneSubject,
+            overlap,
+            spent_before: before,
+            spent_after: after,
+            budget,
+            charge: at(charge),
+            spent: at(after),
+        }
+    }
+}

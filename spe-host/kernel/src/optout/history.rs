@@ -1,0 +1,273 @@
+//! How a register is written: a line for each entry, each chained to the one before.
+//!
+//! ```text
+//! spe.optout/1 ⇥ dataset ⇥ key columns ⇥ check value of the pseudonym key ⇥ chain
+//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,… ⇥ pseudonym ⇥ source ⇥ chain
+//! ```
+//!
+//! Beside it stands the head, one line: how many bytes were acknowledged, and the chain after them. The list alone would not show
+//! that its last lines are gone.
+
+use jiff::Timestamp;
+
+use super::{Channel, Choice, Entry, Subject, from_hex, hex};
+use crate::ids::{DatasetName, Digest};
+
+/// First word of a register.
+const FORMAT: &str = "spe.optout/1";
+/// First word of its head.
+const HEAD_FORMAT: &str = "spe.optout-head/1";
+
+/// What a register is about: its first line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// How many columns the key of a data subject has.
+    pub key_columns: usize,
+    /// Check value of the key that makes the pseudonyms: under another key every entry would be about nobody.
+    pub key_check: Digest,
+}
+
+/// Why a register cannot be relied on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damage(String);
+
+/// A register as it was read, whole. No `Debug`: whose entries they are stays out of logs.
+pub struct History {
+    header: Header,
+    entries: Vec<Entry>,
+    chain: Digest,
+    whole_bytes: usize,
+    torn_bytes: usize,
+}
+
+/// A choice to be entered, for one or many data subjects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The choice.
+    pub choice: Choice,
+    /// What it is about.
+    pub scope: super::Scope,
+    /// Since when it holds; from its entry on when `None`.
+    pub effective_at: Option<Timestamp>,
+    /// How it came.
+    pub channel: Channel,
+}
+
+/// What the machine's clock says, and what its operator says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The time.
+    Says(Timestamp),
+    /// The time; the clock was ahead when the last entry was made, and has been put right.
+    WasAhead(Timestamp),
+}
+
+/// A clock that is behind the register: one of them is wrong, and an entry with a wrong time would count for the wrong permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the last entry was made at {last}, and this machine's clock says {now}: set the clock right")]
+pub struct ClockBehind {
+    /// When the last entry was made.
+    pub last: Timestamp,
+    /// What the clock says.
+    pub now: Timestamp,
+}
+
+/// Lines to be appended, and the head that acknowledges them.
+pub struct Addition {
+    /// To be written after [`History::whole_bytes`].
+    pub lines: Vec<u8>,
+    /// To take the place of the old head, once the lines are durable.
+    pub head: Vec<u8>,
+    /// Numbers of the first and the last new entry, from 1.
+    pub numbers: (usize, usize),
+    /// When they were entered.
+    pub recorded_at: Timestamp,
+    /// The chain after them: a receipt.
+    pub chain: Digest,
+}
+
+/// The first contents of a register, and its head.
+pub fn founding(header: &Header) -> (Vec<u8>, Vec<u8>) {
+    let (line, chain) = linked(start(), &header.body());
+    let head = head(line.len(), chain);
+    (line, head)
+}
+
+impl History {
+    /// Reads a register, and checks every line and that nothing is gone.
+    ///
+    /// What was acknowledged must be there, whole and in order. After it may stand what an append left that was interrupted: whole lines
+    /// count like all others, for somebody has made that choice; what is torn was never acknowledged, and is passed over.
+    ///
+    /// # Errors
+    /// Where it is damaged.
+    pub fn read(log: &[u8], head: &[u8]) -> Result<Self, Damage> {
+        let (acknowledged_bytes, acknowledged_chain) =
+            parse_head(head).ok_or_else(|| Damage("its head is not one".into()))?;
+        let (acknowledged, beyond) = log.split_at_checked(acknowledged_bytes).ok_or_else(|| {
+            Damage(format!("it has {} bytes, but {acknowledged_bytes} were acknowledged: lines are gone", log.len()))
+        })?;
+        let mut lines = acknowledged.split_inclusive(|b| *b == b'\n');
+        let first = lines.next().unwrap_or_default();
+        let (body, mut chain) = open(first, start()).ok_or_else(|| Damage("its first line is not whole".into()))?;
+        let header = Header::parse(body).ok_or_else(|| Damage(format!("it is not of format {FORMAT}")))?;
+        let mut entries = Vec::new();
+        for line in lines {
+            let wrong = || Damage(format!("entry {} is not as it was written", entries.len() + 1));
+            let (entry, linked) = entry(line, chain).ok_or_else(wrong)?;
+            entries.push(entry);
+            chain = linked;
+        }
+        if chain != acknowledged_chain {
+            return Err(Damage("its last entry is not the one that was acknowledged last".into()));
+        }
+        let mut history = Self { header, entries, chain, whole_bytes: acknowledged_bytes, torn_bytes: beyond.len() };
+        history.take_unacknowledged(beyond);
+        Ok(history)
+    }
+
+    fn take_unacknowledged(&mut self, beyond: &[u8]) {
+        for line in beyond.split_inclusive(|b| *b == b'\n') {
+            let Some((entry, chain)) = entry(line, self.chain) else { return };
+            self.entries.push(entry);
+            self.chain = chain;
+            self.whole_bytes += line.len();
+            self.torn_bytes -= line.len();
+        }
+    }
+
+    /// What it is about.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// All entries, in the order in which they were made.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The chain after the last entry: two registers with the same are the same.
+    pub const fn chain(&self) -> Digest {
+        self.chain
+    }
+
+    /// Where the next entry is to be written, in bytes.
+    pub const fn whole_bytes(&self) -> usize {
+        self.whole_bytes
+    }
+
+    /// Bytes after that, of an append that was interrupted and never acknowledged.
+    pub const fn torn_bytes(&self) -> usize {
+        self.torn_bytes
+    }
+
+    /// What to write so that `decision` is entered for each of `subjects`.
+    ///
+    /// # Errors
+    /// The clock is behind the last entry.
+    pub fn append(&self, subjects: &[Subject], decision: &Decision, clock: Clock) -> Result<Addition, ClockBehind> {
+        let last = self.entries.last().map(|e| e.recorded_at);
+        let recorded_at = match (clock, last) {
+            (Clock::Says(now), Some(last)) if now < last => return Err(ClockBehind { last, now }),
+            (Clock::Says(now) | Clock::WasAhead(now), _) => now,
+        };
+        let Decision { choice, scope, effective_at, channel } = decision.clone();
+        let effective_at = effective_at.unwrap_or(recorded_at);
+        let mut entry = Entry { subject: Subject::default(), choice, scope, effective_at, recorded_at, channel };
+        let (mut lines, mut chain) = (Vec::new(), self.chain);
+        for subject in subjects {
+            entry.subject = *subject;
+            let (line, linked) = linked(chain, &body(&entry));
+            lines.extend_from_slice(&line);
+            chain = linked;
+        }
+        let before = self.entries.len();
+        let head = head(self.whole_bytes + lines.len(), chain);
+        Ok(Addition { lines, head, numbers: (before + 1, before + subjects.len()), recorded_at, chain })
+    }
+}
+
+impl Header {
+    fn body(&self) -> String {
+        format!("{FORMAT}\t{}\t{}\t{}", self.dataset, self.key_columns, self.key_check.hex())
+    }
+
+    fn parse(body: &str) -> Option<Self> {
+        let [FORMAT, dataset, key_columns, key_check] = fields(body)? else { return None };
+        Some(Self {
+            dataset: dataset.parse().ok()?,
+            key_columns: key_columns.parse().ok()?,
+            key_check: key_check.parse().ok()?,
+        })
+    }
+}
+
+fn body(entry: &Entry) -> String {
+    let choice = match entry.choice {
+        Choice::OptsOut => "opts-out",
+        Choice::ComesBack => "comes-back",
+    };
+    let Entry { subject, scope, effective_at, recorded_at, channel, .. } = entry;
+    format!("{recorded_at}\t{effective_at}\t{choice}\t{scope}\t{}\t{}", hex(subject), channel.as_str())
+}
+
+/// The entry in `line`, and the chain after it; `None` when the line is not whole, or not the one that follows `before`.
+fn entry(line: &[u8], before: Digest) -> Option<(Entry, Digest)> {
+    let (body, chain) = open(line, before)?;
+    let [recorded_at, effective_at, choice, scope, subject, channel] = fields(body)?;
+    let choice = match choice {
+        "opts-out" => Choice::OptsOut,
+        "comes-back" => Choice::ComesBack,
+        _ => return None,
+    };
+    let entry = Entry {
+        subject: from_hex(subject).ok()?,
+        choice,
+        scope: scope.parse().ok()?,
+        effective_at: effective_at.parse().ok()?,
+        recorded_at: recorded_at.parse().ok()?,
+        channel: channel.parse().ok()?,
+    };
+    Some((entry, chain))
+}
+
+fn fields<const N: usize>(body: &str) -> Option<[&str; N]> {
+    body.split('\t').collect::<Vec<_>>().try_into().ok()
+}
+
+/// The chain before the first line.
+fn start() -> Digest {
+    Digest::of(FORMAT.as_bytes())
+}
+
+fn link(before: Digest, body: &str) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before.as_bytes()).update(body.as_bytes());
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+fn linked(before: Digest, body: &str) -> (Vec<u8>, Digest) {
+    let chain = link(before, body);
+    (format!("{body}\t{}\n", chain.hex()).into_bytes(), chain)
+}
+
+/// What a line says, and the chain after it.
+fn open(line: &[u8], before: Digest) -> Option<(&str, Digest)> {
+    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    let (body, chain) = line.rsplit_once('\t')?;
+    let expected = link(before, body);
+    (expected.hex() == chain).then_some((body, expected))
+}
+
+fn head(bytes: usize, chain: Digest) -> Vec<u8> {
+    format!("{HEAD_FORMAT}\t{bytes}\t{}\n", chain.hex()).into_bytes()
+}
+
+fn parse_head(head: &[u8]) -> Option<(usize, Digest)> {
+    let line = std::str::from_utf8(head.strip_suffix(b"\n")?).ok()?;
+    let [HEAD_FORMAT, bytes, chain] = fields(line)? else { return None };
+    Some((bytes.parse().ok()?, chain.parse().ok()?))
+}

@@ -1,0 +1,237 @@
+//! How fast this machine is, at its slowest: what `[release]` in a node's policy promises of it.
+
+use std::time::Instant;
+
+use spe_kernel::{
+    dataset::{DatasetSchema, TableSchema},
+    fault::Fault,
+    ids::Digest,
+    manifest::{ABI, COLUMNS_MAX, Input, Kind, Manifest, Output, Unit},
+    pace::Pace,
+    plan::{Choices, MEMORY_DEFAULT_BYTES, Plan},
+    record::{Chunk, ColumnChunk, TableChunk, Values},
+    refusal::Stop,
+    units::{Loss, Measure},
+};
+use spe_sandbox::{ApprovedModule, inspect};
+use spe_vault::{Dataset, Vault};
+use tokio::runtime::Builder;
+
+use super::{
+    slow::{PAGE_BYTES, Toil},
+    world::World,
+};
+use crate::site::Site;
+
+const DOING: &str = "measuring the machine";
+/// What is measured is believed half: other programs run beside a node too.
+pub const SAFETY: u32 = 2;
+/// Fuel of the shorter and of the longer run, whose difference is timed.
+const FUEL: (u64, u64) = (500_000, 4_500_000);
+/// How often each is timed; the slowest counts.
+const REPEATS: usize = 3;
+/// Guests that are started and return at once, to see what that costs; guests that write to all their memory.
+const GUESTS: (u32, u32) = (2_000, 20);
+
+/// What was measured; nothing of it is rounded in this machine's favour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Machine {
+    /// Fuel that each kind of slow code spends in a second, on one thread.
+    pub fuel_per_second: Vec<(&'static str, f64)>,
+    /// What a data subject costs besides fuel, in microseconds.
+    pub subject_micros: f64,
+    /// What it costs a guest to write to all the memory that a plan has by default, besides fuel, in microseconds.
+    pub memory_micros: f64,
+    /// What a row costs to read, in nanoseconds.
+    pub row_nanos: f64,
+    /// What a job costs besides its data subjects, in milliseconds.
+    pub job_ms: f64,
+}
+
+impl Machine {
+    /// The policy's lines for this machine, with [`SAFETY`]; slots and limits as `like` has them.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and nothing is negative"
+    )]
+    pub fn proposal(&self, like: &Pace) -> Pace {
+        let safety = f64::from(SAFETY);
+        let slowest = self.fuel_per_second.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
+        // Down to two digits, up to whole units: round numbers, on the safe side.
+        let down = |x: f64| {
+            let step = 10_f64.powf(x.max(1.0).log10().floor() - 1.0).max(1.0);
+            ((x / step).floor() * step) as u64
+        };
+        let up = |x: f64| (x * safety).ceil().max(1.0) as u32;
+        Pace {
+            fuel_per_second: down(slowest / safety).max(1),
+            subject_micros: up(self.subject_micros + self.memory_micros),
+            row_nanos: up(self.row_nanos),
+            job_ms: up(self.job_ms),
+            ..*like
+        }
+    }
+
+    /// In what `configured` says that this machine is faster than it is, in the words of the policy.
+    pub fn contradicts(&self, configured: &Pace) -> Vec<String> {
+        let Pace { fuel_per_second, subject_micros, row_nanos, job_ms, .. } = *configured;
+        let mut wrong = Vec::new();
+        for (toil, rate) in &self.fuel_per_second {
+            #[expect(clippy::cast_precision_loss, reason = "a comparison of rates")]
+            if *rate < fuel_per_second as f64 {
+                wrong.push(format!("fuel_per_second = {fuel_per_second}, but {toil} spend {rate:.0}"));
+            }
+        }
+        let mut at_least = |name: &str, says: u32, seen: f64| {
+            if f64::from(says) < seen {
+                wrong.push(format!("{name} = {says}, but {seen:.0} was measured"));
+            }
+        };
+        at_least("subject_micros", subject_micros, self.subject_micros + self.memory_micros);
+        at_least("row_nanos", row_nanos, self.row_nanos);
+        at_least("job_ms", job_ms, self.job_ms);
+        wrong
+    }
+}
+
+/// Measures the machine with the node of `world`, who holds `rows` rows. A job was seen to take `job_ms`.
+///
+/// # Errors
+/// A guest that is refused, or a table that cannot be read; neither should be.
+pub fn measure(world: &World, rows: u32, job_ms: f64) -> Result<Machine, Fault> {
+    let site = &world.site;
+    let measured = || -> Result<Machine, Stop> {
+        let (subject_micros, memory_micros) = overhead(site)?;
+        let row_nanos = world.block_on(async { row(site, rows).await })?;
+        Ok(Machine { fuel_per_second: rates(site)?, subject_micros, memory_micros, row_nanos, job_ms })
+    };
+    measured().map_err(|stop| match stop {
+        Stop::Failed(fault) => fault,
+        Stop::Refused(refusal) => Fault::new(DOING, refusal),
+    })
+}
+
+/// Times slow code on one thread of `site`, whose people are of no matter.
+fn rates(site: &Site) -> Result<Vec<(&'static str, f64)>, Stop> {
+    Toil::ENDLESS.into_iter().map(|toil| Ok((toil.name(), rate(site, toil)?))).collect()
+}
+
+/// Fuel in a second: that of a long run over that of a short one, so that what is not fuel falls out.
+fn rate(site: &Site, toil: Toil) -> Result<f64, Stop> {
+    let (short, long) = (approved(site, toil, FUEL.0)?, approved(site, toil, FUEL.1)?);
+    let mut slowest = f64::INFINITY;
+    for _ in 0..REPEATS {
+        let seconds = seconds(&long, 2)? / 2.0 - seconds(&short, 2)? / 2.0;
+        #[expect(clippy::cast_precision_loss, reason = "some millions")]
+        let fuel = (FUEL.1 - FUEL.0) as f64;
+        slowest = slowest.min(fuel / seconds.max(1e-9));
+    }
+    Ok(slowest)
+}
+
+/// What a data subject costs besides fuel, in microseconds: with a guest that does nothing, and what one adds that writes to
+/// all its memory.
+fn overhead(site: &Site) -> Result<(f64, f64), Stop> {
+    let micros = |module: &ApprovedModule, guests: u32| -> Result<f64, Stop> {
+        let mut slowest = 0.0_f64;
+        for _ in 0..REPEATS {
+            slowest = slowest.max(seconds(module, guests)? * 1e6 / f64::from(guests));
+        }
+        Ok(slowest)
+    };
+    let (rest, touch) = (approved(site, Toil::Rest, FUEL.0)?, approved(site, Toil::Touch, FUEL.0)?);
+    let subject = micros(&rest, GUESTS.0)?;
+    Ok((subject, (micros(&touch, GUESTS.1)? - subject).max(0.0)))
+}
+
+fn approved(site: &Site, toil: Toil, fuel: u64) -> Result<ApprovedModule, Stop> {
+    let pages = u32::try_from(MEMORY_DEFAULT_BYTES / u64::from(PAGE_BYTES)).map_err(Fault::while_(DOING))?;
+    let wasm = toil.module(pages);
+    let plan = plan(site, &wasm, fuel)?;
+    let offer = site.offer(plan.dataset())?;
+    site.sandbox.approve(&wasm, &plan, &offer.schema)
+}
+
+fn plan(site: &Site, wasm: &[u8], fuel: u64) -> Result<Plan, Fault> {
+    let inspection = inspect(wasm).map_err(Fault::while_(DOING))?;
+    let held = site.vault.datasets().next().ok_or_else(|| Fault::new(DOING, "there is no dataset"))?;
+    let choices = Choices { fuel_per_subject: fuel, ..Choices::new(Loss::from_pico(Measure::Pure, 1)) };
+    Plan::new(&inspection.manifest, inspection.digest, held.schema(), &choices).map_err(Fault::while_(DOING))
+}
+
+/// How long the module takes for so many data subjects without rows.
+fn seconds(module: &ApprovedModule, guests: u32) -> Result<f64, Stop> {
+    let guests = usize::try_from(guests).unwrap_or_default();
+    let columns = [Values::Boolean(Vec::new()), Values::Number(Vec::new()), Values::Text(vec![0], Vec::new())];
+    let columns = columns.map(|values| ColumnChunk { present: Vec::new(), values });
+    let table = TableChunk { starts: vec![0; guests + 1], columns: columns.into() };
+    let chunk = Chunk { subjects: guests, tables: vec![table] };
+    let mut worker = module.worker()?;
+    let start = Instant::now();
+    worker.map(&chunk, |_, _| {})?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// What a row costs to read, in nanoseconds, of the `rows` rows that `site` holds.
+async fn row(site: &Site, rows: u32) -> Result<f64, Stop> {
+    let plan = plan(site, &Toil::Rest.module(256), FUEL.0)?;
+    let mut slowest = 0.0_f64;
+    for _ in 0..REPEATS {
+        slowest = slowest.max(scan_seconds(&site.vault, &plan).await?);
+    }
+    Ok(slowest * 1e9 / f64::from(rows.max(1)))
+}
+
+/// Tables that take longer to read than `pace` gives the least job that reads them, in words.
+///
+/// A plan pays for its own `max_rows`; whoever has more rows has them read all the same.
+///
+/// # Errors
+/// A table that cannot be read.
+pub fn unread(vault: &Vault, pace: &Pace) -> Result<Vec<String>, Fault> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Fault::while_(DOING))?;
+    let mut slow = Vec::new();
+    for schema in vault.datasets().map(Dataset::schema) {
+        for table in &schema.tables {
+            let plan = least(schema, table)?;
+            let seconds = runtime.block_on(scan_seconds(vault, &plan))? * f64::from(SAFETY);
+            let given = pace.longest(&plan, schema).map_err(Fault::while_(DOING))?.as_secs_f64();
+            if seconds > given {
+                slow.push(format!(
+                    "a job over {}.{} has {given:.2} s, of which reading may take {seconds:.2}",
+                    schema.name, table.name
+                ));
+            }
+        }
+    }
+    Ok(slow)
+}
+
+/// The plan that is given the least time to read all of a table.
+fn least(schema: &DatasetSchema, table: &TableSchema) -> Result<Plan, Fault> {
+    let columns = table.columns.iter().take(COLUMNS_MAX).map(|c| c.name.clone()).collect();
+    let manifest = Manifest {
+        name: "reader".into(),
+        version: String::new(),
+        abi: ABI,
+        unit: Unit::Subject,
+        inputs: vec![Input { table: table.name.clone(), columns, max_rows: 1, filter: None }],
+        params: Vec::new(),
+        rounds: None,
+        outputs: vec![Output { name: "people".into(), kind: Kind::Count, unit: String::new(), default: None }],
+    };
+    let choices = Choices { fuel_per_subject: 1, ..Choices::new(Loss::from_pico(Measure::Pure, 1)) };
+    Plan::new(&manifest, Digest::of(b""), schema, &choices).map_err(Fault::while_(DOING))
+}
+
+/// How long it takes to read what `plan` asks for, on one thread. What is read is dropped.
+async fn scan_seconds(vault: &Vault, plan: &Plan) -> Result<f64, Fault> {
+    let start = Instant::now();
+    for mut part in vault.scan(plan)? {
+        while let Some(chunk) = part.next().await {
+            drop(chunk?);
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
