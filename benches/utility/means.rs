@@ -34,7 +34,9 @@ pub(crate) fn run(place: &Place) -> Result<(), Error> {
     let [(exact, _), quantiles @ ..] = &truth[..] else { return Err("no truth".into()) };
     println!("\n## Mean and quantiles of HDL, {} people, RMSE in mg/dL of {REPETITIONS} releases\n", people.len());
     println!("exact mean {exact:.4}; quantiles 5, 25, 50, 75, 95 %: {:?}\n", rounded(quantiles));
-    println!("| ledger | ε | mean | prototype | quantiles 5, 25, 50, 75, 95 % | exponential mechanism, one node, not additive |");
+    println!(
+        "| ledger | ε | mean | prototype | quantiles 5, 25, 50, 75, 95 % | exponential mechanism, one node, not additive |"
+    );
     println!("|---|---|---|---|---|---|");
     for (measure, prototype) in [Measure::Zcdp, Measure::Pure].into_iter().zip(PROTOTYPE) {
         let node = place.node(&format!("hdl-{}", measure.parameter()), &data, measure, None)?;
@@ -86,13 +88,7 @@ fn truth(people: &[f64]) -> Result<Vec<(f64, String)>, Error> {
 }
 
 /// RMSE of the mean and of each quantile, each bought for the whole of `loss`: two questions in one job.
-fn errors(
-    place: &Place,
-    node: &Node,
-    module: &Module,
-    loss: Loss,
-    truth: &[(f64, String)],
-) -> Result<Vec<f64>, Error> {
+fn errors(place: &Place, node: &Node, module: &Module, loss: Loss, truth: &[(f64, String)]) -> Result<Vec<f64>, Error> {
     let losses = ["hdl", "hdl_quantiles"].map(|output| (output.to_owned(), loss)).into();
     let choices = Choices { losses, ..Choices::new(loss) };
     let mut errors = vec![Vec::new(); truth.len()];

@@ -77,13 +77,7 @@ impl Place {
     /// A node that holds `data`, or those rows of it, accounted in `measure`.
     ///
     /// The operator's commands make it; they are those of a node that serves a hub.
-    pub(crate) fn node(
-        &self,
-        name: &str,
-        data: &Derived,
-        measure: Measure,
-        rows: Option<&str>,
-    ) -> Result<Node, Error> {
+    pub(crate) fn node(&self, name: &str, data: &Derived, measure: Measure, rows: Option<&str>) -> Result<Node, Error> {
         let invitation = format!("{name}-invitation");
         self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
         let key = self.access_body.public().to_string();

@@ -15,7 +15,7 @@ use crate::{
 const DELTA: f64 = 1e-5;
 const FOLDS: u32 = 5;
 /// Fits for each fold.
-const REPETITIONS: u32 = 2;
+const REPETITIONS: u32 = 4;
 const SITES: u32 = 10;
 
 /// A dataset, the module that fits it, and how.

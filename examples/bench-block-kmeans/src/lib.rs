@@ -1,7 +1,7 @@
 //! Benchmark: k-means in blocks, of four clusters over ten columns, each in [-1, 1]: what GUPT did (SIGMOD 2012).
 //!
-//! Each block finds its own centres, and answers with them in the order of their first coordinates, so that blocks agree on
-//! which is which. It takes some 1,500 fuel for each row and iteration.
+//! Each block finds its own centres, and answers with them in the order of their first coordinates, so that blocks
+//! agree on which is which. It takes some 1,500 fuel for each row and iteration.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,7 +1,7 @@
 //! Benchmark: k-means in rounds, of four clusters over the first 2 to 10 `columns`, each in [-1, 1].
 //!
-//! One row a person. Points further than `radius` from the middle are moved to it: noise is in proportion to it. The state
-//! is the centres, 0 in columns that are not used, and how many people each had in the last round.
+//! One row a person. Points further than `radius` from the middle are moved to it: noise is in proportion to it. The
+//! state is the centres, 0 in columns that are not used, and how many people each had in the last round.
 
 #![no_std]
 #![forbid(unsafe_code)]

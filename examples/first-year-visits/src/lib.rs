@@ -1,7 +1,7 @@
 //! Which numbers of visits do people have in their first year, and how many people have them?
 //!
-//! The numbers are keys, as codes of diagnoses would be: no list of them is public, and those that hardly anyone has are
-//! not released.
+//! The numbers are keys, as codes of diagnoses would be: no list of them is public, and those that hardly anyone has
+//! are not released.
 
 #![no_std]
 #![forbid(unsafe_code)]

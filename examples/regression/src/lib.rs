@@ -8,10 +8,10 @@
 //! | 1, logistic | ever admitted to hospital | log odds |
 //! | 2, Poisson | mean visits per year, at most 20 | logarithm |
 //!
-//! The inputs are of a person's first year, in units that make each about as long as the others: age in 30 years from 30,
-//! female 1 and male -1, coinsurance in 50 points from 50, chronic disease in 10 points from 10, mental health in 25
-//! points from 75, all within [-1, 1]. The states `intercept`, `age`, … are the coefficients in these units: with one more
-//! unit of age, log odds change by `age`. `last_…` are those of the last round alone, and not as good.
+//! The inputs are of a person's first year, in units that make each about as long as the others: age in 30 years from
+//! 30, female 1 and male -1, coinsurance in 50 points from 50, chronic disease in 10 points from 10, mental health in
+//! 25 points from 75, all within [-1, 1]. The states `intercept`, `age`, … are the coefficients in these units: with
+//! one more unit of age, log odds change by `age`. `last_…` are those of the last round alone, and not as good.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -80,7 +80,8 @@ impl Family {
         }
     }
 
-    /// What a gradient is divided by, so that hardly anyone's is longer than 1: the outcome's range, and the inputs' length.
+    /// What a gradient is divided by, so that hardly anyone's is longer than 1: the outcome's range, and the inputs'
+    /// length.
     fn scale(self) -> f64 {
         match self {
             Family::Linear | Family::Poisson => 2.0 * VISITS_MAX,

@@ -40,16 +40,17 @@ fn visits_distribution(subject: &Subject, _: &Params, out: &mut Outputs) {
     out.survival(UNTIL_ADMISSION, time, admitted);
 }
 
-/// Years until the middle of the one with the first admission; without one, until the end of the last.
-fn until_admission(subject: &Subject) -> (f64, bool) {
-    let mut years = 0.0;
-    for admissions in subject.column(ADMISSIONS).iter() {
+/// Years until the middle of the one with the first admission, or else of the last one that the person was followed:
+/// who leaves in an interval of the output counts as followed throughout it.
+fn until_admission(subject: &Subject) -> (Option<f64>, bool) {
+    let mut time = None;
+    for (year, admissions) in subject.column(ADMISSIONS).iter().enumerate() {
+        time = Some(year as f64 + 0.5);
         if admissions.is_some_and(|admissions| admissions > 0) {
-            return (years + 0.5, true);
+            return (time, true);
         }
-        years += 1.0;
     }
-    (years, false)
+    (time, false)
 }
 
 #[cfg(test)]
@@ -69,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn who_was_never_admitted_is_followed_to_the_end() {
+    fn who_was_never_admitted_is_followed_to_the_last_year() {
         let numbers = answer(MANIFEST, visits_distribution, &[], &[&years([0, 0, 0])]);
-        assert_eq!(numbers[8..], [3.0, 0.0]);
+        assert_eq!(numbers[8..], [2.5, 0.0]);
     }
 }

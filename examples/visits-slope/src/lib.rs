@@ -1,7 +1,8 @@
 //! How much less do people see the doctor for each share that they pay?
 //!
 //! The least-squares line through visits per year over coinsurance (0 to 1), of all years of a block of people: visits
-//! without coinsurance, and how many more there are with all of the bill to pay. The answer is the mean over the blocks.
+//! without coinsurance, and how many more there are with all of the bill to pay. The answer is the mean over the
+//! blocks.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! Keys that stand for text: numbers in base 39, a digit for each character, the first character most significant. There is
-//! no digit 0.
+//! Keys that stand for text: numbers in base 39, a digit for each character, the first character most significant.
+//! There is no digit 0.
 
 /// The largest key: the largest whole number below which every whole number is an `f64`.
 pub const KEY_MAX: u64 = (1 << 53) - 1;

@@ -34,8 +34,8 @@ pub const EXPORT_START: &str = "spe_start";
 pub const EXPORT_INPUT: &str = "spe_input";
 /// `spe_map(record: i32, out: i32)`: called per data subject (or block), from the snapshot.
 pub const EXPORT_MAP: &str = "spe_map";
-/// `spe_update(state: i32, len: i32, out: i32, cap: i32) -> i32`: called before each round and after the last, in modules
-/// with rounds; `cap` when it wrote the next state, [`UPDATE_STOP`], or a refusal.
+/// `spe_update(state: i32, len: i32, out: i32, cap: i32) -> i32`: called before each round and after the last, in
+/// modules with rounds; `cap` when it wrote the next state, [`UPDATE_STOP`], or a refusal.
 pub const EXPORT_UPDATE: &str = "spe_update";
 
 /// What `spe_start` answers when the module is ready; anything else refuses the job.

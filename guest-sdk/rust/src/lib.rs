@@ -18,9 +18,11 @@
 //! }
 //! ```
 //!
-//! Names are looked up in the manifest by the compiler. What a module computes for one person cannot reach the next: the
-//! host restores the module's memory in between, clamps every number to the manifest's bounds and adds noise.
-//! An output that is not set, and every output of a person for whom the module panics, takes the manifest's default.
+//! Names are looked up in the manifest by the compiler. What a module computes for one person cannot reach the next:
+//! the host restores the module's memory in between, clamps every number to the manifest's bounds and adds noise. An
+//! output that is not set, and every output of a person for whom the module panics, takes the manifest's default.
+//!
+//! A manifest with `rounds` needs an [`Update`] besides: what becomes of the noisy sums of a round. [`fit`] has some.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -77,8 +79,8 @@ pub type Update = fn(&Round, &Params, &mut [f64]) -> Next;
 /// Makes a crate of type `cdylib` an analysis module.
 ///
 /// `manifest` is the manifest's path from this source file: it becomes the custom section `spe.manifest`, and the
-/// constant `MANIFEST` from which names are taken. `map` is the [`Map`] to run for each data subject, and `update`, for a
-/// manifest with `rounds`, the [`Update`] to run between them.
+/// constant `MANIFEST` from which names are taken. `map` is the [`Map`] to run for each data subject, and `update`, for
+/// a manifest with `rounds`, the [`Update`] to run between them.
 #[macro_export]
 macro_rules! analysis {
     (manifest: $manifest:literal, map: $map:path $(,)?) => {

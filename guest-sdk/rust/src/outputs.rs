@@ -62,14 +62,14 @@ impl<'a> Outputs<'a> {
         self.cells(output, cells);
     }
 
-    /// Averages this person's number into one group. A code is an index into the *output's* list; past its end, `other`.
-    /// If either is missing, so is this person from the output.
+    /// Averages this person's number into one group. A code is an index into the *output's* list; past its end,
+    /// `other`. If either is missing, so is this person from the output.
     pub fn grouped_mean(&mut self, output: Output<GroupedMean>, cell: impl Cell, number: impl Into<Option<f64>>) {
         write_value(self.first_tuple(output), cell, number);
     }
 
-    /// Averages a number into each of several groups, of which the first `per_subject` are taken. If a group is named more
-    /// than once, its first number counts.
+    /// Averages a number into each of several groups, of which the first `per_subject` are taken. If a group is named
+    /// more than once, its first number counts.
     pub fn grouped_mean_each(
         &mut self,
         output: Output<GroupedMean>,
@@ -93,7 +93,8 @@ impl<'a> Outputs<'a> {
         vector
     }
 
-    /// Follows this person from time 0 to `time`, when the event happened or, if it did not, when nobody looked any more.
+    /// Follows this person from time 0 to `time`, when the event happened or, if it did not, when nobody looked any
+    /// more.
     pub fn survival(&mut self, output: Output<Survival>, time: impl Into<Option<f64>>, event: bool) {
         let time = time.into().unwrap_or(NO_ANSWER);
         self.place(output).copy_from_slice(&[time, u8::from(event).into()]);

@@ -47,7 +47,8 @@ impl<'a> Round<'a> {
         self.nodes
     }
 
-    /// The noisy sums of `output` in the last round, in the order that `docs/guest-abi.md` says; empty before the first.
+    /// The noisy sums of `output` in the last round, in the order that `docs/guest-abi.md` says; empty before the
+    /// first.
     #[must_use]
     pub fn sums<K>(&self, output: Output<K>) -> &'a [f64] {
         if self.sums.is_empty() {

@@ -111,8 +111,8 @@ impl<'a> Subject<'a> {
     /// The values of `column`, one a row, in the dataset's order.
     ///
     /// # Panics
-    /// If the dataset's column is of another type. In a module this traps: the person takes the declared defaults, and a
-    /// rehearsal shows it.
+    /// If the dataset's column is of another type. In a module this traps: the person takes the declared defaults, and
+    /// a rehearsal shows it.
     #[must_use]
     pub fn column<K: ColumnKind>(&self, column: Column<K>) -> Values<'a, K> {
         let table = self.memory.table(self.record, column.table);

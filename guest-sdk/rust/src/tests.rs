@@ -204,6 +204,15 @@ fn an_answer_replaces_the_one_before() {
 }
 
 #[test]
+fn texts_are_keys() {
+    fn map(_: &Subject, _: &Params, out: &mut Outputs) {
+        out.keys(KINDS.keys("k"), ["small", "E11.9", "A"].into_iter().filter_map(crate::abi::key_of_text));
+    }
+    let keys: Vec<_> = kinds(map)[16..18].iter().map(|key| crate::abi::text_of_key(*key as u64)).collect();
+    assert_eq!(keys.iter().flatten().map(crate::abi::KeyText::as_str).collect::<Vec<_>>(), ["E11.9", "A"]);
+}
+
+#[test]
 #[should_panic(expected = "one place on each axis")]
 fn a_cell_with_too_few_places_panics() {
     kinds(|_, _, out| out.grouped_count(KINDS.grouped_count("c"), 1));

@@ -25,6 +25,7 @@ use spe_wire::view::{Parameter, Rounds, View};
 
 use crate::{
     output::Output,
+    preview::epsilons_of,
     show::{Table, epsilons, noise_name, number},
     verify::{Checked, Evidence, Signed},
 };
@@ -87,7 +88,7 @@ struct Cost {
     loss: Loss,
     /// What each node's ledger was charged: the loss, m times.
     charge: Loss,
-    /// The charge as ε, at two δ.
+    /// The charge as ε, at two δ on top of its own.
     epsilon: [EpsilonAt; 2],
 }
 
@@ -166,6 +167,7 @@ impl ReleaseCertificate {
         let participants = participants(&evidence.answers)?;
         let first = first_answer(&evidence.answers)?;
         let Certificate { neighbours, overlap, charge, .. } = first.answer.certificate.clone();
+        let epsilon = epsilons_of(plan.charge(), charge.map(|at| at.delta));
         ensure!(overlap == plan.overlap(), "the nodes certify another overlap than was asked");
         let outputs = plan.outputs().iter().zip(&first.answer.outputs);
         Ok(Self {
@@ -182,7 +184,7 @@ impl ReleaseCertificate {
                 permit: body.permit.clone(),
                 signed_at: body.signed_at,
             },
-            cost: Cost { neighbours, overlap, loss: plan.loss(), charge: plan.charge(), epsilon: charge },
+            cost: Cost { neighbours, overlap, loss: plan.loss(), charge: plan.charge(), epsilon },
             outputs: outputs.map(|(planned, noisy)| released(planned, noisy, plan.suppress_below())).collect(),
             participants,
             rounds: view.rounds,

@@ -184,11 +184,11 @@ fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()
         }
         let reading =
             Reading { least: checked.as_ref().and_then(least), rounds: view.rounds.is_some(), ..Reading::default() };
+        if let Some(parameters) = &view.parameters {
+            text.push_str(&format!("\n{}\nThe sums of the last round:\n", show::parameters(parameters, view.rounds)));
+        }
         for statistic in &view.statistics {
             text.push_str(&format!("\n{}", show::statistic(statistic, reading)));
-        }
-        if let Some(parameters) = &view.parameters {
-            text.push_str(&format!("\n{}", show::parameters(parameters, view.rounds)));
         }
         text.push_str(&format!("\n{}", show::nodes(&view.nodes)));
         text.push_str(&said_of_check(checked.as_ref()));

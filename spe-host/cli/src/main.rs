@@ -14,6 +14,7 @@ mod job;
 mod key;
 mod module;
 mod node;
+mod optout;
 mod output;
 mod page;
 mod permit;

@@ -19,6 +19,7 @@ use spe_wire::{Connection, pki::Role, write_public, write_secret};
 use crate::{
     connect::{CONNECTION, SIGNING_KEY, make_private},
     key,
+    optout::{self, OptoutCommand},
     output::Output,
     selftest::{self, SelftestArgs},
     show::Table,
@@ -54,6 +55,9 @@ pub(crate) enum NodeCommand {
         /// The copy; must not exist
         out: PathBuf,
     },
+    /// Keep the register of opt-outs (Art. 71), also while the node runs
+    #[command(subcommand)]
+    Optout(OptoutCommand),
     /// List what left the node, while it is stopped, and check that no line of the log was changed
     Releases {
         /// The node's folder
@@ -70,6 +74,7 @@ pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
             Records::open(&NodeConfig::read(&dir)?.ledger_file())?.copy_to(&out)?;
             output.say(&serde_json::json!({ "copy": out }), || format!("ledger copied to {}\n", out.display()))
         }
+        NodeCommand::Optout(command) => optout::run(command, output),
         NodeCommand::Releases { dir } => releases(&dir, output),
     }
 }

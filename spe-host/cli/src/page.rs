@@ -47,6 +47,10 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
     let mut body = format!("<h1>{}</h1><p class=note>{}</p>", escape(title), escape(notice));
     for section in sections {
         push(&mut body, format_args!("<section><h2>{}</h2>", escape(section.question)));
+        if let Some(parameters) = &section.view.parameters {
+            fitted(&mut body, parameters, section.view);
+            body.push_str("<p class=note>Below, the noisy sums of the last round, which the module made this of.</p>");
+        }
         for (i, statistic) in section.view.statistics.iter().enumerate() {
             let exact = section.exact.get(i).and_then(|e| e.as_deref());
             figure(
@@ -54,9 +58,6 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
                 statistic,
                 Reading { exact, least: section.least, rounds: section.view.rounds.is_some() },
             );
-        }
-        if let Some(parameters) = &section.view.parameters {
-            fitted(&mut body, parameters, section.view);
         }
         nodes(&mut body, &section.view.nodes);
         provenance(&mut body, section.view);

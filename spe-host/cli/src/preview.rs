@@ -83,7 +83,7 @@ struct Expected<'a> {
 
 impl<'a> Preview<'a> {
     fn of(plan: &'a Plan, schema: &DatasetSchema, nodes: u32) -> Self {
-        let epsilon = deltas(schema.subjects_max).map(|delta| epsilon_at(plan.charge(), delta));
+        let epsilon = epsilons_of(plan.charge(), deltas(schema.subjects_max));
         let [at, _] = epsilon;
         let outputs = plan.outputs().iter().map(|planned| Expected::of(plan, planned, nodes, at.delta)).collect();
         Self { plan, nodes, epsilon, outputs, longest: Pace::default().longest(plan, schema) }
@@ -143,7 +143,8 @@ impl<'a> Preview<'a> {
             m => format!("\none person may be at {m} nodes, so each node charges {}", plan.charge()),
         };
         let epsilon = epsilons(&self.epsilon);
-        format!("costs {} at each of {} nodes{rounds}{overlap}\nwhich is {epsilon}", plan.loss(), self.nodes)
+        let nodes = if self.nodes == 0 { "each node".into() } else { format!("each of {} nodes", self.nodes) };
+        format!("costs {} at {nodes}{rounds}{overlap}\nwhich is {epsilon}", plan.loss())
     }
 
     /// Which distribution, why, and what the other would give.
@@ -180,6 +181,11 @@ impl<'a> Preview<'a> {
             Err(why) => format!("a node of the usual pace would refuse: {why}"),
         }
     }
+}
+
+/// A charge as ε at two δ, on top of the δ that it has of its own: below that no ε bounds it.
+pub(crate) fn epsilons_of(charge: Loss, deltas: [f64; 2]) -> [EpsilonAt; 2] {
+    deltas.map(|delta| epsilon_at(charge, charge.delta_approx() + delta))
 }
 
 /// How many rounds, if the module has rounds.

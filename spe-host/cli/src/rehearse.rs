@@ -33,6 +33,8 @@ const KEYED_LOSS: &str = "rho=1,delta=0.000001";
 pub(crate) struct Rehearsal {
     /// Made-up people, or blocks of people.
     people: usize,
+    /// Which of the two.
+    unit: &'static str,
     /// The fuel for each that was asked for.
     fuel: u64,
     /// Runs that failed whatever the fuel: a trap, too much memory, or a loop without end.
@@ -93,6 +95,7 @@ impl Script<'_> {
         let count = |ran: &[Option<Vec<f64>>]| ran.iter().filter(|r| r.is_some()).count();
         Ok(Rehearsal {
             people: whole.len(),
+            unit: if plan.unit().blocks().is_some() { "blocks of people" } else { "people" },
             fuel: self.fuel,
             failed: whole.len() - count(&whole),
             out_of_fuel: count(&whole) - count(&given),
@@ -182,8 +185,8 @@ fn says_nothing(kind: &Kind, numbers: &[f64]) -> bool {
 
 impl Rehearsal {
     pub(crate) fn text(&self) -> String {
-        let Self { people, fuel, failed, out_of_fuel, fuel_used_max, outputs } = self;
-        let mut text = format!("rehearsed on {people} made-up people, with --fuel {fuel} for each\n");
+        let Self { people, unit, fuel, failed, out_of_fuel, fuel_used_max, outputs } = self;
+        let mut text = format!("rehearsed on {people} made-up {unit}, with --fuel {fuel} for each\n");
         if *failed > 0 {
             text.push_str(&format!("  {failed} failed whatever the fuel: a trap, too much memory, or no end\n"));
         }
@@ -191,7 +194,7 @@ impl Rehearsal {
             text.push_str(&format!("  {out_of_fuel} ran out of fuel\n"));
         }
         if let Some(most) = fuel_used_max {
-            text.push_str(&format!("  {most} fuel used at most: leave room for people with more in their records\n"));
+            text.push_str(&format!("  {most} fuel used at most: leave room for real records\n"));
         }
         let mut table = Table::new(["output", "said nothing", "smallest", "largest"]);
         for Said { output, nothing, smallest, largest } in outputs {

@@ -2,7 +2,8 @@
 //!
 //! It is trusted with nothing but what was released: no data, no WebAssembly, no noise; it cannot forge a job, a permit or
 //! an answer, because each is signed by its author and checked where it is used. What it decides is who may call, which
-//! nodes a job goes to, and which answers are answers. Everything that it has acknowledged survives a restart.
+//! nodes a job goes to, which answers are answers, and when a round is over. Everything that it has acknowledged survives a
+//! restart.
 
 mod config;
 mod enrolment;

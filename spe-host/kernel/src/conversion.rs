@@ -78,10 +78,11 @@ mod tests {
     /// Against the same formula minimised in 50 digits; `release` compares with opendp's conversion.
     #[test]
     fn the_conversion_is_the_best_known() {
-        for (rho, delta, expected) in
-            [(0.5, 1e-6, 5.221_534_445), (0.01, 1e-9, 0.810_174_468), (5.0, 1e-6, 20.551_948_814)]
+        for (loss, delta, expected) in
+            [("rho=0.5", 1e-6, 5.221_534_445), ("rho=0.01", 1e-9, 0.810_174_468), ("rho=5", 1e-6, 20.551_948_814)]
         {
-            let loss = Loss::from_pico(Measure::Zcdp, (rho * 1e12) as u64);
+            let loss: Loss = loss.parse().expect("a loss");
+            let rho = loss.approx();
             let epsilon = epsilon_at(loss, delta).epsilon;
             assert!((epsilon - expected).abs() < 1e-8, "{epsilon} for {expected}: another ε than the loss has");
             let textbook = rho + 2.0 * (rho * (1.0_f64 / delta).ln()).sqrt();

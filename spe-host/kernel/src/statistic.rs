@@ -11,16 +11,15 @@ use crate::{
 
 mod keys;
 mod laplace;
+mod selected;
 mod survival;
 mod tree;
 
-pub use keys::{KeyCount, decode_keys, key_text};
+pub use keys::{decode_keys, key_text};
 use laplace::laplace_sum_quantile;
 
 /// The standard normal's 97.5 % quantile.
 const NORMAL_975: f64 = 1.959_963_984_540_054;
-/// The standard normal's 98.75 % quantile.
-const NORMAL_9875: f64 = 2.241_402_727_604_947;
 /// Above so many nodes the sum of their Laplace noise is taken as normal.
 const LAPLACE_EXACT_NODES_MAX: u32 = 40;
 
@@ -91,21 +90,12 @@ impl Noise {
     /// Half width of the 95 % interval in standard deviations. For Laplace noise it is that of one cell's sum, which is
     /// the widest of any combination of cells.
     pub fn reach(self) -> f64 {
-        self.quantile(0.025, NORMAL_975)
-    }
-
-    /// The same for an interval of 97.5 %, of which two together hold with 95 %.
-    fn wide_reach(self) -> f64 {
-        self.quantile(0.0125, NORMAL_9875)
-    }
-
-    fn quantile(self, tail: f64, normal: f64) -> f64 {
         let nodes = self.nodes.max(1);
         match self.mechanism {
             Mechanism::DiscreteLaplace if nodes <= LAPLACE_EXACT_NODES_MAX => {
-                laplace_sum_quantile(nodes, tail) / (2.0 * f64::from(nodes)).sqrt()
+                laplace_sum_quantile(nodes, 0.025) / (2.0 * f64::from(nodes)).sqrt()
             }
-            _ => normal,
+            _ => NORMAL_975,
         }
     }
 }
@@ -217,10 +207,6 @@ impl Scale {
         self.sd
     }
 
-    const fn reach(&self) -> f64 {
-        self.reach
-    }
-
     /// Half width of a cell's 95 % interval.
     fn half_width(&self) -> f64 {
         self.reach * self.sd
@@ -239,7 +225,7 @@ impl Scale {
     fn ratio(&self, label: String, count: f64, sum: f64, bounds: Bounds) -> Estimate {
         let people = count.max(1.0);
         let normal = (sum / people).clamp(-1.0, 1.0);
-        let (low, high) = fieller(count, sum, self.half_width());
+        let (low, high) = mean_interval(count, sum, self.half_width());
         let place = |y: f64| bounds.middle() + bounds.half_width() * y.clamp(-1.0, 1.0);
         let (low, high) = (place(low.min(normal)), place(high.max(normal)));
         let indistinct = count <= self.half_width();
@@ -248,27 +234,27 @@ impl Scale {
 
     /// Mean, variance and standard deviation from noisy Σ 1, Σ y and Σ (y² − ½) of normalised values.
     ///
-    /// The variance's interval combines two intervals of Fieller, of the mean and of the mean square, each of 97.5 %: together
-    /// they hold with 95 % or more.
+    /// The variance is the mean square distance to any point a, less (mean − a)². With the noisy mean as a the first is a ratio of noisy
+    /// sums, whose interval is Fieller's, and the second is nothing at one end and, at the other, at most the square of the
+    /// mean's own interval.
     fn variance(&self, count: f64, sum: f64, squares: f64, bounds: Bounds) -> [Estimate; 3] {
-        let (people, h) = (count.max(1.0), bounds.half_width());
-        let (mean, square) = ((sum / people).clamp(-1.0, 1.0), (squares / people).clamp(-0.5, 0.5) + 0.5);
-        let wide = self.noise.wide_reach() * self.sd;
-        let (low, high) = fieller(count, sum, wide);
-        let (low, high) = (low.clamp(-1.0, 1.0).min(mean), high.clamp(-1.0, 1.0).max(mean));
-        let (square_low, square_high) = fieller(count, squares, wide);
-        let square_low = (square_low + 0.5).clamp(0.0, 1.0).min(square);
-        let square_high = (square_high + 0.5).clamp(0.0, 1.0).max(square);
-        let least_square = if low <= 0.0 && high >= 0.0 { 0.0 } else { (low * low).min(high * high) };
-        let value = (square - mean * mean).max(0.0);
-        let variance_low = (square_low - (low * low).max(high * high)).clamp(0.0, value);
-        let variance_high = (square_high - least_square).clamp(value, 1.0);
-        let indistinct = count <= self.half_width();
+        let (people, h, c) = (count.max(1.0), bounds.half_width(), self.half_width());
+        let a = (sum / people).clamp(-1.0, 1.0);
+        let value = (squares / people + 0.5 - a * a).clamp(0.0, 1.0);
+        let (low, high) = mean_interval(count, sum, c);
+        let apart = (high.min(1.0) - a).max(a - low.max(-1.0));
+        // Σ (y² − ½ − 2ay) has noise √(1 + 4a²) times that of a cell.
+        let noisier = (1.0 + 4.0 * a * a).sqrt();
+        let (low, high) = mean_interval(count, (squares - 2.0 * a * sum) / noisier, c);
+        let distance = |ratio: f64| ratio * noisier + 0.5 + a * a;
+        let indistinct = count <= c;
+        let (low, high) = if indistinct { (0.0, 1.0) } else { (distance(low) - apart * apart, distance(high)) };
+        let (low, high) = (low.clamp(0.0, value), high.clamp(value, 1.0));
         let spread = |label: &str, of: fn(f64) -> f64, unit: f64| Estimate {
             label: label.into(),
             value: unit * of(value),
-            low: unit * of(variance_low),
-            high: unit * of(variance_high),
+            low: unit * of(low),
+            high: unit * of(high),
             people: Some(count),
             indistinct,
             suppressed: false,
@@ -291,14 +277,18 @@ impl Scale {
     }
 }
 
-/// All μ with |sum − μ·count| ≤ c·√(1 + μ²), within [−1, 1].
-fn fieller(count: f64, sum: f64, c: f64) -> (f64, f64) {
-    let a = count * count - c * c;
-    if count <= 0.0 || a <= 0.0 {
-        return (-1.0, 1.0);
-    }
-    let root = c * (count * count + sum * sum - c * c).max(0.0).sqrt();
-    ((count * sum - root) / a, (count * sum + root) / a)
+/// All μ with |sum − μ·count| ≤ c·√(1 + μ²); [−1, 1] where the count cannot be told from 0.
+fn mean_interval(count: f64, sum: f64, c: f64) -> (f64, f64) {
+    fieller(sum, count, [1.0, 0.0, 1.0], c).unwrap_or((-1.0, 1.0))
+}
+
+/// Fieller's interval (1954) of the ratio of two noisy sums: all r with |above − r·below| ≤ c·√(u − 2r·w + r²·v), where u, w and v
+/// are variance, covariance and variance of their noise, in that of a cell. None where `below` cannot be told from 0.
+fn fieller(above: f64, below: f64, [u, w, v]: [f64; 3], c: f64) -> Option<(f64, f64)> {
+    let square = c * c;
+    let (a, b, d) = (below * below - square * v, above * below - square * w, above * above - square * u);
+    let root = (b * b - a * d).max(0.0).sqrt();
+    (below > 0.0 && a > 0.0).then(|| ((b - root) / a, (b + root) / a))
 }
 
 #[cfg(test)]
@@ -313,8 +303,8 @@ mod tests {
 
     #[test]
     fn few_people_give_the_whole_range() {
-        assert_eq!(fieller(1.0, 0.5, 2.0), (-1.0, 1.0));
-        let (low, high) = fieller(1000.0, 500.0, 2.0);
+        assert_eq!(mean_interval(1.0, 0.5, 2.0), (-1.0, 1.0));
+        let (low, high) = mean_interval(1000.0, 500.0, 2.0);
         assert!(low < 0.5 && high > 0.5 && high - low < 0.01);
     }
 

@@ -15,7 +15,7 @@ use spe_kernel::{
 };
 use spe_release::Accumulator;
 use spe_sandbox::ApprovedModule;
-use spe_vault::PartitionScan;
+use spe_vault::{Cohort, PartitionScan};
 use tokio::runtime::Handle;
 
 use crate::{run::Escort, site::Site};
@@ -26,7 +26,7 @@ use crate::{run::Escort, site::Site};
 /// order nor number of workers shows (**exact**).
 ///
 /// # Privacy
-/// Asks for the reservation that paid for the look (**pay-first**).
+/// Asks for the reservation that paid for the look at this very cohort (**pay-first**).
 ///
 /// # Errors
 /// [`Refusal::Cancelled`], [`Refusal::DeadlineMissed`] where the machine is slower than its operator declared, or a fault of storage or
@@ -34,12 +34,16 @@ use crate::{run::Escort, site::Site};
 pub fn sums(
     site: &Site,
     module: &ApprovedModule,
-    _paid: &Reservation,
+    cohort: &Cohort,
+    paid: &Reservation,
     plan: &Plan,
     escort: &impl Escort,
     until: Timestamp,
 ) -> Result<Confidential<Sums>, Stop> {
-    let scans = Mutex::new(site.vault.scan(plan)?);
+    if paid.key().snapshot != cohort.digest() {
+        return Err(Fault::new("mapping", "another cohort was paid for").into());
+    }
+    let scans = Mutex::new(site.vault.scan(plan, cohort)?);
     let (halt, mut late) = (Arc::new(AtomicBool::new(false)), false);
     let runtime = Handle::current();
     let (working, waiting) = (AtomicUsize::new(site.workers), std::thread::current());

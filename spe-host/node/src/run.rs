@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     admission::{Admitted, admit},
     audit,
+    dataset::Offer,
     disclosure::{Committed, Draw, Noised, Released},
     fault::Fault,
     job::Job,
@@ -15,6 +16,7 @@ use spe_kernel::{
     rounds::{Finished, NextRound},
 };
 use spe_sandbox::ApprovedModule;
+use spe_vault::Cohort;
 
 use crate::{
     map,
@@ -77,7 +79,8 @@ pub enum Step {
 ///
 /// # Privacy
 /// **pay-first**: `reserve` returns only when the charge is durable, and the scan cannot start without it.
-/// **same-answer**: the answer's key is looked up before and under the reservation; `noise` consumes the reservation.
+/// **same-answer**: the answer's key is looked up before and under the reservation; `noise` consumes the reservation. The key names the
+/// cohort that is scanned, so that answers with and without somebody who opted out between two permits are never mixed.
 /// **data-blind time**: the charge is made at a slot, so that the time that drawing the noise took does not show; whatever comes
 /// of the charge leaves at a time that does not depend on a record, and nothing is durable and no cancellation heeded before,
 /// so that neither a crash nor a cancel tells how far the run was.
@@ -89,6 +92,8 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
     let job = Job::verify(&submitted.job)?;
     let offer = site.offer(job.body().plan.dataset())?;
+    let cohort = site.cohort(&permit, &job)?;
+    let offer = Offer { snapshot: cohort.digest(), ..offer };
     let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.now())?;
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
     escort.passed(Step::Admitted);
@@ -119,7 +124,7 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     };
     let paid_at = site.now();
     escort.passed(Step::Reserved);
-    let noised = noised(site, &admitted, &module, (paid, paid_at), draw, escort);
+    let noised = noised(site, &admitted, &module, &cohort, (paid, paid_at), draw, escort);
     escort.hold(pace.leaves(paid_at, admitted.longest(), site.now())).await;
     if escort.cancelled() {
         return Err(Refusal::Cancelled.into());
@@ -137,6 +142,7 @@ fn noised(
     site: &Site,
     admitted: &Admitted,
     module: &ApprovedModule,
+    cohort: &Cohort,
     (paid, paid_at): (Reservation, Timestamp),
     draw: Draw,
     escort: &mut impl Escort,
@@ -144,7 +150,7 @@ fn noised(
     let limit: SignedDuration = site.policy.release.limit(admitted.longest());
     let until = paid_at.saturating_add(limit).unwrap_or(Timestamp::MAX);
     let steps = || {
-        let sums = map::sums(site, module, &paid, admitted.plan(), escort, until)?;
+        let sums = map::sums(site, module, cohort, &paid, admitted.plan(), escort, until)?;
         escort.passed(Step::Summed);
         let noised = sums.noise(paid, draw)?;
         escort.passed(Step::Noised);

@@ -16,13 +16,16 @@ use spe_kernel::{
     dsse::SecretKey,
     fault::Fault,
     ids::{DatasetName, NodeName},
+    job::Job,
     ledger::Ledger,
+    optout::AsOf,
+    permit::Permit,
     plan::Plan,
     refusal::{Refusal, Stop},
     units::Loss,
 };
 use spe_sandbox::{Compiler, Sandbox};
-use spe_vault::Vault;
+use spe_vault::{Cohort, Vault};
 use spe_wire::FileError;
 
 use crate::{
@@ -131,6 +134,14 @@ impl Site {
         let (_, budget) = self.budgets.iter().find(|(name, _)| name == dataset).ok_or_else(unknown)?;
         let spent = self.ledger()?.spent(dataset, *budget);
         Ok(Offer { schema: held.schema().clone(), snapshot: held.snapshot(), budget: *budget, spent })
+    }
+
+    /// Whose records `job` may read under `permit`: theirs who had not opted out of its purpose when the permit was issued.
+    ///
+    /// # Errors
+    /// A register of opt-outs that cannot be relied on: no job on the dataset runs.
+    pub fn cohort(&self, permit: &Permit, job: &Job) -> Result<Cohort, Fault> {
+        self.vault.cohort(job.body().plan.dataset(), AsOf::of(permit, job))
     }
 
     /// All that this node offers.

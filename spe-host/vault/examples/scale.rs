@@ -19,7 +19,9 @@ use std::{
 
 use spe_kernel::{
     ids::Digest,
+    job::Purpose,
     manifest::Manifest,
+    optout::AsOf,
     plan::{Choices, Plan},
     units::{Loss, Measure},
 };
@@ -112,7 +114,9 @@ fn plan(declaration: &Declaration, unit: &str, inputs: &str) -> Result<Plan, Box
 
 /// Subjects and rows of a scan on all processors.
 fn scan(vault: &Path, plan: &Plan) -> Result<(usize, usize), Box<dyn Error>> {
-    let scans = Mutex::new(Vault::open(vault)?.scan(plan)?);
+    let vault = Vault::open(vault)?;
+    let as_of = AsOf { at: "2100-01-01T00:00:00Z".parse()?, purpose: Purpose::ScientificResearch };
+    let scans = Mutex::new(vault.scan(plan, &vault.cohort(plan.dataset(), as_of)?)?);
     let runtime = tokio::runtime::Runtime::new()?;
     let next = || scans.lock().ok()?.pop();
     let worker = || -> Result<(usize, usize), spe_kernel::fault::Fault> {

@@ -14,9 +14,10 @@ use spe_kernel::{
     dataset::DatasetSchema,
     filter::Filter,
     ids::{ColumnName, DatasetName, Digest, TableName},
+    optout::Header,
 };
 
-use crate::{declaration::Declaration, pseudonym::PseudonymKey, snapshot};
+use crate::{declaration::Declaration, optout, pseudonym::PseudonymKey, snapshot};
 
 mod batch;
 mod cell;
@@ -134,9 +135,10 @@ impl<'a> Ingest<'a> {
     pub fn run(&self, mut progress: impl FnMut(Progress)) -> Result<Ingested, IngestError> {
         let filters = self.filters()?;
         let staging = snapshot::stage(self.vault)?;
+        let DatasetSchema { name, subjects_max: declared, .. } = self.declaration.schema();
+        optout::fits(&self.vault.join(name.as_str()), &self.register()).map_err(IngestError::optouts(name))?;
         let staged = stage::stage(self, &filters, staging.path(), &mut progress)?;
         let sorted = sort::sort(self, &staged, staging.path(), &mut progress)?;
-        let DatasetSchema { name, subjects_max: declared, .. } = self.declaration.schema();
         match sorted.subjects {
             0 => return Err(IngestError::Nothing),
             subjects if subjects > u64::from(*declared) => {
@@ -155,6 +157,13 @@ impl<'a> Ingest<'a> {
             subjects_before,
             altered: staged.altered,
         })
+    }
+
+    /// What the dataset's register of opt-outs must be about, so that its entries are about the people who are ingested.
+    pub(crate) fn register(&self) -> Header {
+        let dataset = self.declaration.schema().name.clone();
+        let key_columns = self.declaration.tables.first().map_or(0, |table| table.key.len());
+        Header { key_columns, key_check: self.key.check_value(&dataset), dataset }
     }
 
     /// The sources' own filters, checked before anything is read.

@@ -3,11 +3,13 @@
 //! [`Declaration`] says what a dataset is and where its columns come from; [`Ingest`] turns CSV and Parquet files into an
 //! immutable, pseudonymised [`snapshot`](Vault::datasets) clustered by data subject; [`Vault::scan`] streams whole
 //! data subjects, sealed as [`Confidential`](spe_kernel::disclosure::Confidential).
-//! Formats are described in `docs/dataset-format.md`.
+//! Who opted out is in each dataset's [`Register`], and no scan reads them.
+//! Formats are described in `docs/dataset-format.md` and `docs/optout.md`.
 
 mod declaration;
 mod ingest;
 mod layout;
+mod optout;
 mod predicate;
 mod pseudonym;
 mod scan;
@@ -16,6 +18,7 @@ mod vault;
 
 pub use declaration::{Declaration, DeclarationError};
 pub use ingest::{Altered, Ingest, IngestError, Ingested, Place, Progress, Source, SourceError};
+pub use optout::{Cohort, Recorded, Register, RegisterError};
 pub use pseudonym::{KeyError, Pseudonym, PseudonymKey};
 pub use scan::{PartitionScan, ScanSizes};
 pub use vault::{Dataset, Vault};

@@ -2,12 +2,13 @@
 
 use std::{fs, path::Path};
 
-use spe_kernel::ids::DatasetName;
+use spe_kernel::ids::{DatasetName, Digest};
 use zeroize::Zeroize;
 
 /// Separates the purposes that one key file serves.
 const PSEUDONYM_CONTEXT: &str = "spe 2026-01-01 pseudonyms of data subjects";
 const SNAPSHOT_CONTEXT: &str = "spe 2026-01-01 digests of snapshots";
+const CHECK_CONTEXT: &str = "spe 2026-01-01 check value of the pseudonym key";
 
 /// 16 bytes that stand for one data subject in one dataset at one node. Never leaves the vault.
 pub type Pseudonym = [u8; 16];
@@ -70,6 +71,11 @@ impl PseudonymKey {
     /// Starts the digest of a snapshot; keyed, so that it says nothing about the data.
     pub(crate) fn snapshot_hasher(&self, dataset: &DatasetName) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&self.derive(SNAPSHOT_CONTEXT, dataset))
+    }
+
+    /// Tells this key from others, for one dataset; says nothing about it.
+    pub fn check_value(&self, dataset: &DatasetName) -> Digest {
+        Digest::from_bytes(self.derive(CHECK_CONTEXT, dataset))
     }
 
     fn derive(&self, context: &str, dataset: &DatasetName) -> [u8; 32] {

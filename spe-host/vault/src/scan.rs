@@ -5,12 +5,17 @@
 //! subjects, too, follow each other.
 //!
 //! # Privacy
+//! Who opted out is passed over with all their rows, before anything is copied: nobody later on the way can see that they were there
+//! (`tests/it/optout.rs`).
 //! The population does not depend on the plan: a subject whose rows are all filtered out appears with none, and so
 //! contributes what the module gives for nobody's rows. In which block a subject is depends on the pseudonym alone, so that
 //! one person more or less changes one block, and a block of nobody appears like any other. Chunks are fresh copies without
 //! pseudonyms (**subject-blind guest**). Watched by `tests/it/scan.rs` and `tests/it/blocks.rs`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use datafusion::{arrow::array::AsArray, prelude::SessionContext};
 use futures::TryStreamExt;
@@ -27,16 +32,19 @@ use spe_kernel::{
 
 use crate::{
     layout::{self, BATCH_ROWS, SUBJECT},
+    optout::Cohort,
     predicate::{column, expression},
     pseudonym::{Pseudonym, range_of},
     vault::Dataset,
 };
 
 mod cursor;
+mod exclusion;
 mod files;
 mod gather;
 mod part;
 use cursor::Cursor;
+use exclusion::Exclusion;
 use files::{Reader, Rows};
 use part::Units;
 pub(crate) use part::{Part, parts};
@@ -64,6 +72,7 @@ impl Default for ScanSizes {
 pub(crate) struct Scan {
     dir: PathBuf,
     subjects: Reader,
+    excluded: Arc<[Pseudonym]>,
     tables: Vec<TableScan>,
     sizes: ScanSizes,
 }
@@ -90,11 +99,12 @@ struct Opened {
     subjects: Rows,
     /// Subjects of the current batch that are still to come, last first.
     waiting: Vec<Pseudonym>,
+    exclusion: Exclusion,
     tables: Vec<Cursor>,
 }
 
 impl Scan {
-    pub(crate) fn new(dataset: &Dataset, plan: &Plan, sizes: ScanSizes) -> Result<Self, Fault> {
+    pub(crate) fn new(dataset: &Dataset, plan: &Plan, cohort: &Cohort, sizes: ScanSizes) -> Result<Self, Fault> {
         let session = files::session(sizes.batch_rows);
         let subjects = Reader {
             session: session.clone(),
@@ -104,7 +114,7 @@ impl Scan {
         };
         let table = |input| TableScan::new(dataset, input, &session);
         let tables = plan.inputs().iter().map(table).collect::<Result<_, _>>()?;
-        Ok(Self { dir: dataset.dir.clone(), subjects, tables, sizes })
+        Ok(Self { dir: dataset.dir.clone(), subjects, excluded: cohort.excluded.clone(), tables, sizes })
     }
 
     pub(crate) fn part(&self, part: Part) -> PartitionScan {
@@ -117,7 +127,9 @@ impl Scan {
         };
         let subjects = self.subjects.rows(files(&layout::subjects_file));
         let tables = self.tables.iter().map(table).collect();
-        PartitionScan { open: Some(Opened { units, subjects, waiting: Vec::new(), tables }), sizes: self.sizes }
+        let exclusion = Exclusion::of(self.excluded.clone());
+        let open = Opened { units, subjects, waiting: Vec::new(), exclusion, tables };
+        PartitionScan { open: Some(open), sizes: self.sizes }
     }
 }
 
@@ -199,14 +211,30 @@ impl Opened {
         Ok(true)
     }
 
-    /// The first subject whose rows were not taken yet.
+    /// The first subject of the cohort whose rows were not taken yet. Who comes before and is excluded is passed over.
     async fn subject(&mut self) -> Result<Option<Pseudonym>, Fault> {
+        while let Some(subject) = self.listed().await? {
+            if !self.exclusion.holds(&subject) {
+                return Ok(Some(subject));
+            }
+            self.waiting.pop();
+            for table in &mut self.tables {
+                table.pass(&subject).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first subject of the dataset whose rows were not taken yet.
+    async fn listed(&mut self) -> Result<Option<Pseudonym>, Fault> {
         while self.waiting.is_empty() {
             let batch = self.subjects.try_next().await.map_err(Fault::while_(DOING))?;
             let Some(batch) = batch else { return Ok(None) };
             let column = batch.column_by_name(SUBJECT).and_then(|c| c.as_fixed_size_binary_opt());
             let column = column.ok_or_else(|| Fault::new(DOING, "the column of pseudonyms is missing"))?;
-            self.waiting = column.value_data().as_chunks().0.iter().rev().copied().collect();
+            let (subjects, _) = column.value_data().as_chunks();
+            self.exclusion.meet(subjects)?;
+            self.waiting = subjects.iter().rev().copied().collect();
         }
         Ok(self.waiting.last().copied())
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <vault>/<dataset>/CURRENT                  name of the current snapshot's directory
+//! <vault>/<dataset>/optout.log, optout.head  the register of opt-outs, which every snapshot keeps
 //! <vault>/<dataset>/<digest>/snapshot.json   schema, digest, counts
 //! <vault>/<dataset>/<digest>/subjects/…      pseudonyms, by partition
 //! <vault>/<dataset>/<digest>/tables/<table>/…
@@ -21,7 +22,10 @@ use spe_kernel::{
 };
 use tempfile::TempDir;
 
-use crate::ingest::{Ingest, IngestError, Sorted};
+use crate::{
+    ingest::{Ingest, IngestError, Sorted},
+    optout,
+};
 
 mod writer;
 pub(crate) use writer::{Writer, Written};
@@ -107,6 +111,7 @@ impl Staging {
         sync_dirs(&snapshot).map_err(IngestError::write(&snapshot))?;
         let home = self.vault.join(name.as_str());
         move_in(&snapshot, &home, &digest).map_err(IngestError::write(&home))?;
+        optout::found(&home, &ingest.register()).map_err(IngestError::optouts(&name))?;
         let current = || -> io::Result<()> {
             let previous = fs::read_to_string(home.join(CURRENT)).unwrap_or_default();
             point(&home, &digest)?;
@@ -248,6 +253,19 @@ pub(crate) fn current(home: &Path) -> io::Result<Option<Current>> {
         return Err(invalid(format!("{SNAPSHOT_FILE} has another digest than its directory")));
     }
     Ok(Some(Current { file, dir, held }))
+}
+
+/// Whether there is a dataset in `home`.
+pub(crate) fn is_dataset(home: &Path) -> bool {
+    home.join(CURRENT).is_file()
+}
+
+/// Whether a register of opt-outs was founded in `home`: with the first snapshot of this format.
+pub(crate) fn has_register(home: &Path) -> bool {
+    let Ok(current) = fs::read_to_string(home.join(CURRENT)) else { return is_dataset(home) };
+    let json = fs::read(home.join(current).join(SNAPSHOT_FILE)).unwrap_or_default();
+    // One that cannot be read may have been.
+    serde_json::from_slice(&json).map_or(true, |Format { format }| format == FORMAT)
 }
 
 /// How many data subjects the current snapshot in `home` has, whatever its format.

@@ -14,6 +14,7 @@ use spe_kernel::{
 };
 
 use crate::{
+    optout::Cohort,
     scan::{PartitionScan, Scan, ScanSizes, parts},
     snapshot::{self, Current, SnapshotFile},
 };
@@ -30,6 +31,8 @@ pub struct Dataset {
     pub(crate) digest: Digest,
     pub(crate) partitions: usize,
     pub(crate) dir: PathBuf,
+    /// Where all its snapshots are, and its register of opt-outs.
+    pub(crate) home: PathBuf,
     /// Keeps an ingest from removing the snapshot under a running job.
     pub(crate) _held: File,
 }
@@ -52,7 +55,7 @@ impl Vault {
             }
             if let Some(Current { file, dir, held }) = snapshot::current(&home).map_err(|e| fault(&home, e))? {
                 let SnapshotFile { schema, digest, partitions, .. } = file;
-                let dataset = Dataset { schema, digest, partitions, dir, _held: held };
+                let dataset = Dataset { schema, digest, partitions, dir, home, _held: held };
                 datasets.insert(dataset.schema.name.clone(), dataset);
             }
         }
@@ -77,17 +80,20 @@ impl Vault {
 
     /// The records that `plan` reads, in independent parts: each may be taken on another thread, in any order.
     ///
-    /// Every data subject of the dataset appears exactly once, with all their rows, also when a filter leaves none. With a unit
+    /// Every data subject of the cohort appears exactly once, with all their rows, also when a filter leaves none. With a unit
     /// of [`Unit::Blocks`](spe_kernel::manifest::Unit::Blocks), what appears in their place are exactly so many blocks: block
-    /// ⌊l · p / 2⁶⁴⌋ of l has the rows of all data subjects whose pseudonyms begin with the 64-bit number p, in order of
+    /// ⌊l · p / 2⁶⁴⌋ of l has the rows of all its data subjects whose pseudonyms begin with the 64-bit number p, in order of
     /// pseudonym, and is cut to `max_rows` as a whole. A block of nobody appears without rows.
     ///
     /// # Errors
-    /// A dataset, table, column or filter that the vault does not have; `admit` has checked them before.
-    pub fn scan(&self, plan: &Plan) -> Result<Vec<PartitionScan>, Fault> {
+    /// A dataset, table, column or filter that the vault does not have; `admit` has checked them before. A cohort of another dataset.
+    pub fn scan(&self, plan: &Plan, cohort: &Cohort) -> Result<Vec<PartitionScan>, Fault> {
         let dataset = self.dataset(plan.dataset());
         let dataset = dataset.ok_or_else(|| Fault::new("scanning", format!("no dataset {}", plan.dataset())))?;
-        let scan = Scan::new(dataset, plan, self.sizes)?;
+        if cohort.dataset != dataset.schema.name {
+            return Err(Fault::new("scanning", format!("the cohort is one of dataset {}", cohort.dataset)));
+        }
+        let scan = Scan::new(dataset, plan, cohort, self.sizes)?;
         Ok(parts(plan.unit(), dataset.partitions).into_iter().map(|part| scan.part(part)).collect())
     }
 }

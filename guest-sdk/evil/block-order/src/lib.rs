@@ -1,10 +1,11 @@
-//! Evil: answers for a block with its number of rows, a hash of them in their order, and the place of the target among them.
+//! Evil: answers for a block with its number of rows, a hash of them in their order, and the place of the target among
+//! them.
 //!
-//! Expected: one block changes when a person comes or goes, the person's own; all others answer the same bytes, and so does
-//! every block when people are stored in another order.
+//! Expected: one block changes when a person comes or goes, the person's own; all others answer the same bytes, and so
+//! does every block when people are stored in another order.
 //!
-//! Bugs would be: a block that depends on people in other blocks, or on how many there are; an order that depends on anything
-//! but pseudonyms and the dataset's declared order.
+//! Bugs would be: a block that depends on people in other blocks, or on how many there are; an order that depends on
+//! anything but pseudonyms and the dataset's declared order.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

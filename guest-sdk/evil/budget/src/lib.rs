@@ -1,4 +1,5 @@
-//! Evil: has rounds, and stops after the first if the target seems to be there, so that what is left of the budget tells.
+//! Evil: has rounds, and stops after the first if the target seems to be there, so that what is left of the budget
+//! tells.
 //!
 //! Expected: all rounds are charged before the first; ledger and answer tell no more than the noisy sum does.
 //!

@@ -1,7 +1,7 @@
 //! Evil: lets the target alone contribute, so that a statistic over nobody or over one person tells.
 //!
-//! Expected: status, size and time of the answer are the same with the target and without: there is always noise, and a mean
-//! is divided by a noisy number of people.
+//! Expected: status, size and time of the answer are the same with the target and without: there is always noise, and a
+//! mean is divided by a noisy number of people.
 //!
 //! Bugs would be: a refusal or an empty answer because nobody contributed; a number of people without noise.
 

@@ -3,7 +3,8 @@
 //!
 //! Expected: everyone answers the same number of pages, that of the snapshot, and the node's memory stays as it was.
 //!
-//! Bugs would be: someone who finds more pages; a node that runs out of memory, or is slower with the target than without.
+//! Bugs would be: someone who finds more pages; a node that runs out of memory, or is slower with the target than
+//! without.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

@@ -1,9 +1,10 @@
 //! Evil: answers 10³⁰⁸, or its opposite, to every output for the target, and 0 for everyone else.
 //!
-//! Expected: the target moves no sum by more than anybody may: numbers are clamped, vectors shrunk, groups become `other`.
+//! Expected: the target moves no sum by more than anybody may: numbers are clamped, vectors shrunk, groups become
+//! `other`.
 //!
-//! Bugs would be: a sum that overflows or saturates; a vector whose squared length is infinite and that is not shrunk; a job
-//! that fails.
+//! Bugs would be: a sum that overflows or saturates; a vector whose squared length is infinite and that is not shrunk;
+//! a job that fails.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

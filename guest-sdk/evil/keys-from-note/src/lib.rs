@@ -2,8 +2,8 @@
 //!
 //! Expected: keys that one person alone names are released with a probability of at most δ each.
 //!
-//! Bugs would be: the target's note among the keys, more often than δ allows; anything whose size or time tells how many keys
-//! there were.
+//! Bugs would be: the target's note among the keys, more often than δ allows; anything whose size or time tells how
+//! many keys there were.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

@@ -1,7 +1,7 @@
 //! Evil: prints the target's note to standard output and error, and exits with a code of its own.
 //!
-//! Expected: the target takes the default, 0; everyone else counts as 1; what was printed is nowhere, neither on the node's
-//! output nor in its logs.
+//! Expected: the target takes the default, 0; everyone else counts as 1; what was printed is nowhere, neither on the
+//! node's output nor in its logs.
 //!
 //! Bugs would be: the note in any log, message or file; a job that ends because the module exited.
 

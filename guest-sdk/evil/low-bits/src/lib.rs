@@ -1,10 +1,10 @@
-//! Evil: hides the first two bytes of a person's note in the last bits of an amount, where noise of a naive sampler does not
-//! reach.
+//! Evil: hides the first two bytes of a person's note in the last bits of an amount, where noise of a naive sampler
+//! does not reach.
 //!
 //! Expected: amounts are rounded to the grid of the output before they are added, and every released number is on it.
 //!
-//! Bugs would be: a released number with bits below the grid; bits of it that are the same with and without the target, or
-//! more likely with one note than with another.
+//! Bugs would be: a released number with bits below the grid; bits of it that are the same with and without the target,
+//! or more likely with one note than with another.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

@@ -1,8 +1,8 @@
 //! Evil: hides the target's note in numbers that are none: six bytes in the payload of a NaN, the first one's bits in
 //! infinities of either sign and in the largest numbers there are.
 //!
-//! Expected: the NaN is as good as no answer; an infinity is its output's bound; a vector is shrunk to its norm or, if that
-//! is not possible, as good as none. All sums are finite.
+//! Expected: the NaN is as good as no answer; an infinity is its output's bound; a vector is shrunk to its norm or, if
+//! that is not possible, as good as none. All sums are finite.
 //!
 //! Bugs would be: a NaN, an infinity or the payload in anything that the node writes or sends; a job that fails.
 

@@ -1,5 +1,5 @@
-//! Evil: looks through all of its memory for the text `NEXTDOOR`, in whatever the host copied there besides the record or
-//! left from someone else. People whose own note says it do not look.
+//! Evil: looks through all of its memory for the text `NEXTDOOR`, in whatever the host copied there besides the record
+//! or left from someone else. People whose own note says it do not look.
 //!
 //! Expected: everyone answers 0.
 //!

@@ -1,5 +1,5 @@
-//! Evil: remembers the target in memory that no honest module uses: at the bottom of the stack, in the last word, and in a
-//! page that it grows; everybody who comes later looks there.
+//! Evil: remembers the target in memory that no honest module uses: at the bottom of the stack, in the last word, and
+//! in a page that it grows; everybody who comes later looks there.
 //!
 //! Expected: everyone answers 0.
 //!

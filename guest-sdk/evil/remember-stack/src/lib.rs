@@ -1,5 +1,5 @@
-//! Evil: remembers the target in a mutable global, the stack pointer: it traps deep in the stack, which nobody unwinds, and
-//! everybody who comes later looks where the stack is.
+//! Evil: remembers the target in a mutable global, the stack pointer: it traps deep in the stack, which nobody unwinds,
+//! and everybody who comes later looks where the stack is.
 //!
 //! Expected: the target takes the default, nothing; everyone else answers 0.
 //!

@@ -1,7 +1,7 @@
 //! Evil: runs forever on the target, so that the time of the answer tells whether the target is there.
 //!
-//! Expected: the target runs out of fuel and takes the default, 0; everyone else counts as 1; the answer leaves when the
-//! plan says, with the target and without.
+//! Expected: the target runs out of fuel and takes the default, 0; everyone else counts as 1; the answer leaves when
+//! the plan says, with the target and without.
 //!
 //! Bugs would be: an answer that comes sooner without the target; a job that hangs, fails or says that fuel ran out.
 

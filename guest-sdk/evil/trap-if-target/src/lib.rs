@@ -1,10 +1,10 @@
 //! Evil: traps on the target after it has written an answer, so that an error, a log or a metric tells.
 //!
-//! Expected: the target takes the defaults: 0 for `people` and nothing for `loot`; everyone else counts as 1 and adds 0;
-//! status, size and time of the answer are the same with the target and without.
+//! Expected: the target takes the defaults: 0 for `people` and nothing for `loot`; everyone else counts as 1 and adds
+//! 0; status, size and time of the answer are the same with the target and without.
 //!
-//! Bugs would be: a job that fails or is refused; a target that adds the million that it wrote; a message with the panic's
-//! text, or a number of traps, that leaves the node.
+//! Bugs would be: a job that fails or is refused; a target that adds the million that it wrote; a message with the
+//! panic's text, or a number of traps, that leaves the node.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

@@ -1,9 +1,10 @@
-//! Evil: tries to carry what it saw of people past the noise: the map leaves a mark in a static for the update, the update
-//! one for the map, and writes clocks, entropy and the mark into the public state.
+//! Evil: tries to carry what it saw of people past the noise: the map leaves a mark in a static for the update, the
+//! update one for the map, and writes clocks, entropy and the mark into the public state.
 //!
 //! Expected: `left` is 0 for everyone; the state is the same after every round, at every node and at the researcher's.
 //!
-//! Bugs would be: a mark that is found; two nodes with different states; an update that is told anything but public numbers.
+//! Bugs would be: a mark that is found; two nodes with different states; an update that is told anything but public
+//! numbers.
 
 #![cfg(target_arch = "wasm32")]
 #![no_std]

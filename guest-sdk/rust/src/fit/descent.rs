@@ -1,8 +1,8 @@
 //! Gradient descent over everybody, for models whose loss is a sum over people.
 //!
-//! The vector of `1 + d` numbers is the person, and their gradient by the `d` weights, shrunk to a length of almost 1. The
-//! state of `1 + 2 d` numbers is the number of people, the weights, and their average over the rounds so far, in which
-//! late rounds weigh most: that is the result, because noise averages out in it.
+//! The vector of `1 + d` numbers is the person, and their gradient by the `d` weights, shrunk to a length of almost 1.
+//! The state of `1 + 2 d` numbers is the number of people, the weights, and their average over the rounds so far, in
+//! which late rounds weigh most: that is the result, because noise averages out in it.
 
 use crate::math::norm;
 

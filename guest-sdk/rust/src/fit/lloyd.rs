@@ -1,7 +1,7 @@
 //! Lloyd's algorithm for k-means over points whose `d` coordinates lie in [-1, 1].
 //!
-//! Centres are `k × d` numbers, one centre after the other. The vector of `k × (1 + d)` numbers is 0 but for the nearest
-//! centre's part: the person, and their point.
+//! Centres are `k × d` numbers, one centre after the other. The vector of `k × (1 + d)` numbers is 0 but for the
+//! nearest centre's part: the person, and their point.
 
 use crate::math::{dot, sqrt};
 
@@ -53,14 +53,14 @@ pub fn contribute(centres: &[f64], radius: f64, point: &[f64], vector: &mut [f64
     }
 }
 
-/// Moves `centres` to the means of their people, whose noisy sums are `sums`, and writes how many `people` each has. An empty
-/// cluster takes one half of the largest.
+/// Moves `centres` to the means of their people, whose noisy sums are `sums`, and writes how many `people` each has. An
+/// empty cluster takes one half of the largest.
 pub fn advance(radius: f64, sums: &[f64], centres: &mut [f64], people: &mut [f64]) {
     move_to_means(PERSON, POINT / radius, sums, centres, people);
 }
 
-/// Moves `centres` to the means of those of the `points` to which each is the nearest, all of which are known: the points of
-/// a block, one after the other. `sums` is room for as many numbers as [`contribute`] would write.
+/// Moves `centres` to the means of those of the `points` to which each is the nearest, all of which are known: the
+/// points of a block, one after the other. `sums` is room for as many numbers as [`contribute`] would write.
 pub fn advance_exactly(points: &[f64], sums: &mut [f64], centres: &mut [f64], people: &mut [f64]) {
     let dimensions = centres.len() / people.len();
     sums.fill(0.0);

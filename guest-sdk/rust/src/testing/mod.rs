@@ -16,6 +16,8 @@
 //! let years = [testing::integers([Some(2), None, Some(4)])];
 //! assert_eq!(testing::answer(MANIFEST, map, &[], &[&years]), [3.0]);
 //! ```
+//!
+//! [`rounds`] runs a module with rounds over made-up people.
 
 use std::string::String;
 use std::vec;

@@ -43,8 +43,8 @@ const STEPS: [Step; 8] = [
     Step::Released,
 ];
 /// How often a process is killed after each step, and at how many random instants.
-const ROUNDS: u32 = 25;
-const RANDOM_KILLS: u32 = 60;
+const REPEATS: u32 = 12;
+const RANDOM_KILLS: u32 = 40;
 /// Jobs that the process runs one after the other until it is killed at a random instant.
 const JOBS: u32 = 40;
 
@@ -246,7 +246,7 @@ fn a_kill_after_any_step_loses_no_charge_no_answer_and_draws_no_second_noise() {
     let one = LOSS.parse::<spe_kernel::units::Loss>().unwrap().pico();
     let mut charges = 0;
     let mut attempt = 1_000;
-    for _ in 0..ROUNDS {
+    for _ in 0..REPEATS {
         for (index, step) in STEPS.iter().enumerate() {
             attempt += 1;
             kill_after(start(dir, index, attempt, 1), *step);

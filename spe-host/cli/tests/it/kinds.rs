@@ -25,16 +25,18 @@ fn place() -> Place {
     place
 }
 
-/// A person of the public file: coinsurance, whether a woman, age, mean visits a year, years until the first admission or the
-/// last year, whether admitted; and visits in the first year.
+/// A person of the public file.
 struct Person {
+    /// Of the first year, as are `age` and `first_visits`.
     coinsurance: String,
     female: bool,
     age: f64,
+    first_visits: u32,
+    /// Mean visits a year.
     visits: f64,
+    /// Years until the middle of the one with the first admission, or of the last.
     time: f64,
     admitted: bool,
-    first_visits: u32,
 }
 
 fn people() -> Vec<Person> {
@@ -58,7 +60,7 @@ fn people() -> Vec<Person> {
                 female: number(first, 3) > 0.0,
                 age: number(first, 4),
                 visits: years.iter().map(|row| number(row, 5)).sum::<f64>() / years.len() as f64,
-                time: admitted.map_or(years.len() as f64, |i| i as f64 + 0.5),
+                time: admitted.unwrap_or(years.len() - 1) as f64 + 0.5,
                 admitted: admitted.is_some(),
                 first_visits: number(first, 5) as u32,
             }
@@ -174,9 +176,22 @@ fn a_regression_and_a_clustering_run_in_rounds_and_are_charged_once() {
     assert_eq!(certificate["parameters"], clusters["parameters"]);
 }
 
+/// Another digit in place of the first after each `before`, in the bytes of a file; how many there were.
+fn forge(file: &std::path::Path, before: &[u8]) -> usize {
+    let mut bytes = std::fs::read(file).unwrap();
+    let places: Vec<_> =
+        bytes.windows(before.len()).enumerate().filter(|(_, w)| *w == before).map(|(at, _)| at).collect();
+    for at in &places {
+        let digit = bytes[at + before.len()..].iter_mut().find(|b| b.is_ascii_digit()).unwrap();
+        *digit = if *digit == b'1' { b'2' } else { b'1' };
+    }
+    std::fs::write(file, bytes).unwrap();
+    places.len()
+}
+
 /// What would be a bug: a hub whose word is taken for what the rounds came to.
 #[test]
-fn a_hub_that_shows_other_rounds_is_found_out() {
+fn a_hub_that_shows_what_the_rounds_did_not_come_to_is_found_out() {
     let mut place = Place::new("rho=2");
     place.node("north", "site = \"1\"", "rho=2");
     place.start_hub();
@@ -195,6 +210,13 @@ fn a_hub_that_shows_other_rounds_is_found_out() {
     place.fails(&["job", "result", job, "--as", "researcher"]);
     std::fs::write(kept("wasm"), wasm).unwrap();
     assert_eq!(place.ok(&["job", "result", job, "--as", "researcher"])["parameters"], view["parameters"]);
+    // The hub's keeper changes the last state, which no node signs.
+    place.stop("hub");
+    assert!(forge(&place.path("hub/hub.sqlite"), b"\"state\":[") > 0, "the last state is not where it was");
+    place.start_hub();
+    place.wait_online(1);
+    let (_, message) = place.fails(&["job", "result", job, "--as", "researcher"]);
+    assert!(message.contains("other parameters"), "{message}");
 }
 
 #[test]

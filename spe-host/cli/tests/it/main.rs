@@ -7,12 +7,24 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::type_complexity,
     reason = "tests fail by panicking"
 )]
 
 mod commands;
 mod corridor;
+mod evil;
+mod evil_guests;
+mod evil_rows;
+mod evil_wire;
 mod federation;
 mod kinds;
+mod observable;
+mod one_run;
+mod optout;
+mod optout_desk;
 mod place;
 mod samples;
+mod seeded;

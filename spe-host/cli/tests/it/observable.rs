@@ -60,7 +60,10 @@ fn the_statistics_see_what_is_there() {
     assert_eq!((distance(&a, &a), advantage(&a, &a)), (0.0, 0.5));
     let later = milliseconds((0..20).map(|i| 150 + i % 7));
     assert!(distance(&a, &later) > distance_max(&a, &later), "a shift by a slot would not be seen");
-    assert!(advantage(&a, &later) - 0.5 > advantage_slack(&a, &later), "a classifier that is always right would not be seen");
+    assert!(
+        advantage(&a, &later) - 0.5 > advantage_slack(&a, &later),
+        "a classifier that is always right would not be seen"
+    );
 }
 
 /// A bug of the tests would be: alarms where there is nothing, more often than declared. 2,000 pairs of samples of one

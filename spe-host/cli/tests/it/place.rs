@@ -182,6 +182,14 @@ impl Place {
         child.wait().unwrap();
     }
 
+    /// SIGTERM, and waits until the process has finished what was under way.
+    pub fn stop(&mut self, name: &str) {
+        let at = self.running.iter().position(|(n, _)| n == name).unwrap();
+        let (_, mut child) = self.running.remove(at);
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        child.wait().unwrap();
+    }
+
     pub fn wait_online(&self, count: usize) {
         eventually(&format!("{count} nodes are online"), || {
             let output = self.run(&["budget", "--as", "researcher", "--json"]);

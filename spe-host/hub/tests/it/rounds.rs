@@ -198,7 +198,7 @@ async fn a_round_takes_milliseconds() {
     eprintln!("figures: {each:?} a round, three nodes");
     let view = anna.hub.view(&job).await.unwrap();
     assert_eq!((view.state, view.parameters.unwrap()[0].value), (State::Complete, 21.0));
-    assert!(each < Duration::from_millis(200), "{each:?} a round: something waits");
+    assert!(each < Duration::from_millis(500), "{each:?} a round: something waits");
 }
 
 /// What a node was given, to the last byte.

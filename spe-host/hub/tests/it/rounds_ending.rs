@@ -316,29 +316,35 @@ async fn a_job_without_rounds_has_no_last_state() {
 
 #[tokio::test]
 async fn a_job_is_cancelled_between_rounds() {
-    let mut fit = Fit::new(&["north", "south"], 3).await;
+    let mut fit = Fit::new(&["north", "south", "west"], 3).await;
     fit.answer_all(0, START).await;
-    let (north, south) = (fit.next(0).await, fit.next(1).await);
-    assert_eq!(north, south);
-    fit.answer(0, 1, 1, 11.0).await.unwrap();
+    for at in 0..3 {
+        fit.next(at).await;
+    }
+    fit.answer(0, 1, 1, 111.0).await.unwrap();
     let view = fit.anna.hub.cancel(&fit.job).await.unwrap();
     assert_eq!((view.state, view.rounds), (State::Cancelled, Some(Rounds { done: 1, of: 3 })));
-    assert_eq!(view.statistics[0].estimates[0].value, 11.0, "what was paid for and merged must not be lost");
+    assert_eq!(view.statistics[0].estimates[0].value, 111.0, "what was paid for and merged must not be lost");
     for worker in &mut fit.workers {
         assert_eq!(assigned(&mut worker.work).await, Assignment::Cancel { job: fit.job.clone() });
     }
+    fit.answer(2, 100, 1, 111.0).await.expect("an answer that was under way is paid for");
+    fit.workers[1].node.hub.report(&fit.job, encode(&Refusal::Cancelled)).await.unwrap();
     fit.workers[0].node.hub.report(&fit.job, encode(&Refusal::Cancelled)).await.unwrap();
-    fit.answer(1, 10, 1, 11.0).await.expect("an answer that was under way is paid for");
-    for at in 0..2 {
+    for at in 0..3 {
         fit.comes_again(at).await;
         let idle = timeout(Duration::from_millis(200), fit.workers[at].work.next()).await;
         assert!(idle.is_err(), "a cancelled job goes on, or is cancelled again and again");
     }
     let view = fit.view().await;
-    assert_eq!((view.state, view.rounds), (State::Cancelled, Some(Rounds { done: 1, of: 3 })));
-    assert_eq!((view.coverage.as_str(), view.parameters.is_none()), ("2 of 2 nodes", true));
+    assert_eq!(
+        (view.state, view.rounds),
+        (State::Cancelled, Some(Rounds { done: 1, of: 3 })),
+        "a cancelled job went on"
+    );
+    assert_eq!((view.coverage.as_str(), view.parameters.is_none()), ("3 of 3 nodes", true));
     let answers = fit.anna.hub.answers(&fit.job).await.unwrap().collect().await.unwrap();
-    assert_eq!(answers.len(), 4, "a paid answer was lost");
+    assert_eq!(answers.len(), 5, "a paid answer was lost");
     assert_eq!(fit.anna.hub.jobs().await.unwrap()[0].state, State::Cancelled);
 }
 

@@ -85,6 +85,8 @@ pub struct Addition {
     pub numbers: (usize, usize),
     /// When they were entered.
     pub recorded_at: Timestamp,
+    /// Since when they hold.
+    pub effective_at: Timestamp,
     /// The chain after them: a receipt.
     pub chain: Digest,
 }
@@ -186,7 +188,7 @@ impl History {
         }
         let before = self.entries.len();
         let head = head(self.whole_bytes + lines.len(), chain);
-        Ok(Addition { lines, head, numbers: (before + 1, before + subjects.len()), recorded_at, chain })
+        Ok(Addition { lines, head, numbers: (before + 1, before + subjects.len()), recorded_at, effective_at, chain })
     }
 }
 

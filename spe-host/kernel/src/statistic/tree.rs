@@ -71,7 +71,7 @@ impl Tree<'_> {
 pub(super) fn quantiles(scale: &Scale, cells: &[f64], bins: &Edges, at: &[f64]) -> Vec<Estimate> {
     let tree = Tree { nodes: cells, leaves: bins.bins().next_power_of_two() };
     let leaves = tree.consistent_leaves();
-    let leaves: Vec<f64> = leaves.iter().take(bins.bins()).map(|n| n.max(0.0)).collect();
+    let leaves = rising(leaves.get(..bins.bins()).unwrap_or(&leaves));
     let total: f64 = leaves.iter().sum();
     let people = tree.node(1);
     at.iter()
@@ -96,6 +96,34 @@ pub(super) fn quantiles(scale: &Scale, cells: &[f64], bins: &Edges, at: &[f64]) 
             Estimate { label, value, low, high, people: Some(people), indistinct, suppressed: false }
         })
         .collect()
+}
+
+/// Leaves, none below 0, whose running sums are the nearest that never fall: isotonic regression, by pooling (Ayer et al. 1955).
+///
+/// Cutting single leaves off at 0 would keep the noise of empty bins only where it adds people: tails would be far too heavy.
+#[expect(clippy::cast_precision_loss, reason = "numbers of bins")]
+fn rising(leaves: &[f64]) -> Vec<f64> {
+    // Runs of equal sums, and how many sums are in each.
+    let mut runs: Vec<(f64, usize)> = Vec::new();
+    let mut sum = 0.0;
+    for leaf in leaves {
+        sum += leaf;
+        let mut run = (sum, 1);
+        while let Some((before, count)) = runs.pop_if(|(before, _)| *before > run.0) {
+            let all = count + run.1;
+            run = ((before * count as f64 + run.0 * run.1 as f64) / all as f64, all);
+        }
+        runs.push(run);
+    }
+    let mut below = 0.0;
+    let mut risen = Vec::with_capacity(leaves.len());
+    for (sum, count) in runs {
+        let sum = sum.max(0.0);
+        risen.push(sum - below);
+        risen.resize(risen.len() + count - 1, 0.0);
+        below = sum;
+    }
+    risen
 }
 
 /// Where so many people are below, by straight lines within bins.
@@ -145,6 +173,17 @@ mod tests {
         let leaves = Tree { nodes: &nodes, leaves: 2 }.consistent_leaves();
         let expected = 4.0 + 2.0 / 3.0;
         assert!(leaves.iter().all(|leaf| (leaf - expected).abs() < 1e-9), "{leaves:?}");
+    }
+
+    #[test]
+    fn noise_in_empty_bins_does_not_make_a_tail() {
+        let noise = (0..32).map(|i| if i % 2 == 0 { 50.0 } else { -50.0 });
+        let leaves: Vec<f64> = std::iter::once(1000.0).chain(noise).collect();
+        let risen = rising(&leaves);
+        assert_eq!((risen.len(), risen.iter().all(|leaf| *leaf >= 0.0)), (leaves.len(), true));
+        assert!((1000.0..=1050.0).contains(&risen.iter().sum()), "noise became people: {risen:?}");
+        assert_eq!(rising(&[3.0, 0.0, 5.0]), [3.0, 0.0, 5.0]);
+        assert_eq!(rising(&[-3.0, 1.0, 5.0, -2.0]), [0.0, 0.0, 2.0, 0.0]);
     }
 
     #[test]

@@ -6,6 +6,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::type_complexity,
     reason = "tests fail by panicking"
 )]
 
@@ -17,3 +20,4 @@ mod fixture;
 mod forbidden;
 mod ledger;
 mod manifest;
+mod optout;

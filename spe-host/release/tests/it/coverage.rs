@@ -79,7 +79,7 @@ fn variances_are_covered_however_few_people() {
     let variance = json!({"name": "o", "kind": "variance", "lower": 10, "upper": 30});
     for (loss, nodes) in [("rho=0.01", 1), ("rho=0.01", 3), ("epsilon=0.1", 1)] {
         let plan = plan(&variance, 20, loss);
-        let noise = merged(&plan, nodes, 10_000);
+        let noise = merged(&plan, nodes, 40_000);
         for people in [2, 20, 60, 200, 1_000, 100_000] {
             for (mean, sd) in [(0.0, 0.0), (0.0, 0.25), (0.0, 1.0), (0.5, 0.5), (-0.75, 0.125), (1.0, 0.0)] {
                 let square: f64 = mean * mean + sd * sd - 0.5;
@@ -88,10 +88,8 @@ fn variances_are_covered_however_few_people() {
                 let truths = [20.0 + 10.0 * mean, 100.0 * sd * sd, 10.0 * sd];
                 for (i, truth) in truths.into_iter().enumerate() {
                     let (held, case) = (coverage(estimates.iter().map(|e| &e[i]), truth), &estimates[0][i].label);
-                    eprintln!("{loss} {nodes} {people} {mean} {sd} {case} {held}");
-                    let least = if i == 0 && loss.starts_with("epsilon") { 0.94 } else { 0.945 };
                     assert!(
-                        held >= least,
+                        held >= 0.945,
                         "{case} of {people} people at {mean} ± {sd}, {loss} at {nodes} nodes: {held}"
                     );
                 }
@@ -126,8 +124,6 @@ fn quantiles_are_covered() {
                     // People are in order: the one at q of them.
                     let truth = at(((q * f64::from(people)).ceil() - 0.5) / f64::from(people));
                     let held = coverage(estimates.iter().map(|e| &e[i]), truth);
-                    let width = estimates.iter().map(|e| e[i].high - e[i].low).sum::<f64>() / estimates.len() as f64;
-                    eprintln!("{loss} {nodes} {shape} {people} {q} {held} width {width}");
                     assert!(held >= 0.945, "{q} of {people} people, {shape}, {loss} at {nodes} nodes: {held}");
                 }
             }
@@ -148,35 +144,45 @@ fn survival(truth: &[i128]) -> Vec<f64> {
     intervals.iter().map(step).collect()
 }
 
+/// Noise has a standard deviation of 3 people (Gaussian) or 4 (Laplace) on one cell; those at risk go from fewer than that to far more,
+/// and so do those who stay.
 #[test]
 fn survival_is_covered() {
-    let edges: Vec<f64> = (0..=12).map(f64::from).collect();
+    let edges: Vec<f64> = (0..=6).map(f64::from).collect();
     let output = json!({"name": "o", "kind": "survival", "edges": edges});
     for (loss, nodes) in [("rho=0.05", 1), ("rho=0.05", 3), ("epsilon=0.5", 1)] {
         let plan = plan(&output, 20, loss);
-        let noise = merged(&plan, nodes, 3_000);
+        let noise = merged(&plan, nodes, 12_000);
         // Events and censorings of each interval, and those who are left.
-        for (events, censored, left) in
-            [(1, 1, 20), (4, 3, 30), (20, 10, 50), (100, 40, 300), (3, 200, 2_000), (80, 0, 40)]
-        {
-            let truth: Vec<i128> = (0..25)
-                .map(|i| {
-                    if i == 24 {
-                        left
-                    } else if i % 2 == 0 {
-                        events
-                    } else {
-                        censored
-                    }
-                })
-                .collect();
-            let expected = survival(&truth);
+        for (events, censored, left) in [
+            (1, 1, 20),
+            (0, 0, 30),
+            (30, 0, 2),
+            (30, 0, 15),
+            (5, 5, 0),
+            (4, 3, 30),
+            (20, 10, 50),
+            (10, 50, 0),
+            (100, 40, 300),
+            (3, 200, 2_000),
+        ] {
+            let each = |i| {
+                if i == 12 {
+                    left
+                } else if i % 2 == 0 {
+                    events
+                } else {
+                    censored
+                }
+            };
+            let truth: Vec<i128> = (0..13).map(each).collect();
             let estimates = estimates(&plan, &truth.iter().map(|n| n * UNIT).collect::<Vec<_>>(), &noise);
-            for (j, truth) in expected.into_iter().enumerate() {
-                let held = coverage(estimates.iter().map(|e| &e[j]), truth);
-                let width = estimates.iter().map(|e| e[j].high - e[j].low).sum::<f64>() / estimates.len() as f64;
-                eprintln!("{loss} {nodes} {events}/{censored}/{left} {j} {truth} {held} width {width}");
+            for (j, exact) in survival(&truth).into_iter().enumerate() {
+                let held = coverage(estimates.iter().map(|e| &e[j]), exact);
                 assert!(held >= 0.94, "interval {j}, {events}/{censored}/{left}, {loss} at {nodes} nodes: {held}");
+                let width = estimates.iter().map(|e| e[j].high - e[j].low).sum::<f64>() / estimates.len() as f64;
+                let sharp = events < 100 || nodes > 1 || width < 0.02;
+                assert!(sharp, "interval {j}, {events}/{censored}/{left}, {loss}: {width} wide, wider than the noise");
             }
         }
     }
@@ -216,7 +222,7 @@ fn keys_are_covered() {
         let enough = threshold / UNIT;
         for people in [
             vec![1],
-            vec![enough / 2],
+            vec![enough - 5],
             vec![enough - 3],
             vec![enough],
             vec![enough + 5],
@@ -225,14 +231,15 @@ fn keys_are_covered() {
             vec![enough * 4, 0, 1],
             vec![enough + 3, enough - 3, 2],
             vec![enough + 1, enough, enough - 1, enough],
-            vec![enough / 2; 5],
+            vec![enough - 5; 5],
+            vec![enough - 2; 3],
         ] {
             let nodes = people.len() as u32;
             let noise = Noise { mechanism, scale, nodes };
             let truth = people.iter().sum::<i128>() as f64;
             let mut shown = Vec::new();
             // Each key is one trial; far below the threshold most are not shown.
-            for _ in 0..20 {
+            for _ in 0..6 {
                 let mut released = |n: i128| {
                     let noisy = (0..5_000).map(|key| (key, n * UNIT + next().unwrap()));
                     let kept = noisy.filter(|(_, noisy)| n > 0 && *noisy >= threshold);
@@ -243,13 +250,7 @@ fn keys_are_covered() {
                 shown.extend(decode_keys(&plan, planned, keys, answers, noise, threshold).estimates);
             }
             let held = coverage(&shown, truth);
-            let low = shown.iter().map(|e| e.low).sum::<f64>() / shown.len() as f64;
-            let high = shown.iter().map(|e| e.high).sum::<f64>() / shown.len() as f64;
-            eprintln!(
-                "{loss}, threshold {enough}, {people:?} people: {held} of {} shown, {low:.1}..{high:.1} for {truth}",
-                shown.len()
-            );
-            let few = shown.len() < 200;
+            let few = shown.len() < 1_000;
             assert!(few || held >= 0.94, "{people:?} people at threshold {enough}, {loss}: {held} of {}", shown.len());
         }
     }

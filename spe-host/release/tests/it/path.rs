@@ -14,7 +14,7 @@ use spe_kernel::{
 };
 use spe_release::{Accumulator, draw};
 
-use crate::plans::{every_kind, plan, plan_of, wide_kinds};
+use crate::plans::{every_kind, plan, plan_of, try_plan_of, wide_kinds};
 
 /// A journal that forgets.
 struct Forgetful;
@@ -122,9 +122,11 @@ fn noise_of_another_plan_is_refused() {
 #[test]
 fn keys_need_a_delta() {
     let planned = |kind: &str, loss: &str| {
-        let output = json!({"name": "o", "kind": kind, "released_max": 5});
-        let output = if kind == "keys" { output } else { json!({"name": "o", "kind": kind}) };
-        std::panic::catch_unwind(|| plan_of(&[json!({"output": output, "grid_bits": 20, "loss": loss})])).is_ok()
+        let output = if kind == "keys" { json!({"released_max": 5}) } else { json!({}) };
+        let named = json!({"name": "o", "kind": kind});
+        let fields =
+            [named, output].iter().flat_map(|o| o.as_object().unwrap().clone()).collect::<serde_json::Map<_, _>>();
+        try_plan_of(&[json!({"output": fields, "grid_bits": 20, "loss": loss})]).is_ok()
     };
     assert!(planned("keys", "rho=0.5,delta=0.000001") && planned("keys", "epsilon=0.5,delta=0.000001"));
     assert!(!planned("keys", "rho=0.5") && !planned("keys", "epsilon=0.5"));

@@ -75,15 +75,19 @@ pub(crate) fn plan(output: &Value, grid_bits: u8, loss: &str) -> Plan {
 
 /// A plan of several planned outputs.
 pub(crate) fn plan_of(outputs: &[Value]) -> Plan {
+    try_plan_of(outputs).expect("a plan")
+}
+
+/// The same, or why there is none.
+pub(crate) fn try_plan_of(outputs: &[Value]) -> Result<Plan, serde_json::Error> {
     let module = format!("blake3:{}", "0".repeat(64));
     let blocks = outputs.iter().any(|o| o["output"]["kind"] == "block_mean");
-    let plan = json!({
+    serde_json::from_value(json!({
         "abi": 1, "dataset": "d", "module": module, "params": [], "outputs": outputs, "overlap": 1,
         "unit": if blocks { json!({"blocks": 100}) } else { json!("subject") },
         "inputs": [{"table": "t", "columns": ["c"], "max_rows": 1}],
         "fuel_per_subject": 1, "memory_bytes_max": 1, "attempt": 0,
-    });
-    serde_json::from_value(plan).expect("a plan")
+    }))
 }
 
 /// Exact sums of one output by cell or key, without those that are 0.

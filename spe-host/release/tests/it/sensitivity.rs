@@ -44,7 +44,7 @@ fn measured<'a>(v: impl IntoIterator<Item = &'a i128>, measure: Measure) -> (u12
 fn guests(numbers: usize) -> Vec<Vec<f64>> {
     let choice: &[f64] = match numbers {
         0..=2 => &NASTY,
-        3 | 4 => &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.7, -5.0, 1.0, 2.0],
+        3 | 4 => &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.7, -5.0, 1.0, 2.0, 3.0],
         _ => &[f64::NAN, f64::INFINITY, 0.0, 0.7, 1.0],
     };
     let longer = |tuples: Vec<Vec<f64>>, _| {

@@ -25,7 +25,7 @@ fn all_kinds(loss: &str) -> Plan {
 }
 
 /// Numbers for [`all_kinds`], and a person's worth of them.
-const NUMBERS: usize = 29;
+const NUMBERS: usize = 34;
 
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![proptest::sample::select(NASTY.to_vec()), any::<u64>().prop_map(f64::from_bits), -5.0..5.0]
@@ -150,7 +150,7 @@ fn threads_do_not_matter() {
         let plan = all_kinds(loss);
         let person = |i: usize| -> Vec<f64> {
             (0..NUMBERS)
-                .map(|j| if (i + j) % 11 == 0 { NASTY[(i * 7 + j) % 26] } else { ((i * j) % 97) as f64 / 13.0 })
+                .map(|j| if (i + j).is_multiple_of(11) { NASTY[(i * 7 + j) % 26] } else { ((i * j) % 97) as f64 / 13.0 })
                 .collect()
         };
         let people: Vec<Vec<f64>> = (0..3_000).map(person).collect();

@@ -7,6 +7,8 @@ use spe_kernel::{
     ids::{DatasetName, TableName},
 };
 
+use crate::optout::RegisterError;
+
 /// An ingest that failed. Nothing of it is left on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
@@ -53,6 +55,14 @@ pub enum IngestError {
         subjects: u64,
         /// How many are declared at most.
         declared: u32,
+    },
+    /// The register of opt-outs is lost or damaged, or would be about nobody.
+    #[error("dataset {dataset}: {why}; nothing was published")]
+    Optouts {
+        /// The dataset.
+        dataset: DatasetName,
+        /// What is wrong.
+        why: RegisterError,
     },
     /// Another process ingests into the same vault.
     #[error("another ingest is writing to {}; wait until it has finished", vault.display())]
@@ -155,6 +165,11 @@ impl IngestError {
     /// For `map_err` where `file` is read.
     pub(crate) fn source(file: &Path, place: Place, why: SourceError) -> Self {
         Self::Source { file: file.to_owned(), place, why: Box::new(why) }
+    }
+
+    /// For `map_err` where the register of `dataset` is used.
+    pub(crate) fn optouts(dataset: &DatasetName) -> impl FnOnce(RegisterError) -> Self {
+        move |why| Self::Optouts { dataset: dataset.clone(), why }
     }
 
     /// For `map_err` where `path` is written.

@@ -55,6 +55,14 @@ impl Cursor {
         Ok(())
     }
 
+    /// Takes all rows of `subject`, and keeps none.
+    pub(super) async fn pass(&mut self, subject: &Pseudonym) -> Result<(), Fault> {
+        let room = std::mem::replace(&mut self.room, 0);
+        let passed = self.gather(subject).await;
+        self.room = room;
+        passed
+    }
+
     /// What was gathered since the last time is one data subject's, or one block's.
     pub(super) fn close(&mut self) {
         self.starts.push(self.taken);

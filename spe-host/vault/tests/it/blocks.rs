@@ -6,7 +6,7 @@ use spe_vault::{Ingest, ScanSizes, Source, Vault};
 
 use super::{
     scan::{COHORT, site},
-    support::{Site, Subject, block_plan, chunks, key, partition, plan},
+    support::{Site, Subject, block_plan, chunks, key, partition, plan, scan},
 };
 
 const LABS: &str = r#"[{"table":"labs","columns":["note","v.al-1","day"],"max_rows":65536},{"table":"people","columns":["age"],"max_rows":65536}]"#;
@@ -21,14 +21,14 @@ fn block_of(person: &str, blocks: usize) -> usize {
 
 /// The rows of each block, in the order of blocks.
 fn blocks(vault: &Vault, site: &Site, inputs: &str, blocks: usize) -> Vec<Subject> {
-    let scans = vault.scan(&block_plan(site.declaration.schema(), inputs, blocks)).unwrap();
+    let scans = scan(vault, &block_plan(site.declaration.schema(), inputs, blocks));
     scans.into_iter().flat_map(|scan| partition(scan).unwrap()).collect()
 }
 
 /// Everything that a module is shown of each block, byte for byte.
 fn shown(vault: Vault, site: &Site, inputs: &str, blocks: usize) -> Vec<String> {
     let vault = vault.with_sizes(ScanSizes { chunk_subjects: 1, ..ScanSizes::default() });
-    let scans = vault.scan(&block_plan(site.declaration.schema(), inputs, blocks)).unwrap();
+    let scans = scan(&vault, &block_plan(site.declaration.schema(), inputs, blocks));
     scans.into_iter().flat_map(|scan| chunks(scan).unwrap()).map(|chunk| bytes(&chunk)).collect()
 }
 
@@ -212,7 +212,7 @@ fn a_scan_by_subject_is_as_it_was() {
     let site = crowd(3);
     let vault = site.open();
     let by_subject = || {
-        let scans = vault.scan(&plan(site.declaration.schema(), NOTES)).unwrap();
+        let scans = scan(&vault, &plan(site.declaration.schema(), NOTES));
         assert_eq!(scans.len(), 3);
         scans.into_iter().flat_map(|scan| partition(scan).unwrap()).collect::<Vec<_>>()
     };
@@ -231,7 +231,7 @@ fn a_scan_by_subject_is_as_it_was() {
 #[test]
 fn parts_are_cut_where_both_begin() {
     let site = crowd(8);
-    let parts = |count| site.open().scan(&block_plan(site.declaration.schema(), NOTES, count)).unwrap().len();
+    let parts = |count| scan(&site.open(), &block_plan(site.declaration.schema(), NOTES, count)).len();
     assert_eq!([8, 16, 200, 4, 2, 100, 7].map(parts), [8, 8, 8, 4, 2, 4, 1]);
 }
 
@@ -251,7 +251,7 @@ fn a_damaged_snapshot_is_a_fault_in_blocks_too() {
                 continue;
             }
             let fault = |count| {
-                let scans = vault.scan(&block_plan(site.declaration.schema(), inputs, count)).unwrap();
+                let scans = scan(&vault, &block_plan(site.declaration.schema(), inputs, count));
                 scans.into_iter().any(|scan| partition(scan).is_err())
             };
             assert!(fault(4) && fault(3), "{lost} of another partition, read with {table}");

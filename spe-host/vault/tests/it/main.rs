@@ -12,6 +12,7 @@ mod blocks;
 mod declaration;
 mod filters;
 mod ingest;
+mod optout;
 mod property;
 mod refused;
 mod scan;

@@ -8,7 +8,7 @@ use spe_vault::{Ingest, ScanSizes, Source};
 
 use super::{
     filters::{Plain, truth},
-    support::{Row, Site, Subject, block_plan, key, partition, plan, subjects},
+    support::{Row, Site, Subject, block_plan, key, partition, plan, scan, subjects},
 };
 
 const WARDS: [&str; 3] = ["north", "south", "25"];
@@ -173,7 +173,7 @@ proptest! {
         let inputs = format!("[{},{}]", input("two", filters.1), input("one", filters.0));
         let vault = site.open().with_sizes(sizes);
         let found = subjects(&vault, &plan(schema, &inputs));
-        let scans = vault.scan(&block_plan(schema, &inputs, blocks)).unwrap();
+        let scans = scan(&vault, &block_plan(schema, &inputs, blocks));
         let found_blocks: Vec<_> = scans.into_iter().flat_map(|scan| partition(scan).unwrap()).collect();
 
         let parsed = |table: usize, text| Filter::parse(text, &schema.tables[table]).unwrap();

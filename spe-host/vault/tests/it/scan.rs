@@ -3,7 +3,7 @@
 use spe_kernel::record::{Chunk, Values};
 use spe_vault::{Ingest, ScanSizes};
 
-use super::support::{Site, chunks, key, partition, plan, records, subjects};
+use super::support::{Site, chunks, key, partition, plan, records, scan, subjects};
 
 /// Two tables that share their subjects; a column name with a dot and a minus.
 pub(crate) const COHORT: &str = r#"
@@ -74,7 +74,7 @@ fn partitions_are_independent() {
     let people: String = (0..5_000).map(|i| format!("{i},{}\n", i % 100)).collect();
     let site = site(&format!("id,age\n{people}"), "person,day,value,note\n");
     let (vault, plan) = (site.open(), plan(site.declaration.schema(), BOTH));
-    let scans = vault.scan(&plan).unwrap();
+    let scans = scan(&vault, &plan);
     assert_eq!(scans.len(), 2);
     let threads: Vec<_> = scans.into_iter().map(|scan| std::thread::spawn(|| partition(scan).unwrap())).collect();
     let mut found: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
@@ -87,7 +87,7 @@ fn partitions_are_independent() {
 fn chunks_are_bounded() {
     let people: String = (0..5_000).map(|i| format!("{i},1\n")).collect();
     let site = site(&format!("id,age\n{people}"), "person,day,value,note\n");
-    for scan in site.open().scan(&plan(site.declaration.schema(), BOTH)).unwrap() {
+    for scan in scan(&site.open(), &plan(site.declaration.schema(), BOTH)) {
         assert!(chunks(scan).unwrap().iter().all(|c| (1..=1_024).contains(&c.subjects)));
     }
 }
@@ -109,7 +109,7 @@ fn a_chunk_does_not_depend_on_anyone_else() {
     let of_me = |others: &str| {
         let site = site("id,age\nme,44\n", &format!("person,day,value,note\nme,1,,mine\n{others}me,2,5,\n"));
         let vault = site.open().with_sizes(ScanSizes { chunk_subjects: 1, ..ScanSizes::default() });
-        let scans = vault.scan(&plan(site.declaration.schema(), input)).unwrap();
+        let scans = scan(&vault, &plan(site.declaration.schema(), input));
         let all: Vec<_> = scans.into_iter().flat_map(|s| chunks(s).unwrap()).collect();
         all.iter().map(bytes).find(|chunk| chunk.contains("mine")).unwrap()
     };
@@ -128,11 +128,11 @@ fn a_damaged_snapshot_is_a_fault_not_an_answer() {
     let home = site.vault().join("cohort");
     let dir = home.join(std::fs::read_to_string(home.join("CURRENT")).unwrap()).join("tables/people");
     std::fs::copy(dir.join("0001.parquet"), dir.join("0000.parquet")).unwrap();
-    let first = vault.scan(&plan).unwrap().remove(0);
+    let first = scan(&vault, &plan).remove(0);
     let fault = partition(first).unwrap_err().to_string();
     assert_eq!(fault, "reading a table: rows are left of an unknown data subject");
     std::fs::write(dir.join("0001.parquet"), "PAR1 is not enough").unwrap();
-    assert!(partition(vault.scan(&plan).unwrap().remove(1)).is_err());
+    assert!(partition(scan(&vault, &plan).remove(1)).is_err());
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use spe_vault::Vault;
+use spe_vault::{Declaration, Vault};
 
-use super::support::{CLINIC, HEADER, Site, listing, plan, subjects};
+use super::support::{CLINIC, HEADER, Site, as_of, listing, plan, scan, subjects};
 
 const DAYS: &str = r#"[{"table":"visits","columns":["day"],"max_rows":9}]"#;
 
@@ -115,7 +115,7 @@ fn a_missing_file_is_a_fault_and_not_an_empty_table() {
         std::fs::remove_dir_all(site.vault().join("clinic").join(digest.hex()).join(lost)).unwrap();
         let plan = plan(site.declaration.schema(), DAYS);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let faults = vault.scan(&plan).unwrap().into_iter().filter_map(|mut part| runtime.block_on(part.next())?.err());
+        let faults = scan(&vault, &plan).into_iter().filter_map(|mut part| runtime.block_on(part.next())?.err());
         assert!(faults.count() > 0, "without {lost} everybody would count as absent");
     }
 }
@@ -124,8 +124,7 @@ fn a_missing_file_is_a_fault_and_not_an_empty_table() {
 fn datasets_live_side_by_side() {
     let site = Site::new(CLINIC);
     site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
-    let other =
-        Site { declaration: spe_vault::Declaration::parse(&CLINIC.replace("\"clinic\"", "\"ward\"")).unwrap(), ..site };
+    let other = Site { declaration: Declaration::parse(&CLINIC.replace("\"clinic\"", "\"ward\"")).unwrap(), ..site };
     other.ingest_csv(format!("{HEADER}a,2,,,,,,\n")).unwrap();
     let vault = other.open();
     let names: Vec<_> = vault.datasets().map(|d| d.schema().name.to_string()).collect();
@@ -149,5 +148,17 @@ fn broken_vaults_are_not_opened() {
 fn a_plan_for_another_dataset_is_a_fault() {
     let site = Site::new(CLINIC);
     let plan = plan(site.declaration.schema(), DAYS);
-    assert_eq!(site.open().scan(&plan).err().unwrap().to_string(), "scanning: no dataset clinic");
+    let nowhere = site.open().cohort(plan.dataset(), as_of()).err().unwrap();
+    assert_eq!(nowhere.to_string(), "choosing a cohort: no dataset clinic");
+    site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
+    let other = Declaration::parse(&CLINIC.replace("\"clinic\"", "\"ward\"")).unwrap();
+    let other = Site { declaration: other, ..site };
+    other.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
+    let (vault, ward) = (other.open(), other.declaration.schema().name.clone());
+    let fault = vault.scan(&plan, &vault.cohort(&ward, as_of()).unwrap()).err().unwrap();
+    assert_eq!(
+        fault.to_string(),
+        "scanning: the cohort is one of dataset ward",
+        "another dataset's opt-outs would count"
+    );
 }

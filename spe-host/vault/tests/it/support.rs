@@ -10,7 +10,9 @@ use spe_kernel::{
     dataset::DatasetSchema,
     fault::Fault,
     ids::Digest,
+    job::Purpose,
     manifest::Manifest,
+    optout::AsOf,
     plan::{Choices, Plan},
     record::{Chunk, ColumnChunk, Values},
     units::{Loss, Measure},
@@ -133,6 +135,16 @@ fn plan_by(schema: &DatasetSchema, inputs: &str, unit: &str, output: &str) -> Pl
     Plan::new(&manifest, Digest::of(b"m"), schema, &choices).unwrap()
 }
 
+/// A late day, on which everything that was entered before counts.
+pub(crate) fn as_of() -> AsOf {
+    AsOf { at: "2100-01-01T00:00:00Z".parse().unwrap(), purpose: Purpose::ScientificResearch }
+}
+
+/// A scan of the records of everybody who has not opted out by then.
+pub(crate) fn scan(vault: &Vault, plan: &Plan) -> Vec<PartitionScan> {
+    vault.scan(plan, &vault.cohort(plan.dataset(), as_of()).unwrap()).unwrap()
+}
+
 /// A value as text; `-` when missing.
 pub(crate) type Row = Vec<String>;
 /// Rows by table.
@@ -140,7 +152,7 @@ pub(crate) type Subject = Vec<Vec<Row>>;
 
 /// All data subjects of all partitions, sorted: the multiset of records.
 pub(crate) fn subjects(vault: &Vault, plan: &Plan) -> Vec<Subject> {
-    let scans = vault.scan(plan).unwrap();
+    let scans = scan(vault, plan);
     let mut all: Vec<_> = scans.into_iter().rev().flat_map(|scan| partition(scan).unwrap()).collect();
     all.sort();
     all

@@ -46,6 +46,14 @@ impl Claim {
         }
     }
 
+    /// The loss that buys noise two percent smaller: only millions of trials see it.
+    pub(crate) const fn with_two_percent_less_noise(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon=1.020408163265",
+            Self::Mu => "rho=0.520616409829",
+        }
+    }
+
     /// The least claim that explains events of these scores, up to [`ALPHA`].
     pub(crate) fn audited(self, with: &[f64], without: &[f64]) -> f64 {
         let bound = |threshold: f64, with: &[f64], without: &[f64]| {
@@ -80,6 +88,11 @@ impl Case {
     /// What adding the data subject changes, trial by trial, on the way through the accumulator.
     pub(crate) fn share(&self, plan: &Plan) -> Vec<i128> {
         cells(plan, &self.with).iter().zip(cells(plan, &self.without)).map(|(with, without)| with - without).collect()
+    }
+
+    /// So many trials, or fewer where each has several cells.
+    pub(crate) fn trials(&self, most: usize) -> usize {
+        most.min(most * 6 / 5 / self.width)
     }
 
     /// Its plan at that loss, on the default grid.

@@ -1,0 +1,351 @@
+//! The register of opt-outs, for a node's operator or intake desk. Works while the node runs.
+
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+use spe_kernel::{
+    ids::{DatasetName, Digest},
+    job::Purpose,
+    optout::{AsOf, Channel, Choice, Clock, Decision, Entry, History, Scope, Subject, excluded, short},
+};
+use spe_node::config::NodeConfig;
+use spe_vault::{PseudonymKey, Register, Vault};
+
+use crate::{connect, output::Output, permit, show::Table};
+
+/// Lines of a list that a terminal shows; `--json` has all.
+const LINES_MAX: usize = 60;
+
+#[derive(Subcommand)]
+pub(crate) enum OptoutCommand {
+    /// Enter that persons opt out: later permits do not cover them; earlier ones are not affected (Art. 71(3))
+    Add(ChoiceArgs),
+    /// Enter that persons take their opt-out back: later permits cover them again
+    Withdraw(ChoiceArgs),
+    /// Show one person's own entries, and what they come to now
+    Show {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Count entries and show who is left out now, by the first digits of pseudonyms
+    List {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Check every entry, and compute what stands as snapshot in answers under a permit
+    Verify(VerifyArgs),
+}
+
+/// Which register.
+#[derive(Args)]
+pub(crate) struct At {
+    /// The node's folder
+    #[arg(long)]
+    dir: PathBuf,
+    /// The dataset
+    #[arg(long)]
+    dataset: DatasetName,
+}
+
+/// Who it is about. Names of persons are hashed at once: they are neither stored nor shown.
+#[derive(Args)]
+pub(crate) struct Person {
+    /// The person's id as it stands in the source; once for each key column of the declaration, in its order
+    #[arg(long = "id", value_name = "PERSONAL_ID", allow_hyphen_values = true, required_unless_present = "file")]
+    id: Vec<String>,
+    /// Persons' ids, one a line, several key columns separated by tabs; - reads standard input, so that no id is in the shell's history
+    #[arg(long = "ids-file", value_name = "FILE", conflicts_with = "id")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ChoiceArgs {
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    persons: Person,
+    /// Only for this purpose of Art. 53(1); may be given several times; for everything if left out
+    #[arg(long = "purpose", value_name = "P")]
+    purposes: Vec<Purpose>,
+    /// Since when it holds, e.g. 2027-01-31T00:00:00Z; now if left out. It never reaches back before its entry
+    #[arg(long, value_name = "TIME")]
+    effective: Option<Timestamp>,
+    /// How the choice came, e.g. "web form" or "letter"; nothing about the person
+    #[arg(long, value_name = "TEXT", default_value = "intake desk")]
+    source: Channel,
+    /// The clock was ahead when the last entry was made, and is right now
+    #[arg(long)]
+    clock_was_ahead: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    at: At,
+    /// A signed permit: which cohort it covers, for each of its purposes
+    #[arg(long)]
+    permit: Option<PathBuf>,
+    /// The digest of an earlier snapshot of the dataset; the current one if left out
+    #[arg(long, value_name = "DIGEST", requires = "permit")]
+    snapshot: Option<Digest>,
+}
+
+pub(crate) fn run(command: OptoutCommand, output: Output) -> Result<()> {
+    match command {
+        OptoutCommand::Add(args) => enter(&args, Choice::OptsOut, output),
+        OptoutCommand::Withdraw(args) => enter(&args, Choice::ComesBack, output),
+        OptoutCommand::Show { at, person } => show(&at, &person, output),
+        OptoutCommand::List { at } => list(&at, output),
+        OptoutCommand::Verify(args) => verify(&args, output),
+    }
+}
+
+impl At {
+    fn config(&self) -> Result<NodeConfig> {
+        Ok(NodeConfig::read(&self.dir)?)
+    }
+
+    fn register(&self) -> Result<Register> {
+        Ok(Register::of(&self.config()?.vault_dir(), &self.dataset)?)
+    }
+
+    fn subjects(&self, register: &Register, named: &[Vec<String>]) -> Result<Vec<Subject>> {
+        let key = PseudonymKey::read(&self.config()?.pseudonym_key_file)?;
+        Ok(register.subjects(&key, named)?)
+    }
+}
+
+impl Person {
+    /// The values that name each person.
+    fn named(&self) -> Result<Vec<Vec<String>>> {
+        let Some(file) = &self.file else { return Ok(vec![self.id.clone()]) };
+        let text = read_ids(file).with_context(|| format!("reading {}", file.display()))?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let named: Vec<Vec<String>> = lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+        if named.is_empty() {
+            bail!("{} names nobody", file.display());
+        }
+        Ok(named)
+    }
+}
+
+/// A source that says who it was would stand in the register for ever.
+fn check_source(named: &[Vec<String>], source: &Channel) -> Result<()> {
+    let values = named.iter().flatten().map(|value| value.trim());
+    if values.filter(|value| value.len() >= 4).any(|value| source.as_str().contains(value)) {
+        bail!("the source contains a person's id: it says how the choice came, and nothing about the person");
+    }
+    Ok(())
+}
+
+fn read_ids(file: &Path) -> std::io::Result<String> {
+    if file.as_os_str() != "-" {
+        return std::fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map(|_| text)
+}
+
+fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result<()> {
+    let register = args.at.register()?;
+    let named = args.persons.named()?;
+    check_source(&named, &args.source)?;
+    let subjects = args.at.subjects(&register, &named)?;
+    let clock = || match Timestamp::now() {
+        now if args.clock_was_ahead => Clock::WasAhead(now),
+        now => Clock::Says(now),
+    };
+    let (scope, channel) = (Scope::of(&args.purposes), args.source.clone());
+    let decision = Decision { choice, scope, effective_at: args.effective, channel };
+    let recorded = register.record(&subjects, &decision, clock).map_err(advised)?;
+    let (first, last) = recorded.numbers;
+    let said = json!({ "dataset": args.at.dataset, "persons": subjects.len(), "entries": [first, last], "choice": word(choice),
+        "scope": decision.scope.to_string(), "recorded_at": recorded.recorded_at, "effective_at": recorded.effective_at,
+        "receipt": recorded.chain, "torn_bytes_dropped": recorded.torn_bytes });
+    output.say(&said, || {
+        let who = if subjects.len() == 1 { "1 person".into() } else { format!("{} persons", subjects.len()) };
+        let what = match choice {
+            Choice::OptsOut => "opted out of",
+            Choice::ComesBack => "came back for",
+        };
+        let since = recorded.recorded_at.max(recorded.effective_at);
+        format!(
+            "{who} {what} {} of dataset {}: entry {first} to {last}, receipt {}\nit counts for permits issued from {since} on; earlier ones are not affected\n{}",
+            decision.scope, args.at.dataset, recorded.chain.short(), torn(recorded.torn_bytes, "was cut off")
+        )
+    })
+}
+
+/// A clock that is behind can be explained.
+fn advised(error: spe_vault::RegisterError) -> anyhow::Error {
+    let is_clock = matches!(error, spe_vault::RegisterError::Clock(_));
+    let error = anyhow::Error::from(error);
+    if is_clock {
+        return error
+            .context("nothing was entered; if the clock was ahead then and is right now, say --clock-was-ahead");
+    }
+    error
+}
+
+/// What an interrupted command left.
+fn torn(bytes: usize, became: &str) -> String {
+    match bytes {
+        0 => String::new(),
+        _ => format!(
+            "the last {bytes} bytes, of a command that was interrupted and never said that it was done, {became}: what it should have \
+             entered must be entered again\n"
+        ),
+    }
+}
+
+const fn word(choice: Choice) -> &'static str {
+    match choice {
+        Choice::OptsOut => "opts-out",
+        Choice::ComesBack => "comes-back",
+    }
+}
+
+/// The purposes that `subject` is left out of at `now`.
+fn left_out(history: &History, subject: &Subject, now: Timestamp) -> Vec<String> {
+    let out = |purpose: &Purpose| excluded(history.entries(), AsOf { at: now, purpose: *purpose }).holds(subject);
+    Purpose::ALL.iter().filter(|p| out(p)).map(ToString::to_string).collect()
+}
+
+fn show(at: &At, person: &Person, output: Output) -> Result<()> {
+    let register = at.register()?;
+    let subjects = at.subjects(&register, &person.named()?)?;
+    let [subject] = subjects.as_slice() else { bail!("show is about one person; {} are named", subjects.len()) };
+    let history = register.read()?;
+    let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(|(_, e)| e.subject == *subject).collect();
+    let now_out = left_out(&history, subject, Timestamp::now());
+    let json: Vec<_> = own
+        .iter()
+        .map(|(number, e)| {
+            json!({ "entry": number, "choice": word(e.choice), "scope": e.scope.to_string(), "recorded_at": e.recorded_at,
+                "effective_at": e.effective_at, "source": e.channel.as_str() })
+        })
+        .collect();
+    output.say(&json!({ "entries": json, "left_out_of": now_out }), || {
+        let mut table = Table::new(["entry", "recorded", "in effect", "choice", "for", "source"]);
+        for (number, e) in &own {
+            let times = [e.recorded_at, e.effective_at].map(|t| t.to_string());
+            let [recorded, effective] = times;
+            let (choice, scope) = (word(e.choice).to_owned(), e.scope.to_string());
+            table.row([number.to_string(), recorded, effective, choice, scope, e.channel.as_str().to_owned()]);
+        }
+        let now = match now_out.as_slice() {
+            [] => "permits issued now cover this person".into(),
+            out => format!("permits issued now do not cover this person for {}", out.join(", ")),
+        };
+        format!("{}{now}\n{}", table.render(), torn(history.torn_bytes(), "is passed over"))
+    })
+}
+
+fn list(at: &At, output: Output) -> Result<()> {
+    let history = at.register()?.read()?;
+    let now = Timestamp::now();
+    let by_purpose = Purpose::ALL.map(|p| (p, excluded(history.entries(), AsOf { at: now, purpose: p })));
+    let mut people: BTreeMap<Subject, (usize, Vec<String>)> = BTreeMap::new();
+    for entry in history.entries() {
+        people.entry(entry.subject).or_default().0 += 1;
+    }
+    for (purpose, out) in &by_purpose {
+        for subject in out.subjects() {
+            people.entry(*subject).or_default().1.push(purpose.to_string());
+        }
+    }
+    let counts: serde_json::Map<_, _> =
+        by_purpose.iter().map(|(p, out)| (p.to_string(), out.subjects().len().into())).collect();
+    let json: Vec<_> = people
+        .iter()
+        .map(|(s, (entries, out))| json!({ "pseudonym": short(s), "entries": entries, "left_out_of": out }))
+        .collect();
+    let said = json!({ "dataset": at.dataset, "entries": history.entries().len(), "persons": json, "left_out": counts,
+        "torn_bytes": history.torn_bytes() });
+    output.say(&said, || {
+        let mut table = Table::new(["pseudonym", "entries", "left out of"]);
+        for (subject, (entries, out)) in people.iter().take(LINES_MAX) {
+            let out = if out.len() == Purpose::ALL.len() { "everything".into() } else { out.join(", ") };
+            table.row([short(subject) + "…", entries.to_string(), out]);
+        }
+        let more = people.len().saturating_sub(LINES_MAX);
+        let more = if more > 0 { format!("  … and {more} more; --json has all\n") } else { String::new() };
+        let counts = by_purpose.iter().map(|(p, out)| format!("  {p}: {}\n", out.subjects().len()));
+        format!(
+            "dataset {}: {} entries of {} persons; left out of permits issued now:\n{}{}{more}{}",
+            at.dataset,
+            history.entries().len(),
+            people.len(),
+            counts.collect::<String>(),
+            table.render(),
+            torn(history.torn_bytes(), "is passed over")
+        )
+    })
+}
+
+fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
+    let history = args.at.register()?.read()?;
+    let config = args.at.config()?;
+    // The key may be kept elsewhere; the node does not need it.
+    let key = config.pseudonym_key_file.exists().then(|| PseudonymKey::read(&config.pseudonym_key_file)).transpose()?;
+    let own_key = key.map(|key| key.check_value(&args.at.dataset) == history.header().key_check);
+    if own_key == Some(false) {
+        bail!("the register was made with another pseudonym key than {}", config.pseudonym_key_file.display());
+    }
+    let cohorts = args.permit.as_ref().map(|file| cohorts(args, &config, &history, file)).transpose()?;
+    let cohorts = cohorts.unwrap_or_default();
+    let json: Vec<_> = cohorts
+        .iter()
+        .map(|(purpose, out, snapshot)| json!({ "purpose": purpose, "left_out": out, "snapshot_in_answers": snapshot }))
+        .collect();
+    let last = history.entries().last().map(|e| e.recorded_at);
+    let said = json!({ "dataset": args.at.dataset, "entries": history.entries().len(), "last_recorded_at": last,
+        "chain": history.chain(), "torn_bytes": history.torn_bytes(), "key_matches": own_key, "cohorts": json });
+    output.say(&said, || {
+        let mut text = format!(
+            "dataset {}: {} entries, whole and in order, chain {}\n{}",
+            args.at.dataset,
+            history.entries().len(),
+            history.chain(),
+            torn(history.torn_bytes(), "is passed over")
+        );
+        if !cohorts.is_empty() {
+            let mut table = Table::new(["purpose", "left out", "snapshot in answers"]);
+            for (purpose, out, snapshot) in &cohorts {
+                table.row([purpose.to_string(), out.to_string(), snapshot.to_string()]);
+            }
+            text += &table.render();
+        }
+        text
+    })
+}
+
+/// For each purpose of a permit: how many are left out, and what stands as snapshot in answers under it.
+fn cohorts(
+    args: &VerifyArgs,
+    config: &NodeConfig,
+    history: &History,
+    file: &Path,
+) -> Result<Vec<(Purpose, usize, Digest)>> {
+    let (body, _) = permit::read(&connect::read(file)?, file)?;
+    let dataset = &args.at.dataset;
+    let current = || -> Result<Digest> {
+        let vault = Vault::open(&config.vault_dir())?;
+        Ok(vault.dataset(dataset).with_context(|| format!("dataset {dataset} is not in the vault"))?.snapshot())
+    };
+    let snapshot = args.snapshot.map_or_else(current, Ok)?;
+    let cohort = |purpose: &Purpose| {
+        let out = excluded(history.entries(), AsOf { at: body.issued_at, purpose: *purpose });
+        (*purpose, out.subjects().len(), out.cohort(snapshot))
+    };
+    Ok(body.purposes.iter().map(cohort).collect())
+}

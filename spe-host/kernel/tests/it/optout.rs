@@ -1,0 +1,331 @@
+//! The register of opt-outs: who counts as opted out for which permit, and what becomes of a damaged register.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use spe_kernel::{
+    ids::Digest,
+    job::Purpose,
+    optout::{
+        AsOf, Channel, Choice, Clock, ClockBehind, Damage, Decision, Entry, Header, History, Scope, Subject, excluded,
+        founding,
+    },
+    permit::Permit,
+    refusal::Refusal,
+};
+
+use crate::fixture::{body_key, permit};
+
+const ADA: Subject = [1; 16];
+const BEN: Subject = [2; 16];
+const RESEARCH: Purpose = Purpose::ScientificResearch;
+
+/// So many hours after the beginning of 2030.
+fn at(hours: i64) -> Timestamp {
+    "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
+}
+
+fn letter() -> Channel {
+    "letter, by post".parse().unwrap()
+}
+
+fn entry(subject: Subject, choice: Choice, effective: i64, recorded: i64) -> Entry {
+    let (effective_at, recorded_at) = (at(effective), at(recorded));
+    Entry { subject, choice, scope: Scope::Everything, effective_at, recorded_at, channel: letter() }
+}
+
+fn out(entries: &[Entry], hours: i64, purpose: Purpose) -> Vec<Subject> {
+    excluded(entries, AsOf { at: at(hours), purpose }).subjects().to_vec()
+}
+
+/// What would be a bug: an opt-out that changes an earlier permit, that a later one does not heed, or that nobody can take back.
+#[test]
+fn an_opt_out_counts_from_its_entry_until_it_is_taken_back() {
+    let entries = [entry(ADA, Choice::OptsOut, 10, 10), entry(ADA, Choice::ComesBack, 20, 20)];
+    assert_eq!([9, 10, 19, 20].map(|hours| out(&entries, hours, RESEARCH).len()), [0, 1, 1, 0]);
+    let snapshot = Digest::of(b"snapshot");
+    let cohort = |hours| excluded(&entries, AsOf { at: at(hours), purpose: RESEARCH }).cohort(snapshot);
+    assert_eq!(cohort(9), snapshot, "with nobody left out, the cohort is the snapshot");
+    assert_eq!(cohort(20), snapshot, "everybody is back");
+    assert_ne!(cohort(10), snapshot, "answers about two cohorts would be taken for one");
+    assert_eq!(cohort(10), cohort(19), "one cohort would be paid for twice");
+    assert_ne!(cohort(10), excluded(&entries, AsOf { at: at(10), purpose: RESEARCH }).cohort(Digest::of(b"new")));
+}
+
+/// What would be a bug: a date in a letter that reaches back behind the day on which the letter was entered, or a plan for next year
+/// that counts today.
+#[test]
+fn both_times_must_have_come() {
+    let dated_back = [entry(ADA, Choice::OptsOut, 1, 10)];
+    assert_eq!([9, 10].map(|hours| out(&dated_back, hours, RESEARCH).len()), [0, 1]);
+    let planned = [entry(ADA, Choice::OptsOut, 30, 10)];
+    assert_eq!([10, 29, 30].map(|hours| out(&planned, hours, RESEARCH).len()), [0, 0, 1]);
+}
+
+/// What would be a bug: a letter of yesterday that is entered today and undoes what the person has decided since.
+#[test]
+fn the_latest_will_counts_not_the_latest_entry() {
+    let crossed = [entry(ADA, Choice::OptsOut, 10, 10), entry(ADA, Choice::ComesBack, 5, 11)];
+    assert_eq!(out(&crossed, 12, RESEARCH), [ADA]);
+    let corrected = [entry(ADA, Choice::OptsOut, 10, 10), entry(ADA, Choice::ComesBack, 10, 11)];
+    assert_eq!(out(&corrected, 12, RESEARCH), [[0; 16]; 0], "of two of one time the later entry counts");
+}
+
+/// What would be a bug: an opt-out from research that keeps a person out of statistics, or that coming back for one purpose undoes.
+#[test]
+fn a_choice_is_about_the_purposes_that_it_names() {
+    let only = |purposes: &[Purpose], entry: Entry| Entry { scope: Scope::of(purposes), ..entry };
+    let education = Purpose::Education;
+    let entries = [
+        only(&[RESEARCH], entry(ADA, Choice::OptsOut, 1, 1)),
+        entry(BEN, Choice::OptsOut, 1, 1),
+        only(&[education], entry(BEN, Choice::ComesBack, 2, 2)),
+    ];
+    assert_eq!(out(&entries, 1, RESEARCH), [ADA, BEN]);
+    assert_eq!(out(&entries, 1, education), [BEN]);
+    assert_eq!(out(&entries, 2, RESEARCH), [ADA, BEN]);
+    assert_eq!(out(&entries, 2, education), [[0; 16]; 0]);
+    for purpose in Purpose::ALL {
+        assert!(out(&entries, 1, purpose).contains(&BEN), "everything is not {purpose}");
+    }
+    assert_eq!(Scope::of(&[]), Scope::Everything, "a choice about nothing would be none");
+    assert_eq!(Scope::of(&[education, RESEARCH, education]).to_string(), "education,scientific-research");
+}
+
+/// A permit of tomorrow would cover whoever opts out until then, and would not.
+#[test]
+fn a_permit_from_the_future_is_refused() {
+    let trusted = [body_key().public()];
+    let verify = |now: &str| {
+        let mut body = permit();
+        body.valid_from = "2029-01-01T00:00:00Z".parse().unwrap();
+        Permit::verify(&body.sign(&body_key()), &trusted, now.parse().unwrap())
+    };
+    let refused = verify("2029-12-31T23:59:59.999Z").err();
+    assert_eq!(refused, Some(Refusal::PermitFromTheFuture { at: "2030-01-01T00:00:00Z".into() }));
+    assert!(verify("2030-01-01T00:00:00Z").is_ok());
+}
+
+fn header() -> Header {
+    Header { dataset: "care".parse().unwrap(), key_columns: 1, key_check: Digest::of(b"key") }
+}
+
+fn decision(choice: Choice, purposes: &[Purpose], effective_at: Option<Timestamp>) -> Decision {
+    Decision { choice, scope: Scope::of(purposes), effective_at, channel: letter() }
+}
+
+/// A register's file and head.
+#[derive(Clone)]
+struct Disk {
+    log: Vec<u8>,
+    head: Vec<u8>,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let (log, head) = founding(&header());
+        Self { log, head }
+    }
+
+    fn read(&self) -> Result<History, Damage> {
+        History::read(&self.log, &self.head)
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.read().err().map(|damage| damage.to_string())
+    }
+
+    fn add(&mut self, subjects: &[Subject], decision: &Decision, clock: Clock) -> Result<(), ClockBehind> {
+        let history = self.read().unwrap();
+        let addition = history.append(subjects, decision, clock)?;
+        self.log.truncate(history.whole_bytes());
+        self.log.extend_from_slice(&addition.lines);
+        self.head = addition.head;
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.read().unwrap().entries().to_vec()
+    }
+}
+
+/// Ada opts out, Ben and two others too, Ada comes back.
+fn sample() -> Disk {
+    let mut disk = Disk::new();
+    disk.add(&[ADA], &decision(Choice::OptsOut, &[], None), Clock::Says(at(1))).unwrap();
+    disk.add(&[BEN, [3; 16], [4; 16]], &decision(Choice::OptsOut, &[RESEARCH], Some(at(9))), Clock::Says(at(2)))
+        .unwrap();
+    disk.add(&[ADA], &decision(Choice::ComesBack, &[], None), Clock::Says(at(3))).unwrap();
+    disk
+}
+
+#[test]
+fn what_was_entered_is_read() {
+    let (disk, found) = (sample(), sample().entries());
+    let whole = disk.read().unwrap();
+    assert_eq!((whole.header(), whole.torn_bytes(), whole.whole_bytes()), (&header(), 0, disk.log.len()));
+    let mut expected = vec![entry(ADA, Choice::OptsOut, 1, 1)];
+    let research = |subject| Entry { scope: Scope::of(&[RESEARCH]), ..entry(subject, Choice::OptsOut, 9, 2) };
+    expected.extend([BEN, [3; 16], [4; 16]].map(research));
+    expected.push(entry(ADA, Choice::ComesBack, 3, 3));
+    assert!(found == expected);
+    assert!(Disk::new().entries().is_empty(), "a new register is empty, and is one");
+}
+
+/// What would be a bug: any change by accident after which somebody counts as not opted out.
+#[test]
+fn a_damaged_register_is_not_read() {
+    let whole = sample();
+    for at in 0..whole.log.len() {
+        let mut flipped = whole.clone();
+        flipped.log[at] ^= 1;
+        assert!(flipped.damage().is_some(), "byte {at} may be changed");
+        let mut cut = whole.clone();
+        cut.log.truncate(at);
+        assert!(cut.damage().is_some(), "everything from byte {at} on may be lost");
+    }
+    for at in 0..whole.head.len() {
+        let mut flipped = whole.clone();
+        flipped.head[at] ^= 1;
+        assert!(flipped.damage().is_some(), "byte {at} of the head may be changed");
+        assert!(Disk { head: whole.head[..at].to_vec(), ..whole.clone() }.damage().is_some());
+    }
+    let lines: Vec<_> = whole.log.split_inclusive(|b| *b == b'\n').collect();
+    for one in 0..lines.len() {
+        let without: Vec<_> = lines.iter().enumerate().filter(|(i, _)| *i != one).map(|(_, l)| *l).collect();
+        assert!(Disk { log: without.concat(), ..whole.clone() }.damage().is_some(), "line {one} may be taken out");
+        for other in 0..one {
+            let mut swapped = lines.clone();
+            swapped.swap(one, other);
+            assert!(Disk { log: swapped.concat(), ..whole.clone() }.damage().is_some(), "{one} and {other} may change");
+        }
+    }
+    let why = Disk { log: lines[..3].concat(), ..whole.clone() }.damage().unwrap();
+    assert!(why.contains("lines are gone"), "{why}");
+    let mut bent = whole.clone();
+    bent.log[lines[0].len() + lines[1].len() + 40] ^= 1;
+    assert_eq!(bent.damage().unwrap(), "entry 2 is not as it was written");
+}
+
+/// What would be a bug: an interrupted append that loses what was acknowledged before, that makes the register unreadable for ever, or
+/// of which half a line counts.
+#[test]
+fn a_torn_append_loses_nothing_that_was_acknowledged() {
+    let before = sample();
+    let mut after = before.clone();
+    after.add(&[BEN, ADA], &decision(Choice::ComesBack, &[], None), Clock::Says(at(4))).unwrap();
+    let first = before.log.len() + (after.log.len() - before.log.len()) / 2;
+    for cut in before.log.len()..=after.log.len() {
+        // The process died before the head was replaced.
+        let mut torn = Disk { log: after.log[..cut].to_vec(), head: before.head.clone() };
+        let found = torn.read().unwrap();
+        let whole = 5 + usize::from(cut >= first) + usize::from(cut == after.log.len());
+        assert_eq!(found.entries().len(), whole, "cut at {cut}");
+        assert!(found.entries()[..5] == before.entries()[..]);
+        assert_eq!(found.whole_bytes() + found.torn_bytes(), cut, "nobody is told of what is passed over");
+        torn.add(&[ADA], &decision(Choice::OptsOut, &[], None), Clock::Says(at(5))).unwrap();
+        assert_eq!((torn.entries().len(), torn.read().unwrap().torn_bytes()), (whole + 1, 0), "not mended at {cut}");
+    }
+    // An older head beside a longer register, from a copy of one file: what is there counts.
+    let old = Disk { head: Disk::new().head, ..after.clone() };
+    assert!(old.entries() == after.entries());
+}
+
+/// What would be a bug: a time in the register that nobody's clock showed, or a register that nobody can write to any more.
+#[test]
+fn a_clock_that_is_wrong_is_noticed_and_can_be_put_right() {
+    let mut disk = Disk::new();
+    let opts_out = decision(Choice::OptsOut, &[], None);
+    disk.add(&[ADA], &opts_out, Clock::Says(at(50_000))).unwrap();
+    let behind = disk.add(&[BEN], &opts_out, Clock::Says(at(10)));
+    assert_eq!(behind, Err(ClockBehind { last: at(50_000), now: at(10) }));
+    assert_eq!(disk.entries().len(), 1);
+    assert!(out(&disk.entries(), 10, RESEARCH).is_empty(), "permits until the clock is put right are as they were");
+    disk.add(&[BEN], &Decision { effective_at: Some(at(1)), ..opts_out.clone() }, Clock::WasAhead(at(10))).unwrap();
+    assert_eq!([9, 10].map(|hours| out(&disk.entries(), hours, RESEARCH).len()), [0, 1], "Ada's is in effect later");
+    disk.add(&[ADA], &opts_out, Clock::Says(at(11))).unwrap();
+    assert_eq!(out(&disk.entries(), 11, RESEARCH), [ADA, BEN]);
+    // The clock was ahead for Ada's letter only, whose own date is right: it counts from the first entry with the right time on.
+    let mut disk = Disk::new();
+    disk.add(&[ADA], &Decision { effective_at: Some(at(5)), ..opts_out.clone() }, Clock::Says(at(50_000))).unwrap();
+    disk.add(&[BEN], &opts_out, Clock::WasAhead(at(10))).unwrap();
+    assert_eq!([9, 10].map(|hours| out(&disk.entries(), hours, RESEARCH).len()), [0, 2]);
+}
+
+#[test]
+fn sources_are_short_and_one_line() {
+    for good in ["web form", "letter", "Anruf – Empfang", &"x".repeat(64)] {
+        assert!(good.parse::<Channel>().is_ok(), "{good:?}");
+    }
+    for bad in ["", " web form", "a\tb", "a\nb", "\u{1b}[31m", &"x".repeat(65)] {
+        assert!(bad.parse::<Channel>().is_err(), "{bad:?} would break a line, or a terminal");
+    }
+}
+
+/// A made-up register: its entries as they were made, and the hour of each.
+fn acts() -> impl Strategy<Value = Vec<(u8, bool, Vec<Purpose>, Option<i64>, i64)>> {
+    let purposes = prop::collection::vec(prop::sample::select(&Purpose::ALL[..3]), 0..3);
+    let act = (0..5_u8, any::<bool>(), purposes, prop::option::of(0..40_i64), 0..4_i64);
+    prop::collection::vec(act, 0..30)
+}
+
+/// What a clerk would say with the whole list at hand: goes through the hours one by one, and through the entries of each.
+fn clerk(entries: &[Entry], now: i64, purpose: Purpose) -> BTreeSet<Subject> {
+    let mut out = BTreeSet::new();
+    for hour in 0..=now {
+        for entry in entries {
+            if entry.recorded_at > at(now) || entry.effective_at != at(hour) {
+                continue;
+            }
+            let about = match &entry.scope {
+                Scope::Everything => true,
+                Scope::Only(list) => list.contains(&purpose),
+            };
+            match entry.choice {
+                _ if !about => false,
+                Choice::OptsOut => out.insert(entry.subject),
+                Choice::ComesBack => out.remove(&entry.subject),
+            };
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Reference model: the clerk. What would be a bug besides: that a later entry changes what an earlier permit covers.
+    #[test]
+    fn any_register_says_what_a_clerk_would_say(acts in acts(), now in 0..45_i64) {
+        let (mut disk, mut hour) = (Disk::new(), 0);
+        for (number, (subject, opts_out, purposes, effective, passed)) in acts.into_iter().enumerate() {
+            hour += passed;
+            let choice = if opts_out { Choice::OptsOut } else { Choice::ComesBack };
+            let before = disk.entries();
+            disk.add(&[[subject; 16]], &decision(choice, &purposes, effective.map(at)), Clock::Says(at(hour))).unwrap();
+            let entries = disk.entries();
+            prop_assert!(entries.len() == number + 1 && entries[..number] == before[..], "history was rewritten");
+            for purpose in Purpose::ALL {
+                if hour > now {
+                    prop_assert_eq!(out(&entries, now, purpose), out(&before, now, purpose), "an earlier permit changed");
+                }
+                let found = out(&entries, now, purpose);
+                prop_assert_eq!(&found, &clerk(&entries, now, purpose).into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+/// A country's worth of opt-outs at one node must not hold up its jobs.
+#[test]
+fn a_hundred_thousand_entries_are_read_at_once() {
+    let subjects: Vec<Subject> = (0..100_000_u128).map(|i| (i * 0x9e37_79b9_7f4a_7c15_u128).to_be_bytes()).collect();
+    let mut disk = Disk::new();
+    disk.add(&subjects, &decision(Choice::OptsOut, &[], None), Clock::Says(at(1))).unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(out(&disk.entries(), 2, RESEARCH).len(), 100_000);
+    let seconds = start.elapsed().as_secs_f64();
+    println!("100,000 entries, {} MB: {seconds:.2} s", disk.log.len() / 1_000_000);
+    assert!(cfg!(debug_assertions) || seconds < 1.0, "{seconds} s");
+}
