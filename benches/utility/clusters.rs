@@ -39,7 +39,7 @@ pub(crate) fn run(place: &Place, oracle: &Oracle) -> Result<(), Error> {
     let (best, one) = oracle.clusters()?;
     println!("\n## k-means on nafld-people, {} people, {AXES} columns, {CLUSTERS} clusters\n", points.len());
     println!(
-        "Intra-cluster variance over that of the best clusters known ({best:.4}), mean of {REPETITIONS}, δ = {DELTA}; a single \
+        "Intra-cluster variance over that of the best clusters known ({best:.4}), mean of {REPETITIONS}, δ = {DELTA:e}; a single \
          cluster has {:.3}. In brackets a prototype on GUPT's own data, which are others.\n",
         one / best
     );

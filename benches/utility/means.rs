@@ -17,7 +17,7 @@ use crate::{
     score::{mean, quantile, root_mean_square},
 };
 
-const REPETITIONS: usize = 100;
+const REPETITIONS: usize = 200;
 const DELTA: f64 = 1e-6;
 const BOUNDS: (f64, f64) = (10.0, 120.0);
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
@@ -31,9 +31,12 @@ pub(crate) fn run(place: &Place) -> Result<(), Error> {
     let module = Module::example("bench-hdl")?;
     let people = means_of_people(&data)?;
     let truth = truth(&people)?;
-    let [(exact, _), quantiles @ ..] = &truth[..] else { return Err("no truth".into()) };
-    println!("\n## Mean and quantiles of HDL, {} people, RMSE in mg/dL of {REPETITIONS} releases\n", people.len());
-    println!("exact mean {exact:.4}; quantiles 5, 25, 50, 75, 95 %: {:?}\n", rounded(quantiles));
+    let [exact, quantiles @ ..] = &truth[..] else { return Err("no truth".into()) };
+    println!(
+        "\n## Mean and quantiles of HDL, {} people, RMSE in mg/dL of {REPETITIONS} releases, δ = {DELTA:e}\n",
+        people.len()
+    );
+    println!("exact mean {exact:.4}; quantiles 5, 25, 50, 75, 95 %: {}\n", listed(quantiles));
     println!(
         "| ledger | ε | mean | prototype | quantiles 5, 25, 50, 75, 95 % | exponential mechanism, one node, not additive |"
     );
@@ -60,10 +63,6 @@ fn listed(errors: &[f64]) -> String {
     errors.iter().map(|e| format!("{e:.3}")).collect::<Vec<_>>().join(" ")
 }
 
-fn rounded(truth: &[(f64, String)]) -> Vec<f64> {
-    truth.iter().map(|(value, _)| (value * 100.0).round() / 100.0).collect()
-}
-
 /// The clamped mean of each person's measurements of HDL, sorted.
 fn means_of_people(data: &Derived) -> Result<Vec<f64>, Error> {
     let mut measured: BTreeMap<String, Vec<f64>> = BTreeMap::new();
@@ -78,24 +77,21 @@ fn means_of_people(data: &Derived) -> Result<Vec<f64>, Error> {
     Ok(people)
 }
 
-/// The exact mean and quantiles, each with the output's name.
-fn truth(people: &[f64]) -> Result<Vec<(f64, String)>, Error> {
-    let mut truth = vec![(mean(people), "hdl".to_owned())];
-    for share in QUANTILES {
-        truth.push((quantile(people, share)?, "hdl_quantiles".to_owned()));
-    }
-    Ok(truth)
+/// The exact mean and quantiles.
+fn truth(people: &[f64]) -> Result<Vec<f64>, Error> {
+    let quantiles = QUANTILES.into_iter().map(|share| quantile(people, share));
+    std::iter::once(Ok(mean(people))).chain(quantiles).collect()
 }
 
 /// RMSE of the mean and of each quantile, each bought for the whole of `loss`: two questions in one job.
-fn errors(place: &Place, node: &Node, module: &Module, loss: Loss, truth: &[(f64, String)]) -> Result<Vec<f64>, Error> {
+fn errors(place: &Place, node: &Node, module: &Module, loss: Loss, truth: &[f64]) -> Result<Vec<f64>, Error> {
     let losses = ["hdl", "hdl_quantiles"].map(|output| (output.to_owned(), loss)).into();
     let choices = Choices { losses, ..Choices::new(loss) };
     let mut errors = vec![Vec::new(); truth.len()];
     for _ in 0..REPETITIONS {
         let statistics: Vec<Statistic> = place.ask(node, module, &choices)?;
         let estimates = statistics.iter().flat_map(|s| &s.estimates);
-        for ((errors, estimate), (exact, _)) in errors.iter_mut().zip(estimates).zip(truth) {
+        for ((errors, estimate), exact) in errors.iter_mut().zip(estimates).zip(truth) {
             errors.push(estimate.value - exact);
         }
     }

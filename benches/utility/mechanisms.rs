@@ -86,7 +86,7 @@ fn kinds() -> Vec<Kind> {
 pub(crate) fn run(place: &Place) -> Result<(), Error> {
     println!("\n## Noise beside the best mechanism known, at the same loss\n");
     conversions();
-    println!("\nStandard deviation of a cell, in units, of {DRAWS} draws; ε = {EPSILON}, δ = {DELTA}:\n");
+    println!("\nStandard deviation of a cell, in units, of {DRAWS} draws and more; ε = {EPSILON}, δ = {DELTA:e}:\n");
     println!(
         "| kind | in ρ | analytic Gaussian | ratio | in ε | best known | | ratio |\n|---|---|---|---|---|---|---|---|"
     );
@@ -115,7 +115,7 @@ fn conversions() {
     for delta in [1e-6, 1e-5] {
         for epsilon in EPSILONS {
             let ([_, (_, ours)], best) = (noise_sd(1, epsilon, delta), analytic_sd(epsilon, delta));
-            println!("| ε = {epsilon}, δ = {delta} | {ours:.3} | {best:.3} | {:.3} |", ours / best);
+            println!("| ε = {epsilon}, δ = {delta:e} | {ours:.3} | {best:.3} | {:.3} |", ours / best);
         }
     }
 }

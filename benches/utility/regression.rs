@@ -69,7 +69,7 @@ pub(crate) fn run(place: &Place, oracle: &Oracle) -> Result<(), Error> {
             cases.len()
         );
         let (exact, area) = oracle.regression(subject.name)?;
-        println!("{} rounds, δ = {DELTA}, not private {exact:.3} ({area:.3})\n", subject.rounds);
+        println!("{} rounds, δ = {DELTA:e}, not private {exact:.3} ({area:.3})\n", subject.rounds);
         println!("| ε | spe | prototype |\n|---|---|---|");
         let node = |fold| place.node(&format!("{}-{fold}", subject.name), &data, Measure::Zcdp, Some(&without(fold)));
         let nodes: Vec<Node> = (0..FOLDS).map(node).collect::<Result<_, _>>()?;

@@ -21,8 +21,9 @@ pub(crate) fn root_mean_square(values: &[f64]) -> f64 {
     reason = "an index of a list"
 )]
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> Result<f64, Error> {
-    let at = sorted.len().saturating_sub(1) as f64 * share;
-    let value = |i: usize| sorted.get(i.min(sorted.len() - 1)).copied().ok_or("a quantile of nothing");
+    let last = sorted.len().saturating_sub(1);
+    let at = last as f64 * share;
+    let value = |i: usize| sorted.get(i.min(last)).copied().ok_or("a quantile of nothing");
     let (low, high) = (value(at as usize)?, value(at as usize + 1)?);
     Ok(low + (high - low) * at.fract())
 }

@@ -59,16 +59,17 @@ pub(crate) fn run(command: ModuleCommand, output: Output) -> Result<()> {
         }
     };
     let said = serde_json::json!({
-        "digest": inspection.digest, "size_bytes": inspection.size_bytes, "manifest": inspection.manifest,
+        "digest": inspection.digest, "size_bytes": inspection.size_bytes, "memory_bytes": inspection.memory_bytes, "manifest": inspection.manifest,
         "imports": inspection.imports, "exports": inspection.exports, "rehearsal": rehearsal,
     });
     output.say(&said, || {
         format!(
-            "{} {} is a good module\ndigest   {}\nsize     {} bytes\nimports  {}\n{}{}",
+            "{} {} is a good module\ndigest   {}\nsize     {} bytes\nmemory   {} bytes at the start\nimports  {}\n{}{}",
             inspection.manifest.name,
             inspection.manifest.version,
             inspection.digest,
             inspection.size_bytes,
+            inspection.memory_bytes,
             if inspection.imports.is_empty() { "none".into() } else { inspection.imports.join(", ") },
             text(&inspection.manifest),
             rehearsal.as_ref().map(Rehearsal::text).unwrap_or_default(),

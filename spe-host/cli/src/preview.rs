@@ -175,7 +175,7 @@ impl<'a> Preview<'a> {
         let each = if rounds(self.plan).is_some() { "each round's answer leaves" } else { "an answer leaves" };
         match &self.longest {
             Ok(longest) => format!(
-                "at a node of the usual pace {each} {:.1} s after it began, however early it is ready; less --fuel makes it less",
+                "at a node of the usual pace {each} {:.1} s after it began, however early it is ready; less --fuel and --memory make it less",
                 longest.as_secs_f64()
             ),
             Err(why) => format!("a node of the usual pace would refuse: {why}"),

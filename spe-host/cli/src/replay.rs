@@ -66,7 +66,8 @@ fn ended(done: u32, merged: u32, state: Vec<f64>) -> Result<Replay> {
 #[cfg(test)]
 mod tests {
     use spe_kernel::{
-        certificate::Certificate,
+        certificate::{Certificate, Neighbours},
+        conversion::epsilon_at,
         dataset::DatasetSchema,
         disclosure::{ANSWER_FORMAT, Cells, Mechanism, NoisyOutput},
         ids::Digest,
@@ -105,7 +106,15 @@ mod tests {
                 sensitivity: 1,
                 cells: Cells(vec![sum << 20]),
             }],
-            certificate: Certificate::new(loss, loss, loss, loss, 1, 10),
+            certificate: Certificate {
+                neighbours: Neighbours::AddOrRemoveOneSubject,
+                overlap: 1,
+                spent_before: loss,
+                spent_after: loss,
+                budget: loss,
+                charge: [epsilon_at(loss, 1e-6); 2],
+                spent: [epsilon_at(loss, 1e-6); 2],
+            },
         }
     }
 

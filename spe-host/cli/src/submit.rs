@@ -60,10 +60,11 @@ pub(crate) struct SubmitArgs {
     /// Ask the same question anew, for a new charge, with a number that was not used before
     #[arg(long, default_value_t = 0)]
     attempt: u32,
-    /// Fuel for one data subject: answers wait for as much, so ask for what the module needs (`spe module check --schema`)
+    /// Fuel for one data subject: answers wait until all could have been spent, so ask for what the module needs (`spe module check
+    /// --schema`)
     #[arg(long, default_value_t = FUEL_DEFAULT)]
     fuel: u64,
-    /// Memory of the module in bytes
+    /// Memory of the module in bytes: answers wait for it too
     #[arg(long, default_value_t = MEMORY_DEFAULT_BYTES)]
     memory: u64,
     /// Show price, error to expect and time, and ask nothing

@@ -9,7 +9,7 @@ use crate::{
     filter::Filter,
     ids::{Digest, NodeName},
     job::{Job, Purpose},
-    ledger::{AnswerKey, Charge},
+    ledger::{AnswerKey, Charge, delta_allowed},
     pace::Pace,
     permit::{Modules, Permit},
     plan::{Plan, record_bytes_max},
@@ -189,10 +189,13 @@ fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal
     }
     let cap = policy.loss_per_job_max.iter().find(|cap| cap.measure() == plan.measure());
     let Some(cap) = cap else { return forbid(format!("no job in {} is served", plan.measure().parameter())) };
+    delta_allowed(plan.charge(), *cap, "this node's policy (loss_per_job_max)")?;
     if !plan.charge().fits(*cap) {
         return forbid(format!("a job may cost at most {cap}, not {}", plan.charge()));
     }
+    // Each round has its own time to be looked at.
     let least = policy.loss_per_job_min.iter().find(|least| least.measure() == plan.measure());
+    let least = least.map(|least| least.times(plan.rounds()).unwrap_or(*least));
     if let Some(least) = least.filter(|least| !least.fits(plan.charge())) {
         return forbid(format!("a job must cost at least {least}, not {}", plan.charge()));
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     conversion::{EpsilonAt, deltas, epsilon_at},
+    ledger::Charge,
     units::Loss,
 };
 
@@ -35,18 +36,27 @@ pub struct Certificate {
     pub spent: [EpsilonAt; 2],
 }
 
+/// What was spent on a dataset before and after something was charged; the same twice where nothing was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Before.
+    pub before: Loss,
+    /// After.
+    pub after: Loss,
+}
+
 impl Certificate {
-    /// Of a charge on a dataset of at most `subjects_max` data subjects.
-    pub fn new(charge: Loss, before: Loss, after: Loss, budget: Loss, overlap: u32, subjects_max: u32) -> Self {
-        let at = |loss: Loss| deltas(subjects_max).map(|delta| epsilon_at(loss, delta));
+    /// Of `charge`, where that much is spent in all.
+    pub fn of(charge: &Charge, spent: Spent) -> Self {
+        let at = |loss: Loss| deltas(charge.subjects_max).map(|delta| epsilon_at(loss, delta));
         Self {
             neighbours: Neighbours::AddOrRemoveOneSubject,
-            overlap,
-            spent_before: before,
-            spent_after: after,
-            budget,
-            charge: at(charge),
-            spent: at(after),
+            overlap: charge.overlap,
+            spent_before: spent.before,
+            spent_after: spent.after,
+            budget: charge.dataset_cap,
+            charge: at(charge.loss),
+            spent: at(spent.after),
         }
     }
 }

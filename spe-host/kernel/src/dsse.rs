@@ -39,20 +39,6 @@ impl FromStr for PublicKey {
     }
 }
 
-impl PublicKey {
-    /// The key itself.
-    pub const fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Whether `signature` is this key's over `bytes`.
-    pub(crate) fn verify_bytes(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let key = VerifyingKey::from_bytes(&self.0);
-        let signature = Signature::from_slice(signature);
-        matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_strict(bytes, &signature).is_ok())
-    }
-}
-
 impl TryFrom<String> for PublicKey {
     type Error = KeyError;
     fn try_from(text: String) -> Result<Self, KeyError> {
@@ -90,11 +76,6 @@ impl SecretKey {
     /// The public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
-    }
-
-    /// An Ed25519 signature of bytes whose format keeps them apart from everything else that this key signs.
-    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(bytes).to_bytes()
     }
 
     /// What a key file holds.

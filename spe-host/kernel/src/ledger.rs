@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    certificate::Certificate,
+    certificate::{Certificate, Spent},
     disclosure::{ANSWER_TYPE, Committed, Noised},
     dsse::{self, SecretKey},
     fault::Fault,
@@ -235,8 +235,8 @@ impl<J: Journal> Ledger<J> {
         let (dataset_sum, permit_sum) = self.decide(charge)?;
         let before = self.spent(&charge.key.dataset, charge.dataset_cap);
         self.apply(&Event::Reserved(charge))?;
-        let Charge { key, permit, loss, dataset_cap, overlap, subjects_max, .. } = charge.clone();
-        let certificate = Certificate::new(loss, before, dataset_sum, dataset_cap, overlap, subjects_max);
+        let certificate = Certificate::of(charge, Spent { before, after: dataset_sum });
+        let Charge { key, permit, loss, .. } = charge.clone();
         self.by_dataset.insert(key.dataset.clone(), dataset_sum);
         self.by_permit.insert((key.dataset.clone(), permit), permit_sum);
         Ok(Reserving::Paid(Reservation { key, loss, state: state_digest(state), certificate }))
@@ -262,8 +262,7 @@ impl<J: Journal> Ledger<J> {
         }
         self.apply(&Event::Began { key: &key, state })?;
         let (free, spent) = (Loss::zero(charge.loss.measure()), self.spent(&key.dataset, charge.dataset_cap));
-        let Charge { loss, dataset_cap, overlap, subjects_max, .. } = *charge;
-        let certificate = Certificate::new(loss, spent, spent, dataset_cap, overlap, subjects_max);
+        let certificate = Certificate::of(charge, Spent { before: spent, after: spent });
         Ok(Reserving::Paid(Reservation { key, loss: free, state: state_digest(state), certificate }))
     }
 
@@ -291,6 +290,8 @@ impl<J: Journal> Ledger<J> {
         let spent = self.spent(&key.dataset, *dataset_cap);
         let spent_permit = self.by_permit.get(&(key.dataset.clone(), permit.clone())).copied();
         let spent_permit = spent_permit.unwrap_or(Loss::zero(permit_cap.measure()));
+        delta_allowed(*loss, *dataset_cap, "the dataset's budget")?;
+        delta_allowed(*loss, *permit_cap, "the permit's loss_cap")?;
         let within = |spent: Loss, cap: Loss| spent.plus(*loss).ok().filter(|sum| sum.fits(cap));
         let dataset = key.dataset.clone();
         let dataset_sum = within(spent, *dataset_cap).ok_or(Refusal::DatasetLossExhausted {
@@ -324,4 +325,15 @@ impl<J: Journal> Ledger<J> {
         self.broken |= applied.is_err();
         applied
     }
+}
+
+/// Whether `cap` has room for the δ of `loss`, were nothing spent: where it never has, "ask for less" is no advice.
+///
+/// # Errors
+/// [`Refusal::DeltaNotAllowed`], in the name of whose cap it is.
+pub(crate) fn delta_allowed(loss: Loss, cap: Loss, by: &str) -> Result<(), Refusal> {
+    if loss.measure() == cap.measure() && loss.delta_atto() > cap.delta_atto() {
+        return Err(Refusal::DeltaNotAllowed { by: by.into(), allowed: cap.delta_text() });
+    }
+    Ok(())
 }

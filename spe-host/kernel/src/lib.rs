@@ -3,7 +3,7 @@
 //! No I/O, no async, no clock and no big dependency lives here; the doors (`sandbox`, `vault`, `release`, `wire`)
 //! depend on this crate and never on each other. The invariants that code and tests refer to by name — **one-exit**,
 //! **pay-first**, **same-answer**, **guest-blind**, **data-blind refusal**, **exact**, **sovereign**,
-//! **subject-blind guest**, **disjoint** — are written in `docs/architecture.md`.
+//! **subject-blind guest**, **disjoint**, **data-blind time** — are written in `docs/architecture.md`.
 
 pub mod admission;
 pub mod audit;
@@ -27,5 +27,4 @@ pub mod record;
 pub mod refusal;
 pub mod rounds;
 pub mod statistic;
-pub mod tlog;
 pub mod units;

@@ -7,7 +7,14 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{dataset::DatasetSchema, plan::Plan, refusal::Refusal};
+use spe_abi::START_FUEL;
+
+use crate::{
+    dataset::DatasetSchema,
+    manifest::Kind,
+    plan::{Plan, Planned},
+    refusal::Refusal,
+};
 
 /// The operator's rules on time; `policies/` holds samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +28,29 @@ pub struct Pace {
     pub fuel_per_second: u64,
     /// What one data subject costs besides fuel, in microseconds.
     pub subject_micros: u32,
+    /// What it costs a guest to write to 4 KiB of its memory for the first time, in nanoseconds: each starts with fresh memory.
+    pub page_nanos: u32,
     /// What one row costs to read, in nanoseconds.
     pub row_nanos: u32,
     /// What a job costs besides its data subjects, in milliseconds.
     pub job_ms: u32,
     /// Longest job that is run.
     pub job_seconds_max: u32,
+}
+
+/// What the operating system gives a guest at a time.
+const PAGE_BYTES: u64 = 4_096;
+/// What the host's own work takes for each number that a guest writes: quantising, clipping, adding.
+const NUMBER_NANOS: u128 = 100;
+/// And for each key: adding it, and drawing noise for it after all records were read.
+const KEY_NANOS: u128 = 20_000;
+/// Keys of all people together: each takes some hundred bytes until the job is done.
+const KEYS_MAX: u128 = 10_000_000;
+
+/// Keys of one data subject, over all outputs.
+fn keys(plan: &Plan) -> u128 {
+    let of = |planned: &Planned| if let Kind::Keys(keys) = &planned.output.kind { keys.per_subject } else { 0 };
+    plan.outputs().iter().map(|planned| u128::from(of(planned))).sum()
 }
 
 /// Until when an answer is held.
@@ -47,6 +71,7 @@ impl Default for Pace {
             hold: Hold::Deadline,
             fuel_per_second: 250_000_000,
             subject_micros: 50,
+            page_nanos: 500,
             row_nanos: 1_000,
             job_ms: 250,
             job_seconds_max: 3_600,
@@ -66,15 +91,27 @@ impl Pace {
         let people = u128::from(schema.subjects_max);
         let runs = plan.unit().blocks().map_or(people, u128::from);
         let rows: u128 = plan.inputs().iter().map(|input| u128::from(input.max_rows)).sum();
-        let fuel_nanos = u128::from(plan.fuel_per_subject()) * 1_000_000_000 / u128::from(self.fuel_per_second.max(1));
-        let run = fuel_nanos + rows * u128::from(self.row_nanos);
+        // Every run starts the module anew.
+        let fuel = u128::from(plan.fuel_per_subject()) + u128::from(START_FUEL);
+        let fuel_nanos = fuel * 1_000_000_000 / u128::from(self.fuel_per_second.max(1));
+        let pages = u128::from(plan.memory_bytes_max().div_ceil(PAGE_BYTES));
+        let keys = keys(plan);
+        if people * keys > KEYS_MAX {
+            let rule =
+                format!("{people} people with {keys} keys each are more than the {KEYS_MAX} that a job may count");
+            return Err(Refusal::PolicyForbids { rule });
+        }
+        let numbers = u128::try_from(plan.numbers()).unwrap_or(u128::MAX >> 64);
+        let guest = fuel_nanos + pages * u128::from(self.page_nanos) + rows * u128::from(self.row_nanos);
+        let run = guest + numbers * NUMBER_NANOS + keys * KEY_NANOS;
         // Blocks are dealt out person by person too.
         let nanos = runs * run + people.max(runs) * u128::from(self.subject_micros) * 1_000;
         let nanos = nanos + u128::from(self.job_ms) * 1_000_000;
         let limit = u128::from(self.job_seconds_max) * 1_000_000_000;
         if nanos > limit {
             let rule = format!(
-                "a job may take {} s, and this one {} s if every data subject uses all its fuel: lower the fuel (--fuel)",
+                "a job may take {} s, and this one {} s if every data subject uses all its fuel and memory: \
+                 lower them (--fuel, --memory)",
                 self.job_seconds_max,
                 nanos / 1_000_000_000
             );
@@ -94,11 +131,13 @@ impl Pace {
     /// When an answer leaves whose charge was made at `paid`, and is ready at `ready`.
     ///
     /// # Privacy
-    /// With [`Hold::Deadline`], a function of `paid` and `longest` if the answer is ready in time; what is not is a refusal, which
-    /// leaves at a slot as well. Watched by the harness of evil guests.
+    /// With [`Hold::Deadline`], a function of `paid` and `longest` if the answer is ready in time. What is not is a refusal, which
+    /// leaves when twice the time is over: that it is late tells, how late does not. Watched by the harness of evil guests.
     pub fn leaves(&self, paid: Timestamp, longest: SignedDuration, ready: Timestamp) -> Timestamp {
+        let after = |time: SignedDuration| paid.saturating_add(time).unwrap_or(Timestamp::MAX);
         self.slot(match self.hold {
-            Hold::Deadline => paid.saturating_add(longest).unwrap_or(Timestamp::MAX).max(ready),
+            Hold::Deadline if ready <= after(longest) => after(longest),
+            Hold::Deadline => after(longest.saturating_mul(2)).max(ready),
             Hold::Slot => ready,
         })
     }
@@ -126,11 +165,7 @@ mod tests {
         for ready in [1_001, 1_050, 1_119] {
             assert_eq!(pace.leaves(at(1_000), longest, at(ready)), at(1_150));
         }
-        assert_eq!(
-            pace.leaves(at(1_000), longest, at(1_151)),
-            at(1_200),
-            "a refusal that is late tells its slot at most"
-        );
+        assert_eq!(pace.leaves(at(1_000), longest, at(1_151)), at(1_250), "how late a refusal is must not tell");
         let pace = Pace { hold: Hold::Slot, ..pace };
         assert_eq!(pace.leaves(at(1_000), longest, at(1_001)), at(1_050));
         assert_eq!(pace.leaves(at(1_000), longest, at(1_050)), at(1_050), "a slot's own instant is not early");

@@ -23,8 +23,9 @@ pub const CELLS_MAX: usize = 65_536;
 /// Fuel for one data subject when the researcher names none: plenty for some dozen rows. What a plan allows, every data subject
 /// is given time for (`pace`), so that a lower cap has earlier answers.
 pub const FUEL_DEFAULT: u64 = 50_000;
-/// Memory of a guest when the researcher names none, in bytes.
-pub const MEMORY_DEFAULT_BYTES: u64 = 16 << 20;
+/// Memory of a guest when the researcher names none, in bytes: a small module's own and as much again. As with fuel, a plan that
+/// allows less has earlier answers.
+pub const MEMORY_DEFAULT_BYTES: u64 = 2 << 20;
 
 /// A plan that cannot be, and why. Depends on request and public schema only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -400,6 +401,16 @@ fn planned(outputs: &[Output], choices: &Choices, rounds: u32) -> Result<Vec<Pla
         return reject(format!("the module has no output {stray:?}"));
     }
     let shares = |o: &&Output| !choices.losses.contains_key(&o.name);
+    if outputs.iter().all(|o| choices.losses.contains_key(&o.name)) {
+        let sum = choices.losses.values().try_fold(Loss::zero(choices.loss.measure()), |sum, loss| sum.plus(*loss));
+        let sum = sum.map_err(|e| PlanError(e.to_string()))?;
+        if sum != choices.loss {
+            return reject(format!(
+                "every output has a loss of its own, and they come to {sum}, not to {}",
+                choices.loss
+            ));
+        }
+    }
     let keyed = |o: &&Output| matches!(o.kind, Kind::Keys(_));
     let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).max(1);
     let mut amount = Split::of(choices.loss.pico(), many(outputs.iter().filter(shares).count()), rounds);

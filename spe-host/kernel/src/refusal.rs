@@ -67,6 +67,11 @@ pub enum Refusal {
     /// The dataset's cap.
     #[error("dataset {dataset} allows {cap} in all, {spent} is spent, and the job asks {asked}; ask for less")]
     DatasetLossExhausted { dataset: DatasetName, asked: Loss, spent: Loss, cap: Loss },
+    /// Keys are asked for where no δ, or a smaller one, is allowed.
+    #[error(
+        "keys that are not public cost a delta, and {by} allows {allowed} of it: see \"Keys\" in docs/operations.md"
+    )]
+    DeltaNotAllowed { by: String, allowed: String },
     /// A rule of the node's operator.
     #[error("this node's policy forbids it: {rule}")]
     PolicyForbids { rule: String },
@@ -172,6 +177,7 @@ impl Refusal {
             | Self::ColumnNotInPermit { .. }
             | Self::ModuleNotInPermit { .. }
             | Self::PolicyForbids { .. }
+            | Self::DeltaNotAllowed { .. }
             | Self::NotAllowed { .. }
             | Self::NodeNotAsked { .. } => Class::Denied,
             Self::DatasetUnknown { .. } | Self::NotFound { .. } => Class::NotFound,

@@ -15,7 +15,7 @@ mod selected;
 mod survival;
 mod tree;
 
-pub use keys::{decode_keys, key_text};
+pub use keys::decode_keys;
 use laplace::laplace_sum_quantile;
 
 /// The standard normal's 97.5 % quantile.
@@ -58,7 +58,8 @@ pub struct Estimate {
     /// Noisy number of people behind a mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<f64>,
-    /// The number of people cannot be told from 0: the interval is the whole of the bounds, and the value says nothing.
+    /// The number of people cannot be told from 0: the interval is the whole of the bounds, or of what is left of them as survival
+    /// falls, and the value says nothing.
     #[serde(default)]
     pub indistinct: bool,
     /// The noisy number of people is below what the plan allows to be shown: the other fields only repeat the range.

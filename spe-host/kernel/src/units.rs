@@ -117,6 +117,12 @@ impl Loss {
         self.measure == cap.measure && self.pico <= cap.pico && self.delta_atto <= cap.delta_atto
     }
 
+    /// δ as text; `none` for 0.
+    pub fn delta_text(self) -> String {
+        let text = Self::zero(self.measure).with_delta_atto(self.delta_atto).to_string();
+        text.split_once("delta=").map_or_else(|| "none".into(), |(_, delta)| delta.to_owned())
+    }
+
     /// The amount, for display and for choosing a noise scale that is then checked against this loss.
     #[expect(clippy::cast_precision_loss, reason = "display, and a start value that is verified exactly")]
     pub fn approx(self) -> f64 {

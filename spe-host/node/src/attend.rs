@@ -274,6 +274,10 @@ async fn go(site: &Site, Work { submission, next }: Work, mut outing: Outing) ->
         Err(_) if outing.hub_is_away => ("put off: the hub is away".into(), None),
         Err(stop) => {
             let refusal = leaving(stop);
+            if refusal == Refusal::DeadlineMissed {
+                // It may have been made late on purpose: the operator must see it.
+                tracing::warn!(job = %outing.job, "a job missed its deadline");
+            }
             (format!("refused: {refusal}"), Some(encode(&refusal)))
         }
     };

@@ -66,8 +66,8 @@ fn main() {
     for claim in [Claim::Mu, Claim::Epsilon] {
         let cases = cases();
         cases.iter().for_each(|case| audit(case, claim, claim.of_one(), "", trials));
-        audit(&cases[0], claim, claim.with_less_noise(), ", noise 10 % too small", trials);
-        audit(&cases[0], claim, claim.with_two_percent_less_noise(), ", noise 2 % too small", trials);
+        audit(&cases[0], claim, &claim.with_noise(0.9), ", noise 10 % too small", trials);
+        audit(&cases[0], claim, &claim.with_noise(0.98), ", noise 2 % too small", trials);
     }
     lone_key("rho=0.5,delta=0.001", "Gaussian, a lone key", trials);
     lone_key("epsilon=1,delta=0.001", "Laplace, a lone key", trials);

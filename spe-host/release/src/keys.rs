@@ -9,7 +9,7 @@ use spe_kernel::{federation::KEY_END, manifest::Keys};
 ///
 /// # Privacy
 /// Claim: at most `per_subject` keys are touched, each by one unit. Watched by
-/// `sensitivity::no_contribution_exceeds_the_sensitivity`.
+/// `sensitivity::keys_touch_few_and_by_one`.
 pub(crate) fn share(sums: &mut BTreeMap<u64, i128>, declared: &Keys, numbers: &[f64], default: &[f64], bits: u8) {
     let mut keys = distinct(declared, numbers);
     if keys.is_empty() {

@@ -58,6 +58,7 @@ pub const PACE: Pace = Pace {
     hold: Hold::Deadline,
     fuel_per_second: 400_000_000,
     subject_micros: 50,
+    page_nanos: 500,
     row_nanos: 1_000,
     job_ms: 250,
     job_seconds_max: 60,
@@ -144,7 +145,7 @@ pub fn cells(seen: &Seen) -> Vec<i128> {
 }
 
 /// What one world showed: an entry for each time that it was asked.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Shown {
     pub runs: Vec<Vec<Seen>>,
     /// What was spent, and how the audit log stands.
@@ -154,6 +155,7 @@ pub struct Shown {
 }
 
 /// One attack in all worlds.
+#[derive(Clone)]
 pub struct Series {
     pub attack: &'static Attack,
     pub plans: Vec<Plan>,

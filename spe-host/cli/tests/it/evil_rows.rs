@@ -258,12 +258,12 @@ struct Meddled {
     again: Outline,
 }
 
-/// The spinning guest, whose run takes some 200 ms where the target is and 10 ms where not.
+/// The spinning guest, whose run takes some 50 ms where the target is and 10 ms where not.
 fn meddle(dir: &Path, name: &str, cancel_after: Option<Duration>, panic_after: Option<Step>) -> Meddled {
     let attack = named("spin-if-target");
-    let pace = Pace { fuel_per_second: 90_000_000_000, job_ms: 400, ..PACE };
+    let pace = Pace { fuel_per_second: 9_000_000_000, job_ms: 700, ..PACE };
     let world = world(&dir.join(format!("{cancel_after:?}{panic_after:?}")), name, pace);
-    let choices = Choices { fuel_per_subject: SPINNING_FUEL, ..attack.choices(loss(), 0) };
+    let choices = Choices { fuel_per_subject: SPINNING_FUEL / 10, ..attack.choices(loss(), 0) };
     let (submitted, plan) = world.ground.question(&world.site, attack.module, &choices).unwrap();
     let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch };
     let snapshot = world.site.vault.cohort(plan.dataset(), as_of).unwrap().digest();
@@ -280,8 +280,8 @@ fn meddle(dir: &Path, name: &str, cancel_after: Option<Duration>, panic_after: O
 }
 
 /// A bug would be: a cancellation that finds the run at its end in one world and not in the other, and so tells how long it took;
-/// an answer to the same question afterwards, in one world only. The run ends before 100 ms without the target, after it with the
-/// target, and before 500 ms in any case.
+/// an answer to the same question afterwards, in one world only. Most runs end before 30 ms without the target, after it
+/// with the target, and before 500 ms in any case.
 #[test]
 fn a_cancellation_does_not_tell_how_far_the_run_was() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,11 +13,14 @@
     reason = "tests fail by panicking"
 )]
 
+mod canary;
 mod commands;
 mod corridor;
 mod evil;
 mod evil_guests;
+mod evil_power;
 mod evil_rows;
+mod evil_selftest;
 mod evil_wire;
 mod federation;
 mod kinds;

@@ -41,22 +41,33 @@ impl Random {
 /// Noise that is a function of the plan: the same in all worlds. Keys get none, or one key more would shift everybody's.
 pub fn foreseen_noise(plan: &Plan) -> Result<Draw, Fault> {
     let seed = plan.digest().as_bytes()[..8].try_into().unwrap();
-    Ok(normal(plan, Random(u64::from_le_bytes(seed)), 1.0, 0.0))
+    Ok(Draw::new(plan.digest(), normal(plan, Random(u64::from_le_bytes(seed)), 1.0, 0.0)))
 }
 
 /// No noise at all.
 pub fn no_noise(plan: &Plan) -> Result<Draw, Fault> {
-    Ok(normal(plan, Random(0), 0.0, 0.0))
+    Ok(Draw::new(plan.digest(), normal(plan, Random(0), 0.0, 0.0)))
+}
+
+/// No noise, but so many grid steps in every cell.
+pub fn shifted_noise(plan: &Plan, steps: i128) -> Draw {
+    let mut draw = normal(plan, Random(0), 0.0, 0.0);
+    draw.iter_mut().for_each(|output| {
+        if let Fresh::Cells(noise) = &mut output.noise {
+            noise.fill(steps);
+        }
+    });
+    Draw::new(plan.digest(), draw)
 }
 
 /// Noise that nobody foresees: for cells a fifth too small, for keys a third too large, which is what leaks there.
 pub fn wrong_noise(plan: &Plan) -> Result<Draw, Fault> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).unwrap();
-    Ok(normal(plan, Random(u64::from_le_bytes(seed)), 0.8, 4.0 / 3.0))
+    Ok(Draw::new(plan.digest(), normal(plan, Random(u64::from_le_bytes(seed)), 0.8, 4.0 / 3.0)))
 }
 
-fn normal(plan: &Plan, mut random: Random, cells: f64, keys: f64) -> Draw {
+fn normal(plan: &Plan, mut random: Random, cells: f64, keys: f64) -> Vec<DrawnOutput> {
     let mut of_keys = Random(random.next());
     let output = |planned: &Planned| {
         let scale = nominal_scale(planned);
@@ -77,7 +88,7 @@ fn normal(plan: &Plan, mut random: Random, cells: f64, keys: f64) -> Draw {
         let mechanism = mechanism(planned.loss.measure());
         DrawnOutput { mechanism, scale, sensitivity: planned.sensitivity(), noise }
     };
-    Draw::new(plan.digest(), plan.outputs().iter().map(output).collect())
+    plan.outputs().iter().map(output).collect()
 }
 
 /// A bug would be: a release build that can be told its noise, by a variable, an option or a function left in it. The marks are

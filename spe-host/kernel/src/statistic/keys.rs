@@ -66,41 +66,8 @@ pub fn decode_keys<'a>(
     statistic(plan, planned, &scale, estimates)
 }
 
-/// The characters of a key that stands for text, as `docs/guest-abi.md` packs them.
-const ALPHABET: &[u8; 38] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-.";
-
 /// The text that a key stands for; the number itself where it stands for none.
-pub fn key_text(key: i128) -> String {
-    let (mut rest, mut text) = (key, Vec::new());
-    while rest > 0 && text.len() < 11 {
-        let digit = usize::try_from(rest % 39).unwrap_or(0);
-        match digit.checked_sub(1).and_then(|i| ALPHABET.get(i)) {
-            Some(letter) => text.push(*letter),
-            None => return key.to_string(),
-        }
-        rest /= 39;
-    }
-    text.reverse();
-    match String::from_utf8(text) {
-        Ok(text) if rest == 0 && !text.is_empty() => text,
-        _ => key.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_read_as_text() {
-        let pack = |text: &str| {
-            let digit = |c: u8| 1 + ALPHABET.iter().position(|a| *a == c).expect("a letter");
-            text.bytes().fold(0_i128, |key, c| key * 39 + digit(c) as i128)
-        };
-        for text in ["E11.9", "A", "0", "Z-9.ZZZZZZ"] {
-            assert_eq!(key_text(pack(text)), text);
-        }
-        assert_eq!(key_text(0), "0");
-        assert_eq!(key_text(39), "39", "a zero digit is no character");
-    }
+fn key_text(key: i128) -> String {
+    let text = u64::try_from(key).ok().and_then(spe_abi::text_of_key);
+    text.map_or_else(|| key.to_string(), |text| text.as_str().to_owned())
 }

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use spe_kernel::{
     admission::{Admitted, NodePolicy, admit},
+    dataset::{DatasetSchema, Offer},
     dsse::SecretKey,
     job::{Job, JobBody, Purpose},
     permit::{Modules, Permit, PermitBody},
+    plan::{Choices, Plan},
     refusal::Refusal,
 };
 
@@ -82,7 +84,9 @@ fn each_rule_of_the_operator_binds() {
         &|p: &mut NodePolicy| p.loss_per_job_min = vec![loss("rho=0.100000000001")],
         &|p: &mut NodePolicy| p.fuel_per_subject_max = 1,
         &|p: &mut NodePolicy| p.guest_memory_bytes_max = 1,
-    ] as [&dyn Fn(&mut NodePolicy); 7]
+        &|p: &mut NodePolicy| p.suppress_below_min = 5,
+        &|p: &mut NodePolicy| p.release.job_seconds_max = 1,
+    ] as [&dyn Fn(&mut NodePolicy); 9]
     {
         assert!(matches!(violated(change), Refusal::PolicyForbids { .. }));
     }
@@ -171,4 +175,32 @@ fn an_old_signature_does_not_ask_again() {
     assert!(matches!(old, Refusal::JobNotFresh { .. }), "a hub could replay it on every new snapshot: {old}");
     assert!(matches!(refusal(&permit(), &signed("2030-06-02T00:00:00Z"), &policy()), Refusal::JobNotFresh { .. }));
     assert!(ask(&permit(), &signed("2030-05-05T00:00:00Z"), &policy()).is_ok());
+}
+
+/// Somebody who is at three nodes loses three times what each noises for: a node that charged less would let the cap be passed.
+#[test]
+fn a_person_at_several_nodes_is_charged_for_at_each() {
+    let shared = DatasetSchema { overlap: 3, ..schema() };
+    let offer = Offer { schema: shared.clone(), ..offer("rho=2") };
+    let asked = |cost: &str| {
+        let plan = Plan::new(&crate::fixture::manifest(), crate::fixture::module(), &shared, &Choices::new(loss(cost)));
+        let job = Job::verify(&JobBody { plan: plan.unwrap(), ..job() }.sign(&person_key())).unwrap();
+        let permit = Permit::verify(&permit().sign(&body_key()), &policy().access_bodies, now()).unwrap();
+        admit(job, &permit, &offer, &policy(), &"north".parse().unwrap(), now())
+    };
+    let admitted = asked("rho=0.1").unwrap();
+    assert_eq!((admitted.charge().loss, admitted.charge().overlap), (loss("rho=0.3"), 3));
+    assert_eq!(admitted.plan().loss(), loss("rho=0.1"), "the noise is for the loss at one node");
+    assert!(matches!(asked("rho=0.2"), Err(Refusal::PolicyForbids { .. })), "0.6 in all, of at most 0.5");
+    let alone = refused_by(&offer);
+    assert!(matches!(alone, Refusal::PlanUnfit { .. }), "a plan that says nobody is at two nodes: {alone}");
+}
+
+fn refused_by(offer: &Offer) -> Refusal {
+    let permit = Permit::verify(&permit().sign(&body_key()), &policy().access_bodies, now()).unwrap();
+    let job = Job::verify(&job().sign(&person_key())).unwrap();
+    match admit(job, &permit, offer, &policy(), &"north".parse().unwrap(), now()) {
+        Err(refusal) => refusal,
+        Ok(_) => panic!("it was admitted"),
+    }
 }

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 use spe_kernel::{
-    certificate::Certificate,
+    certificate::{Certificate, Spent},
     disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Cells, NO_KEY, NoisyOutput},
     dsse::{self, SecretKey},
     federation::{KEY_END, key_threshold, mechanism, merge, nominal_scale, open_answer},
     ids::Digest,
+    ledger::{AnswerKey, Charge},
     manifest::Manifest,
+    permit::PermitId,
     plan::{Choices, Plan, Planned},
     rounds::{Merged, state_digest},
     units::Loss,
@@ -37,8 +39,20 @@ fn answer(plan: &Plan, cell: i128) -> Answer {
         state: state_digest(&[]),
         loss: charge,
         outputs: plan.outputs().iter().map(output).collect(),
-        certificate: Certificate::new(charge, zero, charge, loss("rho=1"), plan.overlap(), 10_000),
+        certificate: certificate(plan, Spent { before: zero, after: charge }),
     }
+}
+
+fn certificate(plan: &Plan, spent: Spent) -> Certificate {
+    let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: Digest::of(b"s"), round: 0 };
+    let permit = PermitId { number: "dap-1".parse().unwrap(), issuer: self::key().public() };
+    let (budget, loss) = (loss("rho=1"), plan.charge());
+    let job = Digest::of(b"job");
+    let (overlap, subjects_max) = (plan.overlap(), 10_000);
+    Certificate::of(
+        &Charge { key, permit, job, loss, dataset_cap: budget, permit_cap: budget, overlap, subjects_max },
+        spent,
+    )
 }
 
 fn open(answer: &Answer, plan: &Plan) -> Result<Answer, String> {

@@ -202,9 +202,9 @@ fn a_cap_without_delta_lets_none_through() {
     let caps = loss("rho=1");
     let keyed =
         Charge { dataset_cap: caps, permit_cap: caps, ..charge(1, 0, loss("rho=0.1,delta=0.000000000000000001")) };
-    assert!(matches!(ledger.reserve(&keyed, &[]), Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))));
+    assert!(matches!(ledger.reserve(&keyed, &[]), Err(Stop::Refused(Refusal::DeltaNotAllowed { .. }))));
     let by_dataset = Charge { dataset_cap: loss("rho=1,delta=0.1"), ..keyed };
-    assert!(matches!(ledger.reserve(&by_dataset, &[]), Err(Stop::Refused(Refusal::PermitLossExhausted { .. }))));
+    assert!(matches!(ledger.reserve(&by_dataset, &[]), Err(Stop::Refused(Refusal::DeltaNotAllowed { .. }))));
     let by_both = Charge { permit_cap: loss("rho=1,delta=0.1"), ..by_dataset };
     assert!(matches!(ledger.reserve(&by_both, &[]), Ok(Reserving::Paid(_))));
 }

@@ -38,6 +38,69 @@ fn a_bad_manifest_is_named() {
     assert!(Manifest::parse(b"{").is_err());
 }
 
+/// Fields that would make a sensitivity, a size or a meaning other than the guest ABI says.
+#[test]
+fn a_bad_output_is_named() {
+    let output = |output: Value| refused(|m| m["outputs"] = json!([output]));
+    let edges = |edges: Value| output(json!({"name": "o", "kind": "survival", "edges": edges}));
+    assert!(edges(json!([1, 2])).contains("start at 0"));
+    assert!(edges(json!([0, 2, 2])).contains("increasing") && edges(json!([0])).contains("increasing"));
+    assert!(edges(json!([0, 1e300])).contains("within"));
+    let quantiles =
+        |edges: Value, at: Value| output(json!({"name": "o", "kind": "quantiles", "edges": edges, "quantiles": at}));
+    assert!(quantiles(json!([0, 1]), json!([1.0])).contains("between 0 and 1"));
+    assert!(quantiles(json!([0, 1]), json!([])).contains("between 0 and 1"));
+    let vector =
+        |labels: Value, norm: f64| output(json!({"name": "o", "kind": "vector_sum", "labels": labels, "norm": norm}));
+    assert!(vector(json!(0), 1.0).contains("labels") && vector(json!(16_385), 1.0).contains("labels"));
+    assert!(vector(json!(2), 0.0).contains("norm") && vector(json!(["u"]), 1e300).contains("norm"));
+    let histogram = json!({"name": "o", "kind": "histogram", "categories": ["a"]});
+    let with = |field: &str, value: Value| {
+        let mut histogram = histogram.clone();
+        histogram[field] = value;
+        output(histogram)
+    };
+    assert!(
+        with("per_subject", json!(0)).contains("per_subject") && with("per_subject", json!(65)).contains("per_subject")
+    );
+    assert!(with("edges", json!([0, 1])).contains("either"));
+    assert!(with("groups", json!([{"name": "age", "edges": [0, 1]}])).contains("stands alone"));
+    assert!(with("norm", json!(1)).contains("takes no such field"));
+    assert!(with("default", json!([0, 0])).contains("default"));
+    let axes = |count: usize| vec![json!({"name": "x", "edges": [0, 1]}); count];
+    assert!(output(json!({"name": "o", "kind": "grouped_count", "groups": axes(5)})).contains("1 to 4 axes"));
+    assert!(output(json!({"name": "o", "kind": "keys"})).contains("released_max"));
+    assert!(output(json!({"name": "o", "kind": "keys", "released_max": 8_193})).contains("released_max"));
+}
+
+/// A block is not a person: a count of blocks, or a mean over people as if they were blocks, would be another statistic at another
+/// sensitivity.
+#[test]
+fn blocks_and_people_do_not_mix() {
+    let mean = json!({"name": "o", "kind": "block_mean", "coordinates": [{"name": "u", "lower": 0, "upper": 1}]});
+    assert!(refused(|m| m["unit"] = json!({"blocks": 9})).contains("every output is a block_mean"));
+    assert!(refused(|m| m["outputs"] = json!([mean])).contains("block_mean needs"));
+    let blocks = |count: u64| {
+        refused(|m| {
+            m["outputs"] = json!([mean]);
+            m["unit"] = json!({"blocks": count});
+        })
+    };
+    assert!(blocks(1).contains("2 to 65536") && blocks(65_537).contains("2 to 65536"));
+}
+
+#[test]
+fn bad_rounds_are_named() {
+    let rounds = |rounds: Value| refused(|m| m["rounds"] = rounds);
+    assert!(rounds(json!({"default": 3, "max": 2, "state": ["w"]})).contains("default <= max"));
+    assert!(rounds(json!({"default": 1, "max": 1_001, "state": ["w"]})).contains("max <= 1000"));
+    assert!(rounds(json!({"default": 1, "max": 1, "state": ["w", "w"]})).contains("distinct"));
+    assert!(rounds(json!({"default": 1, "max": 1, "state": []})).contains("distinct"));
+    let keys = json!([{"name": "o", "kind": "keys", "released_max": 1}]);
+    let keyed = refused(|m| (m["outputs"], m["rounds"]) = (keys, json!({"default": 1, "max": 1, "state": ["w"]})));
+    assert!(keyed.contains("cannot be used with rounds"), "its cells are not sums: {keyed}");
+}
+
 #[test]
 fn a_parameter_outside_its_range_is_named() {
     let ask = |name: &str, value: f64| {
@@ -87,6 +150,50 @@ fn a_plan_from_outside_is_held_to_the_same_limits() {
         })
         .contains("cells")
     );
+}
+
+/// A plan whose δ, rounds or unit were not its module's would be paid for what is not run.
+#[test]
+fn a_plan_from_outside_pays_for_what_it_runs() {
+    let raw = || serde_json::to_value(plan("rho=0.1", 0)).unwrap();
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut raw = raw();
+        change(&mut raw);
+        serde_json::from_value::<Plan>(raw).unwrap_err().to_string()
+    };
+    assert!(refused(&|p| p["outputs"][0]["loss"] = json!("rho=0.1,delta=0.1")).contains("only keys cost a delta"));
+    let keys = json!({"name": "people", "kind": "keys", "released_max": 1});
+    assert!(refused(&|p| p["outputs"][0]["output"] = keys.clone()).contains("keys cost a delta"));
+    assert!(refused(&|p| p["unit"] = json!({"blocks": 9})).contains("block_mean"));
+    assert!(refused(&|p| p["rounds"] = json!({"count": 0, "state": ["w"]})).contains("rounds"));
+    assert!(refused(&|p| p["rounds"] = json!({"count": 1_001, "state": ["w"]})).contains("rounds"));
+    let many = json!({"count": 1_000, "state": ["w"]});
+    let dear = refused(&|p| (p["rounds"], p["outputs"][0]["loss"]) = (many.clone(), json!("rho=18446744")));
+    assert!(dear.contains("18 million"), "the price of all rounds overflowed: {dear}");
+    assert!(
+        refused(&|p| (p["overlap"], p["outputs"][0]["loss"]) = (json!(2), json!("rho=18446744")))
+            .contains("18 million")
+    );
+    let mut rounds = raw();
+    rounds["rounds"] = json!({"count": 3, "state": ["w"]});
+    let plan: Plan = serde_json::from_value(rounds).unwrap();
+    assert_eq!(plan.loss(), loss("rho=0.3"), "three rounds at the price of one");
+    assert!(plan.fits_manifest(&manifest()).is_err(), "the module has no rounds");
+}
+
+/// What a researcher names is the price of the whole job: all outputs and all rounds together never cost more.
+#[test]
+fn a_named_loss_is_that_of_all_rounds() {
+    let mut json = manifest_json();
+    json["rounds"] = json!({"default": 7, "max": 9, "state": ["w"]});
+    let manifest = Manifest::parse(&serde_json::to_vec(&json).unwrap()).unwrap();
+    let mut choices = Choices::new(loss("rho=0.1"));
+    let plan = |choices: &Choices| Plan::new(&manifest, module(), &schema(), choices);
+    let planned = plan(&choices).unwrap();
+    assert!(planned.loss().fits(loss("rho=0.1")) && planned.loss().pico() > 99_999_999_000, "{}", planned.loss());
+    assert!(planned.fits_manifest(&manifest).is_ok());
+    choices.rounds = Some(10);
+    assert!(plan(&choices).unwrap_err().to_string().contains("1 to 9"));
 }
 
 #[test]

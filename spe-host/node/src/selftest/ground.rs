@@ -121,7 +121,7 @@ impl Ground {
             loss_per_job_min: Vec::new(),
             loss_per_job_max: vec![budget(rules.measure)],
             fuel_per_subject_max: u64::MAX >> 1,
-            guest_memory_bytes_max: 64 << 20,
+            guest_memory_bytes_max: 256 << 20,
             suppress_below_min: 0,
             release: rules.pace,
             job_age_days_max: 1,

@@ -41,7 +41,10 @@ struct Shown {
 }
 
 /// Tries one attack, and says how long the slowest run of it took.
-pub(super) fn judge(worlds: &Worlds, attack: &Attack, choices: &Choices) -> Result<(Verdict, Duration), Fault> {
+///
+/// # Errors
+/// What keeps it from being tried. A protection that does not hold is no error.
+pub fn judge(worlds: &Worlds, attack: &Attack, choices: &Choices) -> Result<(Verdict, Duration), Fault> {
     let ask = |world: &World| {
         let before = spent(world)?;
         let (plan, rounds) = world.ask(attack.module, choices)?;

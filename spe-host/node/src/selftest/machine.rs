@@ -11,7 +11,7 @@ use spe_kernel::{
     manifest::{ABI, COLUMNS_MAX, Input, Kind, Manifest, Output, Unit},
     optout::AsOf,
     pace::Pace,
-    plan::{Choices, MEMORY_DEFAULT_BYTES, Plan},
+    plan::{Choices, Plan},
     record::{Chunk, ColumnChunk, TableChunk, Values},
     refusal::Stop,
     units::{Loss, Measure},
@@ -21,7 +21,7 @@ use spe_vault::{Dataset, Vault};
 use tokio::runtime::Builder;
 
 use super::{
-    slow::{PAGE_BYTES, Toil},
+    slow::{PAGE_BYTES, SYSTEM_PAGE_BYTES, Toil},
     world::World,
 };
 use crate::site::Site;
@@ -36,31 +36,47 @@ const REPEATS: usize = 3;
 /// Guests that are started and return at once, to see what that costs; guests that write to all their memory.
 const GUESTS: (u32, u32) = (2_000, 20);
 
+/// Memory of the guests that are measured for comparison: what the sandbox keeps ready, and caches hold.
+pub const SMALL_BYTES: u64 = 1 << 20;
+/// Guests are not measured with more memory than that.
+const LARGE_BYTES: u64 = 256 << 20;
+
 /// What was measured; nothing of it is rounded in this machine's favour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// Fuel that each kind of slow code spends in a second, on one thread.
-    pub fuel_per_second: Vec<(&'static str, f64)>,
-    /// What a data subject costs besides fuel, in microseconds.
-    pub subject_micros: f64,
-    /// What it costs a guest to write to all the memory that a plan has by default, besides fuel, in microseconds.
-    pub memory_micros: f64,
+    /// Guests with as much memory as the policy allows.
+    pub largest: Guests,
+    /// Guests with [`SMALL_BYTES`], or as much as the policy allows if that is less.
+    pub small: Guests,
     /// What a row costs to read, in nanoseconds.
     pub row_nanos: f64,
     /// What a job costs besides its data subjects, in milliseconds.
     pub job_ms: f64,
 }
 
+/// The worst that guests with so much memory can do, on one thread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guests {
+    /// Their memory.
+    pub memory_bytes: u64,
+    /// Fuel that each kind of slow code spends in a second.
+    pub fuel_per_second: Vec<(&'static str, f64)>,
+    /// What a data subject costs besides fuel, in microseconds.
+    pub subject_micros: f64,
+    /// What it costs besides to write to 4 KiB of the memory for the first time, in nanoseconds.
+    pub page_nanos: f64,
+}
+
 impl Machine {
-    /// The policy's lines for this machine, with [`SAFETY`]; slots and limits as `like` has them.
+    /// The policy's lines for this machine and such guests, with [`SAFETY`]; slots and limits as `like` has them.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "`as` saturates, and nothing is negative"
     )]
-    pub fn proposal(&self, like: &Pace) -> Pace {
+    pub fn proposal(&self, guests: &Guests, like: &Pace) -> Pace {
         let safety = f64::from(SAFETY);
-        let slowest = self.fuel_per_second.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
+        let slowest = guests.fuel_per_second.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
         // Down to two digits, up to whole units: round numbers, on the safe side.
         let down = |x: f64| {
             let step = 10_f64.powf(x.max(1.0).log10().floor() - 1.0).max(1.0);
@@ -69,18 +85,19 @@ impl Machine {
         let up = |x: f64| (x * safety).ceil().max(1.0) as u32;
         Pace {
             fuel_per_second: down(slowest / safety).max(1),
-            subject_micros: up(self.subject_micros + self.memory_micros),
+            subject_micros: up(guests.subject_micros),
+            page_nanos: up(guests.page_nanos),
             row_nanos: up(self.row_nanos),
             job_ms: up(self.job_ms),
             ..*like
         }
     }
 
-    /// In what `configured` says that this machine is faster than it is, in the words of the policy.
+    /// In what `configured` says that this machine is faster than it is with the largest guests, in the words of the policy.
     pub fn contradicts(&self, configured: &Pace) -> Vec<String> {
-        let Pace { fuel_per_second, subject_micros, row_nanos, job_ms, .. } = *configured;
-        let mut wrong = Vec::new();
-        for (toil, rate) in &self.fuel_per_second {
+        let Pace { fuel_per_second, subject_micros, page_nanos, row_nanos, job_ms, .. } = *configured;
+        let (mut wrong, guests) = (Vec::new(), &self.largest);
+        for (toil, rate) in &guests.fuel_per_second {
             #[expect(clippy::cast_precision_loss, reason = "a comparison of rates")]
             if *rate < fuel_per_second as f64 {
                 wrong.push(format!("fuel_per_second = {fuel_per_second}, but {toil} spend {rate:.0}"));
@@ -91,23 +108,28 @@ impl Machine {
                 wrong.push(format!("{name} = {says}, but {seen:.0} was measured"));
             }
         };
-        at_least("subject_micros", subject_micros, self.subject_micros + self.memory_micros);
+        at_least("subject_micros", subject_micros, guests.subject_micros);
+        at_least("page_nanos", page_nanos, guests.page_nanos);
         at_least("row_nanos", row_nanos, self.row_nanos);
         at_least("job_ms", job_ms, self.job_ms);
         wrong
     }
 }
 
-/// Measures the machine with the node of `world`, who holds `rows` rows. A job was seen to take `job_ms`.
+/// Measures the machine with the node of `world`, who holds `rows` rows, and guests of that much memory. A job was seen to take
+/// `job_ms`.
 ///
 /// # Errors
 /// A guest that is refused, or a table that cannot be read; neither should be.
-pub fn measure(world: &World, rows: u32, job_ms: f64) -> Result<Machine, Fault> {
+pub fn measure(world: &World, rows: u32, job_ms: f64, memory_bytes: u64) -> Result<Machine, Fault> {
     let site = &world.site;
     let measured = || -> Result<Machine, Stop> {
-        let (subject_micros, memory_micros) = overhead(site)?;
-        let row_nanos = world.block_on(async { row(site, rows).await })?;
-        Ok(Machine { fuel_per_second: rates(site)?, subject_micros, memory_micros, row_nanos, job_ms })
+        Ok(Machine {
+            largest: guests(site, memory_bytes.min(LARGE_BYTES))?,
+            small: guests(site, memory_bytes.min(SMALL_BYTES))?,
+            row_nanos: world.block_on(async { row(site, rows).await })?,
+            job_ms,
+        })
     };
     measured().map_err(|stop| match stop {
         Stop::Failed(fault) => fault,
@@ -115,17 +137,20 @@ pub fn measure(world: &World, rows: u32, job_ms: f64) -> Result<Machine, Fault> 
     })
 }
 
-/// Times slow code on one thread of `site`, whose people are of no matter.
-fn rates(site: &Site) -> Result<Vec<(&'static str, f64)>, Stop> {
-    Toil::ENDLESS.into_iter().map(|toil| Ok((toil.name(), rate(site, toil)?))).collect()
+/// Times guests on one thread of `site`, whose people are of no matter.
+fn guests(site: &Site, memory_bytes: u64) -> Result<Guests, Stop> {
+    let rate = |toil: Toil| Ok((toil.name(), rate(site, toil, memory_bytes)?));
+    let (subject_micros, page_nanos) = overhead(site, memory_bytes)?;
+    let fuel_per_second = Toil::ENDLESS.into_iter().map(rate).collect::<Result<_, Stop>>()?;
+    Ok(Guests { memory_bytes, fuel_per_second, subject_micros, page_nanos })
 }
 
 /// Fuel in a second: that of a long run over that of a short one, so that what is not fuel falls out.
-fn rate(site: &Site, toil: Toil) -> Result<f64, Stop> {
-    let (short, long) = (approved(site, toil, FUEL.0)?, approved(site, toil, FUEL.1)?);
+fn rate(site: &Site, toil: Toil, memory_bytes: u64) -> Result<f64, Stop> {
+    let (short, long) = (approved(site, toil, memory_bytes, FUEL.0)?, approved(site, toil, memory_bytes, FUEL.1)?);
     let mut slowest = f64::INFINITY;
     for _ in 0..REPEATS {
-        let seconds = seconds(&long, 2)? / 2.0 - seconds(&short, 2)? / 2.0;
+        let seconds = seconds(&long, 1)? - seconds(&short, 1)?;
         #[expect(clippy::cast_precision_loss, reason = "some millions")]
         let fuel = (FUEL.1 - FUEL.0) as f64;
         slowest = slowest.min(fuel / seconds.max(1e-9));
@@ -133,33 +158,38 @@ fn rate(site: &Site, toil: Toil) -> Result<f64, Stop> {
     Ok(slowest)
 }
 
-/// What a data subject costs besides fuel, in microseconds: with a guest that does nothing, and what one adds that writes to
-/// all its memory.
-fn overhead(site: &Site) -> Result<(f64, f64), Stop> {
-    let micros = |module: &ApprovedModule, guests: u32| -> Result<f64, Stop> {
+/// What a data subject costs besides fuel, in microseconds, with a guest that does nothing; and for each page, in nanoseconds, what
+/// one adds that writes to all its memory.
+fn overhead(site: &Site, memory_bytes: u64) -> Result<(f64, f64), Stop> {
+    let micros = |toil: Toil, guests: u32| -> Result<f64, Stop> {
+        let module = approved(site, toil, memory_bytes, FUEL.0)?;
         let mut slowest = 0.0_f64;
         for _ in 0..REPEATS {
-            slowest = slowest.max(seconds(module, guests)? * 1e6 / f64::from(guests));
+            slowest = slowest.max(seconds(&module, guests)? * 1e6 / f64::from(guests));
         }
         Ok(slowest)
     };
-    let (rest, touch) = (approved(site, Toil::Rest, FUEL.0)?, approved(site, Toil::Touch, FUEL.0)?);
-    let subject = micros(&rest, GUESTS.0)?;
-    Ok((subject, (micros(&touch, GUESTS.1)? - subject).max(0.0)))
+    let subject = micros(Toil::Rest, GUESTS.0)?;
+    let touched = pages(memory_bytes)? * (PAGE_BYTES / SYSTEM_PAGE_BYTES);
+    Ok((subject, (micros(Toil::Touch, GUESTS.1)? - subject).max(0.0) * 1e3 / f64::from(touched.max(1))))
 }
 
-fn approved(site: &Site, toil: Toil, fuel: u64) -> Result<ApprovedModule, Stop> {
-    let pages = u32::try_from(MEMORY_DEFAULT_BYTES / u64::from(PAGE_BYTES)).map_err(Fault::while_(DOING))?;
-    let wasm = toil.module(pages);
-    let plan = plan(site, &wasm, fuel)?;
+fn approved(site: &Site, toil: Toil, memory_bytes: u64, fuel: u64) -> Result<ApprovedModule, Stop> {
+    let wasm = toil.module(pages(memory_bytes)?);
+    let plan = plan(site, &wasm, memory_bytes, fuel)?;
     let offer = site.offer(plan.dataset())?;
     site.sandbox.approve(&wasm, &plan, &offer.schema)
 }
 
-fn plan(site: &Site, wasm: &[u8], fuel: u64) -> Result<Plan, Fault> {
+fn pages(memory_bytes: u64) -> Result<u32, Fault> {
+    u32::try_from(memory_bytes / u64::from(PAGE_BYTES)).map_err(Fault::while_(DOING))
+}
+
+fn plan(site: &Site, wasm: &[u8], memory_bytes: u64, fuel: u64) -> Result<Plan, Fault> {
     let inspection = inspect(wasm).map_err(Fault::while_(DOING))?;
     let held = site.vault.datasets().next().ok_or_else(|| Fault::new(DOING, "there is no dataset"))?;
-    let choices = Choices { fuel_per_subject: fuel, ..Choices::new(Loss::from_pico(Measure::Pure, 1)) };
+    let loss = Loss::from_pico(Measure::Pure, 1);
+    let choices = Choices { fuel_per_subject: fuel, memory_bytes_max: memory_bytes, ..Choices::new(loss) };
     Plan::new(&inspection.manifest, inspection.digest, held.schema(), &choices).map_err(Fault::while_(DOING))
 }
 
@@ -178,7 +208,7 @@ fn seconds(module: &ApprovedModule, guests: u32) -> Result<f64, Stop> {
 
 /// What a row costs to read, in nanoseconds, of the `rows` rows that `site` holds.
 async fn row(site: &Site, rows: u32) -> Result<f64, Stop> {
-    let plan = plan(site, &Toil::Rest.module(256), FUEL.0)?;
+    let plan = plan(site, &Toil::Rest.module(pages(SMALL_BYTES)?), SMALL_BYTES, FUEL.0)?;
     let mut slowest = 0.0_f64;
     for _ in 0..REPEATS {
         slowest = slowest.max(scan_seconds(&site.vault, &plan).await?);

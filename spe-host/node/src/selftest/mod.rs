@@ -17,7 +17,7 @@ use spe_kernel::{
 
 pub mod attacks;
 pub mod ground;
-mod judge;
+pub mod judge;
 pub mod machine;
 pub mod people;
 mod slow;
@@ -106,11 +106,17 @@ impl Worlds {
     }
 }
 
-/// Runs all attacks and measures the machine, in `folder`, which must be there and empty. Takes less than a minute.
+/// Runs all attacks and measures the machine, in `folder`, which must be there and empty. Guests are measured with
+/// `guest_memory_bytes` of memory, the most that the node's policy allows them. Takes less than a minute.
 ///
 /// # Errors
 /// What keeps the test from being made, such as a full disk. A protection that does not hold is no error but a [`Verdict`].
-pub fn run(folder: &Path, compiler: &Compiler, mut tell: impl FnMut(Progress<'_>)) -> Result<Report, Fault> {
+pub fn run(
+    folder: &Path,
+    compiler: &Compiler,
+    guest_memory_bytes: u64,
+    mut tell: impl FnMut(Progress<'_>),
+) -> Result<Report, Fault> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(Fault::while_("drawing keys"))?;
     let pace = Pace { slot_ms: SLOT_MS, ..Pace::default() };
@@ -131,7 +137,7 @@ pub fn run(folder: &Path, compiler: &Compiler, mut tell: impl FnMut(Progress<'_>
     tell(Progress::Measuring);
     let readers = Rules { subjects_max: READERS.0, ..rules };
     let readers = World::new(&folder.join("readers"), &seed, &people::readers(READERS), &readers, compiler.clone())?;
-    Ok(Report { verdicts, machine: machine::measure(&readers, READERS.0 * READERS.1, job_ms)? })
+    Ok(Report { verdicts, machine: machine::measure(&readers, READERS.0 * READERS.1, job_ms, guest_memory_bytes)? })
 }
 
 /// Asks the same in all three worlds at once.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Everything that left, and when.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Seen {
     /// What the message says that it is.
     pub kind: &'static str,

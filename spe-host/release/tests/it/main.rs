@@ -19,6 +19,7 @@ mod figures;
 mod goodness;
 mod path;
 mod plans;
+mod proofs;
 mod scale;
 mod sensitivity;
 mod statistics;

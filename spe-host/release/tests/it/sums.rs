@@ -150,7 +150,9 @@ fn threads_do_not_matter() {
         let plan = all_kinds(loss);
         let person = |i: usize| -> Vec<f64> {
             (0..NUMBERS)
-                .map(|j| if (i + j).is_multiple_of(11) { NASTY[(i * 7 + j) % 26] } else { ((i * j) % 97) as f64 / 13.0 })
+                .map(
+                    |j| if (i + j).is_multiple_of(11) { NASTY[(i * 7 + j) % 26] } else { ((i * j) % 97) as f64 / 13.0 },
+                )
                 .collect()
         };
         let people: Vec<Vec<f64>> = (0..3_000).map(person).collect();

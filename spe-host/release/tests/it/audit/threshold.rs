@@ -38,19 +38,11 @@ impl Claim {
         }
     }
 
-    /// The loss that buys noise ten percent smaller.
-    pub(crate) const fn with_less_noise(self) -> &'static str {
+    /// The loss that buys noise of so many times the scale.
+    pub(crate) fn with_noise(self, times: f64) -> String {
         match self {
-            Self::Epsilon => "epsilon=1.111111111111",
-            Self::Mu => "rho=0.617283950617",
-        }
-    }
-
-    /// The loss that buys noise two percent smaller: only millions of trials see it.
-    pub(crate) const fn with_two_percent_less_noise(self) -> &'static str {
-        match self {
-            Self::Epsilon => "epsilon=1.020408163265",
-            Self::Mu => "rho=0.520616409829",
+            Self::Epsilon => format!("epsilon={:.12}", 1.0 / times),
+            Self::Mu => format!("rho={:.12}", 0.5 / (times * times)),
         }
     }
 

@@ -1,0 +1,78 @@
+//! `spe node selftest`: what an operator runs before trusting a machine.
+
+use std::time::{Duration, Instant};
+
+use spe_kernel::{
+    disclosure::Draw,
+    fault::Fault,
+    pace::{Hold, Pace},
+    plan::Plan,
+    units::Measure,
+};
+use spe_node::selftest::{
+    Worlds,
+    attacks::{ALL, Attack, almost_free_of_noise},
+    ground::Rules,
+    judge::judge,
+};
+
+use crate::{
+    evil::{PACE, SPINNING_FUEL, compiler, rules},
+    place::Place,
+    seeded,
+};
+
+/// Bugs would be: an attack that is left out, an exit code that says that all is well when it is not, a policy that cannot be used as
+/// it is printed, an hour of waiting, a folder that stays behind.
+#[test]
+fn an_operator_can_try_all_attacks_in_a_minute() {
+    let place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    place.policy("north", "fuel_per_second = 250_000_000", "fuel_per_second = 999_000_000_000_000");
+    let start = Instant::now();
+    let said = place.ok(&["node", "selftest", "--dir", "north"]);
+    assert!(start.elapsed() < Duration::from_secs(120), "it took {:?}, twice what is promised", start.elapsed());
+    assert_eq!(said["held"], true, "{said}");
+    let tried: Vec<_> = said["attacks"].as_array().unwrap().iter().map(|a| a["attack"].as_str().unwrap()).collect();
+    assert_eq!(tried, ALL.iter().map(|attack| attack.name).collect::<Vec<_>>());
+    for guests in said["measured"]["guests"].as_array().unwrap() {
+        let pace: Pace = toml::from_str(guests["release"].as_str().unwrap()).unwrap();
+        let slowest = guests["fuel_per_second"].as_object().unwrap().values().filter_map(|rate| rate.as_f64());
+        assert!(
+            pace.fuel_per_second as f64 * 2.0 <= slowest.fold(f64::INFINITY, f64::min),
+            "half of the slowest: {said}"
+        );
+    }
+    let doubts = said["doubts"].as_array().unwrap();
+    assert!(doubts.iter().any(|d| d.as_str().unwrap().contains("fuel_per_second = 999000000000000")), "{doubts:?}");
+    let left = std::fs::read_dir(std::env::temp_dir()).unwrap().map(|e| e.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("spe-selftest-")).collect();
+    assert!(left.is_empty(), "{left:?} stays behind");
+}
+
+/// A unit more than was added up, as if somebody else had answered for the target.
+fn telling_noise(plan: &Plan) -> Result<Draw, Fault> {
+    Ok(seeded::shifted_noise(plan, 1 << 20))
+}
+
+/// Power. Bugs would be: a self-test that finds nothing on a node that does not wait for its deadline, or whose sums say too much.
+#[test]
+fn a_node_that_leaks_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let worlds = |name: &str, pace: Pace| {
+        let rules = Rules { pace, measure: Measure::Pure, ..rules(8) };
+        Worlds::new(&dir.path().join(name), &[6; 32], 6, &rules, &compiler()).unwrap()
+    };
+    let spinning = Attack { fuel: SPINNING_FUEL, ..*Attack::named("spin-if-target").unwrap() };
+    let choices = spinning.choices(almost_free_of_noise(Measure::Pure), 0);
+    let hasty = worlds("hasty", Pace { hold: Hold::Slot, fuel_per_second: 90_000_000_000, ..PACE });
+    let (verdict, _) = judge(&hasty, &spinning, &choices).unwrap();
+    assert!(!verdict.held && verdict.seen.contains("it left"), "{verdict:?}");
+
+    let mut telling = worlds("telling", PACE);
+    telling.with.site.noise = telling_noise;
+    let counting = Attack::named("overrun").unwrap();
+    let choices = counting.choices(almost_free_of_noise(Measure::Pure), 0);
+    let (verdict, _) = judge(&telling, counting, &choices).unwrap();
+    assert!(!verdict.held && verdict.seen.contains("others add"), "{verdict:?}");
+}
