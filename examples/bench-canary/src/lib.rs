@@ -1,8 +1,8 @@
 //! Benchmark: audits a claimed loss in one run, and measures long vectors.
 //!
-//! Each of up to 10,000 people has a coordinate of their own, and writes a million there, which the host must shrink to
-//! 1. Whether a person is in the data is then to be guessed from the noisy sum, and may be guessed only as often as the
-//! loss allows (Steinke, Nasr and Jagielski, NeurIPS 2023).
+//! Each of up to 10,000 people has a coordinate of their own, and writes a million there, which the host must shrink
+//! to one. Whether a person is in the data is then to be guessed from the noisy sum, and may be guessed only as often as
+//! the loss allows (Steinke, Nasr and Jagielski, NeurIPS 2023).
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -8,13 +8,15 @@ use spe_kernel::{
     admission::{NodePolicy, admit},
     conversion::{EpsilonAt, deltas, epsilon_at, noise_sd},
     dataset::{DatasetSchema, Offer},
+    dsse::SecretKey,
+    fault::Fault,
     federation::{key_threshold, mechanism, nominal_scale},
-    ids::NodeName,
+    ids::{Digest, NodeName},
     job::{Job, Purpose},
-    ledger::Charge,
+    ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Total},
     manifest::Kind,
     pace::Pace,
-    permit::{Modules, Permit, PermitBody},
+    permit::{Modules, Permit, PermitBody, PermitId},
     plan::{Plan, Planned},
     refusal::Refusal,
     statistic::Noise,
@@ -261,13 +263,7 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         let now = Timestamp::now();
         let permit = Permit::verify(permit, &open.access_bodies, now)?;
         let admitted = admit(job.clone(), &permit, offer, &open, node, now)?;
-        let Charge { loss: asked, permit_cap: cap, .. } = *admitted.charge();
-        if !asked.fits(cap) {
-            return Err(Refusal::PermitLossExhausted { asked, spent: Loss::zero(cap.measure()), cap });
-        }
-        let (dataset, spent, cap) = (plan.dataset().clone(), offer.spent, offer.budget);
-        let within = spent.plus(asked).is_ok_and(|sum| sum.fits(cap));
-        if within { Ok(()) } else { Err(Refusal::DatasetLossExhausted { dataset, asked, spent, cap }) }
+        decide(admitted.charge(), offer.spent)
     };
     let asked = nodes.iter().filter(|n| job.asks(&n.node));
     let verdict = |n: &NodeCatalogue| {
@@ -275,4 +271,34 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         Some((n.node.clone(), say(&n.node, offer).err()))
     };
     Ok(asked.filter_map(verdict).collect())
+}
+
+/// What a ledger would say of a charge, where others have spent so much and nothing was spent under this permit.
+fn decide(charge: &Charge, spent: Loss) -> Result<(), Refusal> {
+    // Nobody's key: a permit that is not this one.
+    let permit = PermitId { issuer: SecretKey::from_seed(&[0; 32]).public(), ..charge.permit.clone() };
+    let total = Total { dataset: charge.key.dataset.clone(), permit, spent };
+    let ledger = Ledger::open(Others(total)).map_err(|_| Refusal::Internal { id: "preview".into() })?;
+    ledger.decide(charge).map(drop)
+}
+
+/// A journal in which all was spent by others.
+struct Others(Total);
+
+impl Journal for Others {
+    fn totals(&mut self) -> Result<Vec<Total>, Fault> {
+        Ok(vec![self.0.clone()])
+    }
+    fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
+        Ok(None)
+    }
+    fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
+        Ok(None)
+    }
+    fn bought(&mut self, _: Digest) -> Result<bool, Fault> {
+        Ok(false)
+    }
+    fn append(&mut self, _: &Event<'_>) -> Result<(), Fault> {
+        Err(Fault::new("previewing a charge", "a preview charges nothing"))
+    }
 }

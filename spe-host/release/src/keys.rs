@@ -44,3 +44,18 @@ fn distinct(declared: &Keys, numbers: &[f64]) -> Vec<u64> {
     }
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is no clip after it: a third key would be one that nobody paid for.
+    #[test]
+    fn a_person_has_no_more_keys_than_declared_however_many_numbers_come() {
+        let declared = Keys { per_subject: 2, released_max: 9, text: false };
+        let mut sums = BTreeMap::new();
+        share(&mut sums, &declared, &[7.0, 8.0, 9.0], &[], 0);
+        share(&mut sums, &declared, &[f64::NAN; 3], &[1.0, 2.0, 3.0], 0);
+        assert_eq!(sums, BTreeMap::from([(1, 1), (2, 1), (7, 1), (8, 1)]));
+    }
+}

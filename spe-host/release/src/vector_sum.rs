@@ -4,7 +4,7 @@ use spe_kernel::units::to_grid;
 
 use crate::clip::Entry;
 
-/// The coordinates that are not 0, each clamped to ±`norm`, in grid units; [`clip`](crate::clip::clip) bounds the whole.
+/// The coordinates that are not 0, in grid units; [`clip`](crate::clip::clip) bounds them.
 ///
 /// A vector that is far too long keeps its direction: it is scaled down in `f64` first, which is for accuracy only.
 ///
@@ -24,7 +24,7 @@ pub(crate) fn entries(norm: f64, numbers: &[f64], bits: u8, entries: &mut Vec<En
     };
     for (cell, y) in numbers.iter().enumerate() {
         let y = if y.is_infinite() { norm.copysign(*y) } else { y * scale };
-        let value = to_grid(y.clamp(-norm, norm), bits);
+        let value = to_grid(y, bits);
         if value != 0 {
             entries.push(Entry { cell, value });
         }

@@ -238,7 +238,7 @@ fn keys_cost_a_delta_that_a_node_may_not_have() {
     let view = place.ask_module(&module("first-year-visits"), asked, &[]);
     assert_eq!(view["answered"], 2, "{view}");
     let refused = outcome(&view, "south");
-    assert_eq!(refused["why"]["refusal"], "dataset-loss-exhausted", "a budget without δ let keys through: {refused}");
+    assert_eq!(refused["why"]["refusal"], "delta-not-allowed", "a budget without δ let keys through: {refused}");
     assert_eq!(place.spent("south"), "rho=0");
     assert_eq!(place.spent("north"), asked);
     let keys = estimates(&view, "visits");
@@ -268,4 +268,6 @@ fn keys_cost_a_delta_that_a_node_may_not_have() {
     assert!(message.contains("delta"), "keys without a δ: {message}");
     let expected = place.ask_module(&module("first-year-visits"), asked, &["--dry-run"]);
     assert!(expected["outputs"][0]["threshold"].as_f64().unwrap() > 3.0, "{expected}");
+    assert_eq!(expected["nodes"], 2, "who would refuse is known before: {expected}");
+    assert_eq!(expected["refusals"][0]["why"], refused["why"]);
 }

@@ -30,7 +30,7 @@ impl Shown {
 /// Decodes the keys that the nodes released; each of `answers` holds one node's pairs of key and noisy count.
 ///
 /// The interval of a key knows that it is shown for being large: at each node it goes down to the smallest number of people of
-/// whom so large a count among those that are shown is no surprise, at least 1 ([`selected::least`]), and several nodes' lower ends
+/// whom so large a count among those that are shown is no surprise, at least 1 (`selected::least`), and several nodes' lower ends
 /// are put together as the roots of their squares (MOVER; Zou & Donner, Statistics in Medicine 2008). A node that did not release
 /// the key may still have people with it, up to what it had to reach: upwards, the interval holds them too.
 pub fn decode_keys<'a>(

@@ -79,7 +79,7 @@ fn noise_ten_percent_too_small_is_noticed() {
     }
 }
 
-/// Without the clip a vector has its norm in each of its coordinates, because those are clamped one by one.
+/// Without the clip a vector has its norm in each of its coordinates: it is only scaled down until its largest has.
 #[test]
 fn a_clip_that_is_missing_is_noticed() {
     for claim in [Claim::Mu, Claim::Epsilon] {
