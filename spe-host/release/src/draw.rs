@@ -125,3 +125,16 @@ where
     let noise = drawn.into_iter().map(i128::try_from).collect::<Result<_, _>>();
     noise.map_err(Fault::while_("drawing noise"))
 }
+
+#[cfg(test)]
+mod tests {
+    use spe_kernel::units::Measure;
+
+    use super::*;
+
+    #[test]
+    fn no_loss_covers_what_is_not_finite() {
+        let largest = Loss::from_pico(Measure::Zcdp, u64::MAX);
+        assert!(within(1.0, largest) && !within(f64::INFINITY, largest) && !within(f64::NAN, largest));
+    }
+}
