@@ -246,7 +246,7 @@ fn a_plan_that_differs_from_the_manifest_is_refused() {
 #[test]
 fn memory_must_fit_the_plan_and_the_node() {
     let large = Guest { memory: r#"(memory (export "memory") 512)"#, ..Guest::default() };
-    assert_eq!(large.refusal(), "the module starts with 33554432 bytes of memory; the plan allows 2097152");
+    assert_eq!(large.refusal(), "the module starts with 33554432 bytes of memory; the plan allows 16777216");
     let wasm = Guest::default().wasm();
     let mut greedy = choices();
     greedy.memory_bytes_max = 65 << 20;

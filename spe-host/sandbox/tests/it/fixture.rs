@@ -163,7 +163,8 @@ impl Guest {
 
 /// With fuel for guests that look at all of their memory.
 pub(crate) fn choices() -> Choices {
-    Choices { fuel_per_subject: 10_000_000, ..Choices::new(Loss::from_pico(Measure::Zcdp, 1_000_000)) }
+    let loss = Loss::from_pico(Measure::Zcdp, 1_000_000);
+    Choices { fuel_per_subject: 10_000_000, memory_bytes_max: 16 << 20, ..Choices::new(loss) }
 }
 
 pub(crate) fn plan(wasm: &[u8], choices: &Choices) -> Plan {
