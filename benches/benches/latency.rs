@@ -3,54 +3,29 @@
 
 use std::{path::Path, time::Instant};
 
-use spe_benches::{Error, Federation, quantile};
-use spe_kernel::{
-    dsse::SecretKey,
-    job::{JOB_FORMAT, JobBody, Purpose},
-    plan::{Choices, Plan},
-};
-use spe_wire::{Connection, HubClient, Submission};
+use spe_benches::{Error, Federation, Researcher, quantile};
+use spe_kernel::plan::{Choices, Plan};
 
 const JOBS: u32 = 50;
 
 fn main() -> Result<(), Error> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut federation = Federation::found("rand-hie", &["years.coins", "years.mdvis"])?;
-    let data = root.join("examples/data").canonicalize()?;
-    for (node, sites) in
-        [("north", "site in (\"1\", \"2\")"), ("middle", "site in (\"3\", \"4\")"), ("south", "site in (\"5\", \"6\")")]
-    {
-        federation.node(node, &data.join("rand-hie.toml"), &data.join("randhie.csv"), Some(sites))?;
-    }
-    federation.wait(3)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(&federation, &root))
+    let federation = Federation::of_three(&["years.coins", "years.mdvis"])?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(&federation))
 }
 
-async fn ask(federation: &Federation, root: &Path) -> Result<(), Error> {
-    let wasm = std::fs::read(root.join("examples/modules/visits-by-coinsurance.wasm"))?;
+async fn ask(federation: &Federation) -> Result<(), Error> {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/modules");
+    let wasm = std::fs::read(modules.join("visits-by-coinsurance.wasm"))?;
     let inspection = spe_sandbox::inspect(&wasm)?;
-    let hub = HubClient::connect(&Connection::read(&federation.path("researcher/connection.toml"))?).await?;
-    let nodes = hub.browse().await?.collect().await?;
-    let schema = &nodes.first().and_then(|n| n.catalogue.datasets.first()).ok_or("no dataset")?.schema;
-    let signer: SecretKey = std::fs::read_to_string(federation.path("researcher/signing.key"))?.parse()?;
-    let permit = std::fs::read(federation.path("permit.json"))?;
-    hub.put_module(wasm).await?;
+    let ada = Researcher::of(federation).await?;
+    ada.hub.put_module(wasm).await?;
     let mut times = Vec::new();
     for attempt in 0..=JOBS {
         let choices = Choices { attempt, ..Choices::new("rho=0.01".parse()?) };
-        let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices)?;
-        let body = JobBody {
-            format: JOB_FORMAT.into(),
-            permit: "bench".parse()?,
-            person: "ada".parse()?,
-            purpose: Purpose::Policymaking,
-            nodes: vec![],
-            signed_at: jiff::Timestamp::now(),
-            plan,
-        };
+        let job = ada.job(Plan::new(&inspection.manifest, inspection.digest, &ada.schema, &choices)?)?;
         let begin = Instant::now();
-        let job = hub.submit(Submission { job: body.sign(&signer), permit: permit.clone() }).await?;
-        let mut views = hub.watch(&job).await?;
+        let job = ada.hub.submit(job).await?;
+        let mut views = ada.hub.watch(&job).await?;
         while let Some(view) = views.next().await? {
             if view.answered == 3 {
                 break;

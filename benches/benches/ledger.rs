@@ -26,12 +26,14 @@ fn charge(number: i64) -> Result<Charge, Error> {
             round: 0,
         },
         permit: PermitId { number: "bench".parse()?, issuer: SecretKey::from_seed(&[1; 32]).public() },
+        person: "ada".parse()?,
         job: Digest::of(&number.to_be_bytes()),
         loss: loss(1),
         dataset_cap: loss(u64::MAX),
         permit_cap: loss(u64::MAX),
         overlap: 1,
         subjects_max: 1_000_000,
+        leaves_at: jiff::Timestamp::UNIX_EPOCH,
     })
 }
 

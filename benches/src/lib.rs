@@ -1,13 +1,20 @@
 //! What the benchmarks share: a federation of real processes in a folder, and medians.
 
 use std::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+use spe_kernel::{
+    dataset::DatasetSchema,
+    dsse::SecretKey,
+    job::{JOB_FORMAT, JobBody, Purpose},
+    plan::Plan,
+};
+use spe_wire::{Connection, HubClient, Submission};
 use tempfile::TempDir;
 
 /// Something that went wrong; a benchmark just stops.
@@ -52,16 +59,45 @@ impl Federation {
         all.access_body = public(all.spe(&["key", "new", "access-body.key"])?)?;
         let columns: Vec<_> = columns.iter().map(|c| format!("\"{c}\"")).collect();
         let permit = format!(
-            "format = \"spe.permit/1\"\nnumber = \"bench\"\nissuer = \"bench\"\nissued_at = \"2026-01-01T00:00:00Z\"\n\
-             valid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2100-01-01T00:00:00Z\"\npurposes = [\"policymaking\"]\n\
-             modules = \"any\"\nloss_cap = \"rho=1000\"\n[[persons]]\nname = \"ada\"\nkey = \"{ada}\"\n\
-             [[data]]\ndataset = \"{dataset}\"\ncolumns = [{}]\n",
+            "format = \"spe.permit/2\"\nnumber = \"bench\"\noriginal = \"bench\"\nstatus = \"granted\"\narticle = 68\n\
+             application = \"bench\"\nissuer = \"bench\"\nissued_at = \"2026-01-01T00:00:00Z\"\napplicant = \"bench\"\n\
+             applicant_body = \"public\"\nvalid_from = \"2026-01-01T00:00:00Z\"\nvalid_until = \"2036-01-01T00:00:00Z\"\n\
+             purpose = {{ article53 = [\"b\"], text = \"to measure\" }}\n\
+             [environment]\nruntime = \"spe\"\nmodules = \"any\"\nloss_cap = \"rho=1000\"\nrelease = \"automatic\"\n\
+             limits = {{ fuel_per_subject_max = 1_000_000_000_000, memory_bytes_max = 1_000_000_000_000 }}\n\
+             [[persons]]\nname = \"ada\"\nrole = \"principal-investigator\"\nkey = \"{ada}\"\n\
+             [[data]]\ndataset = \"{dataset}\"\ncategory = \"a\"\nformat = \"table\"\npseudonymised = true\ncolumns = [{}]\n",
             columns.join(", ")
         );
         std::fs::write(all.path("permit.toml"), permit)?;
         all.spe(&["permit", "sign", "permit.toml", "--key", "access-body.key", "--out", "permit.json"])?;
         all.start(&["hub", "run", "hub"])?;
+        let keys = (port + 1..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let keys = keys.ok_or("no free port between 20000 and 32000")?;
+        all.spe(&["keyholder", "init", "keyholder", "--listen", &format!("127.0.0.1:{keys}"), "--host", "localhost"])?;
+        all.start(&["keyholder", "run", "keyholder"])?;
+        while TcpStream::connect(("127.0.0.1", keys)).is_err() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(all)
+    }
+
+    /// The examples' dataset at three nodes, two of its six sites each, all connected.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub fn of_three(columns: &[&str]) -> Result<Self, Error> {
+        let mut federation = Self::found("rand-hie", columns)?;
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data").canonicalize()?;
+        for (node, sites) in [
+            ("north", "site in (\"1\", \"2\")"),
+            ("middle", "site in (\"3\", \"4\")"),
+            ("south", "site in (\"5\", \"6\")"),
+        ] {
+            federation.node(node, &data.join("rand-hie.toml"), &data.join("randhie.csv"), Some(sites))?;
+        }
+        federation.wait(3)?;
+        Ok(federation)
     }
 
     /// A file of the federation's folder.
@@ -107,7 +143,10 @@ impl Federation {
     ) -> Result<(u32, Duration), Error> {
         let invitation = format!("{name}-invitation");
         self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
-        self.spe(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body])?;
+        let keys = format!("{name}-keys");
+        self.spe(&["keyholder", "invite", "keyholder", "--node", name, "--out", &keys])?;
+        let init = ["node", "init", name, "--connection", &invitation, "--keyholder", &keys];
+        self.spe(&[&init[..], &["--access-body", &self.access_body, "--unmeasured"]].concat())?;
         self.unhurried(name)?;
         let (declaration, table) = (declaration.display().to_string(), format!("years={}", file.display()));
         let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table, "--budget", "rho=1000"];
@@ -144,6 +183,48 @@ impl Federation {
             std::thread::sleep(Duration::from_millis(50));
         }
         Err(format!("{count} nodes did not come: {}", std::fs::read_to_string(self.path("log"))?).into())
+    }
+}
+
+/// A researcher, connected.
+pub struct Researcher {
+    /// The connection.
+    pub hub: HubClient,
+    /// The dataset.
+    pub schema: DatasetSchema,
+    signer: SecretKey,
+    permit: Vec<u8>,
+}
+
+impl Researcher {
+    /// The one of `federation`.
+    ///
+    /// # Errors
+    /// The hub cannot be reached, or knows no dataset.
+    pub async fn of(federation: &Federation) -> Result<Self, Error> {
+        let hub = HubClient::connect(&Connection::read(&federation.path("researcher/connection.toml"))?).await?;
+        let nodes = hub.browse().await?.collect().await?;
+        let schema = nodes.first().and_then(|n| n.catalogue.datasets.first()).ok_or("no dataset")?.schema.clone();
+        let signer = std::fs::read_to_string(federation.path("researcher/signing.key"))?.parse()?;
+        Ok(Self { hub, schema, signer, permit: std::fs::read(federation.path("permit.json"))? })
+    }
+
+    /// The job that asks `plan` of all nodes, signed now.
+    ///
+    /// # Errors
+    /// None in practice: names are fixed.
+    pub fn job(&self, plan: Plan) -> Result<Submission, Error> {
+        let body = JobBody {
+            format: JOB_FORMAT.into(),
+            permit: "bench".parse()?,
+            person: "ada".parse()?,
+            purpose: Purpose::Policymaking,
+            nodes: vec![],
+            signed_at: jiff::Timestamp::now(),
+            plan,
+            identity: None,
+        };
+        Ok(Submission { job: body.sign(&self.signer), permit: self.permit.clone() })
     }
 }
 

@@ -74,7 +74,7 @@ impl Place {
                 let answer = open_answer(released.envelope(), &plan, &node.name, node.site.key.public())?;
                 Ok((plan, answer))
             }
-            Given::Finished(_) => Err("a module without rounds finished".into()),
+            _ => Err("a module without rounds finished".into()),
         }
     }
 

@@ -7,7 +7,8 @@ use spe_benches::Error;
 use spe_kernel::{
     conversion::noise_sd,
     plan::Choices,
-    units::{Loss, Measure},
+    statistic::moments,
+    units::{Loss, Measure, grid_one},
 };
 
 use crate::{
@@ -31,8 +32,8 @@ const COPIES: usize = 16;
 const KEYS: u32 = 64;
 const COORDINATES: u32 = 40;
 
-/// A kind, what one person can change in L2, and the best that is known under ε: by what, and the standard deviation of a
-/// cell at ε = 1.
+/// A kind, what one person can change its sums by in L2, and the best that is known under ε: by what, and the standard deviation of one
+/// at ε = 1.
 struct Kind {
     name: &'static str,
     output: Value,
@@ -86,7 +87,7 @@ fn kinds() -> Vec<Kind> {
 pub(crate) fn run(place: &Place) -> Result<(), Error> {
     println!("\n## Noise beside the best mechanism known, at the same loss\n");
     conversions();
-    println!("\nStandard deviation of a cell, in units, of {DRAWS} draws and more; ε = {EPSILON}, δ = {DELTA:e}:\n");
+    println!("\nStandard deviation of one sum, in units, of {DRAWS} draws and more; ε = {EPSILON}, δ = {DELTA:e}:\n");
     println!(
         "| kind | in ρ | analytic Gaussian | ratio | in ε | best known | | ratio |\n|---|---|---|---|---|---|---|---|"
     );
@@ -168,7 +169,7 @@ fn module(kind: &Kind, copies: usize) -> Result<Module, Error> {
     ))?)
 }
 
-/// Standard deviation of the noise on a cell, in units.
+/// Standard deviation of the noise on one of a kind's sums, in units.
 fn measured(place: &Place, node: &Node, kind: &Kind, loss: Loss) -> Result<f64, Error> {
     // As many copies as it takes for a job to be worth its time, each bought for the whole loss.
     let (alone, keyed) = (["count", "sum", "mean", "variance"].contains(&kind.name), kind.name == "keys");
@@ -182,12 +183,13 @@ fn measured(place: &Place, node: &Node, kind: &Kind, loss: Loss) -> Result<f64, 
         let (plan, answer) = place.answer(node, &module, &choices)?;
         for (planned, output) in plan.outputs().iter().zip(&answer.outputs) {
             #[expect(clippy::cast_precision_loss, reason = "noise is far below 2^53")]
-            let units = |cell: i128| cell as f64 / f64::from(1_u32 << planned.grid_bits.min(31));
+            let units = |cell: i128| cell as f64 / f64::from(grid_one(planned.grid_bits));
             let cells = &output.cells.0;
             if keyed {
                 draws.extend(cells.as_chunks::<2>().0.iter().map(|[_, noisy]| units(*noisy) - f64::from(PEOPLE)));
             } else {
-                draws.extend(cells.iter().map(|cell| units(*cell)));
+                let cells: Vec<f64> = cells.iter().map(|cell| units(*cell)).collect();
+                draws.extend(moments(planned, &cells));
             }
         }
     }

@@ -13,8 +13,9 @@ use spe_kernel::{
     dsse::SecretKey,
     ids::NodeName,
     job::{JOB_FORMAT, JobBody, Purpose},
-    permit::{Modules, PERMIT_FORMAT, PermitBody, PermitData, PermitPerson},
+    permit::{PermitBody, PermitData, PermitPerson},
     plan::Plan,
+    purpose::Article53,
     units::{Loss, Measure},
 };
 use spe_node::site::Site;
@@ -101,22 +102,19 @@ impl Place {
             let name = table.name.clone();
             table.columns.iter().map(move |column| format!("{name}.{}", column.name)).collect::<Vec<_>>()
         };
-        let body = PermitBody {
-            format: PERMIT_FORMAT.into(),
-            number: BENCH.parse()?,
-            issuer: BENCH.into(),
-            issued_at: Timestamp::UNIX_EPOCH,
-            valid_from: Timestamp::UNIX_EPOCH,
-            valid_until: Timestamp::MAX,
-            persons: vec![PermitPerson { name: BENCH.parse()?, key: self.researcher.public() }],
-            purposes: vec![Purpose::ScientificResearch],
-            data: vec![PermitData {
-                dataset: schema.name.clone(),
-                columns: schema.tables.iter().flat_map(columns).collect(),
-            }],
-            modules: Modules::Any,
-            loss_cap,
-        };
+        let period = ("2026-01-01T00:00:00Z".parse()?, "2036-01-01T00:00:00Z".parse()?);
+        let mut body = PermitBody::granted(BENCH.parse()?, period, loss_cap);
+        body.persons = vec![PermitPerson::investigator(BENCH.parse()?, self.researcher.public())];
+        body.purpose.article53 = vec![Article53(Purpose::ScientificResearch)];
+        body.data = vec![PermitData {
+            dataset: schema.name.clone(),
+            nodes: vec![],
+            category: "a".parse()?,
+            columns: schema.tables.iter().flat_map(columns).collect(),
+            time_range: None,
+            format: "table".into(),
+            pseudonymised: true,
+        }];
         Ok(body.sign(&self.access_body))
     }
 
@@ -135,6 +133,7 @@ impl Place {
             nodes: vec![],
             signed_at: Timestamp::now(),
             plan: plan.clone(),
+            identity: None,
         };
         Ok(body.sign(&self.researcher))
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use spe_kernel::{
     certificate::Certificate,
-    conversion::EpsilonAt,
+    conversion::{EpsilonAt, epsilon_at},
     disclosure::{Mechanism, NoisyOutput},
     dsse::PublicKey,
     federation::key_threshold,
@@ -19,13 +19,12 @@ use spe_kernel::{
     manifest::Kind,
     plan::{Plan, Planned},
     statistic::Statistic,
-    units::Loss,
+    units::{Loss, grid_one},
 };
 use spe_wire::view::{Parameter, Rounds, View};
 
 use crate::{
     output::Output,
-    preview::epsilons_of,
     show::{Table, epsilons, noise_name, number},
     verify::{Checked, Evidence, Signed},
 };
@@ -125,7 +124,7 @@ struct Participant {
     snapshot: Digest,
     /// Its ledger for the dataset: before and after the charge, and all there will ever be.
     ledger: Ledger,
-    /// All that is spent there as ε, at two δ.
+    /// All that is spent there as ε, at two δ on top of its own.
     spent_epsilon: [EpsilonAt; 2],
     /// Digests of its signed answers, by round, from 0.
     answers: BTreeMap<u32, Digest>,
@@ -167,7 +166,7 @@ impl ReleaseCertificate {
         let participants = participants(&evidence.answers)?;
         let first = first_answer(&evidence.answers)?;
         let Certificate { neighbours, overlap, charge, .. } = first.answer.certificate.clone();
-        let epsilon = epsilons_of(plan.charge(), charge.map(|at| at.delta));
+        let epsilon = charge.map(|at| epsilon_at(plan.charge(), at.delta));
         ensure!(overlap == plan.overlap(), "the nodes certify another overlap than was asked");
         let outputs = plan.outputs().iter().zip(&first.answer.outputs);
         Ok(Self {
@@ -245,7 +244,7 @@ fn first_answer(answers: &[Signed]) -> Result<&Signed> {
 }
 
 fn released(planned: &Planned, noisy: &NoisyOutput, suppress_below: u32) -> Released {
-    let one = f64::from(1_u32 << planned.grid_bits.min(31));
+    let one = f64::from(grid_one(planned.grid_bits));
     #[expect(clippy::cast_precision_loss, reason = "for people; grid steps stand beside it")]
     let (sensitivity, threshold) = (noisy.sensitivity as f64 / one, key_threshold(planned, noisy.scale) as f64 / one);
     Released {

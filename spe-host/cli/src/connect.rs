@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use spe_kernel::{dsse::SecretKey, ids::PersonName};
+use spe_kernel::{
+    dsse::{PublicKey, SecretKey},
+    ids::PersonName,
+};
 use spe_wire::{ConnectError, Connection, HubClient, pki::Role};
 
 use crate::key;
@@ -34,6 +37,11 @@ impl Profile {
             Role::Person(name) => Ok(name),
             other => bail!("{} belongs to {other}; a person's invitation is needed", self.folder.display()),
         }
+    }
+
+    /// The key with which the hub, as witness, cosigns the nodes' logs, where the invitation says it.
+    pub(crate) fn witness(&self) -> Result<Option<PublicKey>> {
+        Ok(self.connection()?.witness)
     }
 
     /// A file in the profile's folder.

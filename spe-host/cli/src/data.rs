@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use spe_kernel::{ids::TableName, units::Loss};
 use spe_node::config::{FILE, NodeConfig, Served};
-use spe_vault::{Declaration, Ingest, Ingested, Progress, PseudonymKey, Source, Vault};
+use spe_kernel::ids::DatasetName;
+use spe_node::keys::Holder;
+use spe_vault::{Declaration, Ingest, Ingested, Listed, Progress, Source, Vault, reencrypt};
 
 use crate::output::Output;
 
@@ -18,6 +20,15 @@ pub(crate) enum DataCommand {
     /// Bad input is refused with file, line, column and reason, and leaves nothing behind. A node that runs serves the new
     /// snapshot after its next start.
     Ingest(IngestArgs),
+    /// Encrypt a dataset's files anew with the key holder's newest data key, after `spe keyholder rotate --data-key`
+    ///
+    /// The snapshot stays the same, and so do its answers. A node that runs uses the new files after its next start.
+    Reencrypt {
+        /// The node's folder
+        dir: PathBuf,
+        /// The dataset
+        dataset: DatasetName,
+    },
     /// List the datasets of a node
     List {
         /// The node's folder
@@ -51,6 +62,7 @@ fn table(text: &str) -> Result<(TableName, PathBuf), String> {
 pub(crate) fn run(command: DataCommand, output: Output) -> Result<()> {
     match command {
         DataCommand::Ingest(args) => ingest(&args, output),
+        DataCommand::Reencrypt { dir, dataset } => encrypt_anew(&dir, &dataset, output),
         DataCommand::List { dir } => list(&dir, output),
     }
 }
@@ -75,7 +87,7 @@ fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
     let budget = served.or(args.budget);
     let budget = budget
         .context("a new dataset needs --budget: all privacy loss that its population will ever bear, e.g. rho=2")?;
-    let key = PseudonymKey::read(&config.pseudonym_key_file)?;
+    let keys = Holder::open(&config.keyholder_file)?;
     let source = |(table, file): &(TableName, PathBuf)| Source {
         table: table.clone(),
         file: file.clone(),
@@ -84,7 +96,7 @@ fn ingest(args: &IngestArgs, output: Output) -> Result<()> {
     let sources: Vec<_> = args.tables.iter().map(source).collect();
     let vault = config.vault_dir();
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("  {spinner} {msg} {elapsed}")?);
-    let ingested = Ingest::new(&declaration, &sources, &key, &vault).run(|progress| match progress {
+    let ingested = Ingest::new(&declaration, &sources, &keys, &vault).run(|progress| match progress {
         Progress::Read { rows } => bar.set_message(format!("{rows} rows read")),
         Progress::Sorted { done, of } => bar.set_message(format!("{done} of {of} partitions sorted")),
     });
@@ -139,20 +151,32 @@ fn report(ingested: &Ingested, budget: Loss, output: Output) -> Result<()> {
     })
 }
 
+fn encrypt_anew(dir: &Path, dataset: &DatasetName, output: Output) -> Result<()> {
+    let config = NodeConfig::read(dir)?;
+    let keys = Holder::open(&config.keyholder_file)?;
+    let (before, now) = reencrypt(&config.vault_dir(), dataset, &keys)?;
+    let said = serde_json::json!({ "dataset": dataset, "data_key_before": before, "data_key": now });
+    output.say(&said, || {
+        format!(
+            "dataset {dataset}: encrypted with data key {now}, before with {before}; a node that runs uses the new files after its next start\n"
+        )
+    })
+}
+
 fn list(dir: &Path, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
-    let vault = Vault::open(&config.vault_dir())?;
-    let line = |d: &spe_vault::Dataset| {
-        let budget = config.datasets.get(&d.schema().name).map(|served| served.budget);
-        serde_json::json!({ "dataset": d.schema().name, "title": d.schema().title, "snapshot": d.snapshot(), "budget": budget })
+    let listed = Vault::list(&config.vault_dir())?;
+    let line = |Listed { schema, snapshot }: &Listed| {
+        let budget = config.datasets.get(&schema.name).map(|served| served.budget);
+        serde_json::json!({ "dataset": schema.name, "title": schema.title, "snapshot": snapshot, "budget": budget })
     };
-    let lines: Vec<_> = vault.datasets().map(line).collect();
+    let lines: Vec<_> = listed.iter().map(line).collect();
     output.say(&lines, || {
-        let text = |d: &spe_vault::Dataset| {
-            let budget = config.datasets.get(&d.schema().name).map(|served| served.budget.to_string());
+        let text = |Listed { schema, snapshot }: &Listed| {
+            let budget = config.datasets.get(&schema.name).map(|served| served.budget.to_string());
             let budget = budget.unwrap_or_else(|| "not served".into());
-            format!("{} — {}, snapshot {}, budget {budget}\n", d.schema().name, d.schema().title, d.snapshot().short())
+            format!("{} — {}, snapshot {}, budget {budget}\n", schema.name, schema.title, snapshot.short())
         };
-        vault.datasets().map(text).collect()
+        listed.iter().map(text).collect()
     })
 }

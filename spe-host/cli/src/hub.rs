@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use spe_hub::Hub;
+use jiff::{SignedDuration, Timestamp};
+use spe_hub::{Hub, roles::Listed};
 use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
@@ -35,17 +36,45 @@ pub(crate) enum HubCommand {
         /// The hub's folder
         dir: PathBuf,
     },
-    /// Make a member's key and certificate, and list the certificate; works while the hub runs
+    /// Invite a member: with a folder that holds a key and its certificate, or with a token for a key that the member makes
     ///
-    /// The folder is the membership: hand it over on a way that you both trust.
+    /// Works while the hub runs. The folder, or the token until it is used, is the membership: hand it over on a way that you both
+    /// trust.
     Invite {
         /// The hub's folder
         dir: PathBuf,
         #[command(flatten)]
         who: Member,
+        /// A person's roles, with commas: docs/roles.md; applicant,data-user if left out
+        #[arg(long, value_delimiter = ',', conflicts_with = "node")]
+        roles: Option<Vec<Listed>>,
         /// Where to write the invitation
+        #[arg(long, required_unless_present = "token", conflicts_with = "token")]
+        out: Option<PathBuf>,
+        /// Print a line for `spe join`: the private key is made there and never leaves it
         #[arg(long)]
-        out: PathBuf,
+        token: bool,
+        /// Days that the token is good for
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=90))]
+        days: u16,
+    },
+    /// Show a person's roles, or replace them; works while the hub runs
+    Roles {
+        /// The hub's folder
+        dir: PathBuf,
+        /// The person
+        person: PersonName,
+        /// All roles that the person shall have, with commas: docs/roles.md; an empty text takes all away
+        #[arg(long)]
+        roles: Option<String>,
+    },
+    /// What the hub has seen of the nodes' audit logs, and histories that exclude one another
+    #[command(subcommand)]
+    Witness(WitnessCommand),
+    /// Show the fingerprint of the hub's certificate authority, to be published: with it everybody can read the register
+    Fingerprint {
+        /// The hub's folder
+        dir: PathBuf,
     },
     /// Strike a member off the list: its certificate is refused from now on
     Dismiss {
@@ -53,6 +82,15 @@ pub(crate) enum HubCommand {
         dir: PathBuf,
         #[command(flatten)]
         who: Member,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Show the witness's key, the last checkpoint of each node's log, and the evidence of two histories; fails if there is any
+    Show {
+        /// The hub's folder
+        dir: PathBuf,
     },
 }
 
@@ -92,7 +130,33 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
             })
         }
         HubCommand::Run { dir } => serve(&dir),
-        HubCommand::Invite { dir, who, out } => invite(&dir, &who.role()?, &out, output),
+        HubCommand::Invite { dir, who, roles, out, token: _, days } => {
+            let role = who.role()?;
+            if let (Role::Person(person), Some(roles)) = (&role, roles) {
+                spe_hub::roles_of(&dir, person, Some(&roles))?;
+            }
+            match out {
+                Some(out) => invite(&dir, &role, &out, output)?,
+                None => invite_by_token(&dir, &role, days, output)?,
+            }
+            Ok(())
+        }
+        HubCommand::Roles { dir, person, roles } => {
+            let list = |text: &str| text.split(',').filter(|one| !one.is_empty()).map(str::parse).collect();
+            let given: Option<Vec<Listed>> = roles.map(|text| list(&text)).transpose().map_err(anyhow::Error::msg)?;
+            let roles = spe_hub::roles_of(&dir, &person, given.as_deref())?;
+            let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
+            output.say(&serde_json::json!({ "person": person, "roles": names }), || {
+                format!("{person}: {}\n", if names.is_empty() { "no role".into() } else { names.join(", ") })
+            })
+        }
+        HubCommand::Witness(WitnessCommand::Show { dir }) => witness(&dir, output),
+        HubCommand::Fingerprint { dir } => {
+            let config = spe_hub::Config::read(&dir)?;
+            let print = spe_wire::tls::fingerprint(&config.authority.join("ca.pem"))?;
+            let said = serde_json::json!({ "hub": config.public, "ca": print });
+            output.say(&said, || format!("{print}\n"))
+        }
         HubCommand::Dismiss { dir, who } => {
             let role = who.role()?;
             spe_hub::dismiss(&dir, &role)?;
@@ -112,6 +176,39 @@ fn invite(dir: &Path, role: &Role, out: &Path, output: Output) -> Result<()> {
     output.say(&serde_json::json!({ "member": role, "invitation": out }), || {
         format!("invitation for {role}: {}\n", out.display())
     })
+}
+
+/// What was seen, and what excludes it.
+fn witness(dir: &Path, output: Output) -> Result<()> {
+    let ((key, seen), evidence) = (spe_hub::seen(dir)?, spe_hub::evidence(dir)?);
+    let logs: Vec<_> = seen
+        .iter()
+        .map(|(node, size, checkpoint)| serde_json::json!({ "node": node, "size": size, "checkpoint": checkpoint }))
+        .collect();
+    output.say(&serde_json::json!({ "witness_key": key, "logs": logs, "evidence": evidence }), || {
+        let mut text = format!("witness key {key}\n");
+        for (node, size, checkpoint) in &seen {
+            text.push_str(&format!("\nnode {node}: {size} entries\n{checkpoint}"));
+        }
+        for one in &evidence {
+            text.push_str(&format!(
+                "\n◀ node {} showed at {} a log that is {}\nseen before:\n{}\nshown then:\n{}",
+                one.node, one.at, one.kind, one.seen, one.shown
+            ));
+        }
+        text
+    })?;
+    match evidence.first() {
+        Some(first) => bail!("the log of node {} has two histories", first.node),
+        None => Ok(()),
+    }
+}
+
+fn invite_by_token(dir: &Path, role: &Role, days: u16, output: Output) -> Result<()> {
+    let until = Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days));
+    let invitation = spe_hub::invite_by_token(dir, role, until)?;
+    let line = invitation.expose_text();
+    output.say(&serde_json::json!({ "member": role, "invitation": line, "until": until }), || format!("{line}\n"))
 }
 
 /// Moves a folder of plain files, also to another file system; permissions stay.

@@ -1,8 +1,8 @@
 //! Submit and follow jobs.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use spe_kernel::{federation::Outcome, ids::JobId, refusal::Refusal};
@@ -12,6 +12,7 @@ use spe_wire::{
 };
 
 use crate::{
+    audit::Receipted,
     certificate,
     connect::{Profile, block_on},
     output::{Output, Shown, tame},
@@ -37,6 +38,9 @@ pub(crate) enum JobCommand {
         /// Also write the result as a page with charts, for a browser
         #[arg(long, value_name = "FILE")]
         page: Option<PathBuf>,
+        /// Also write each node's signed answer, and the receipt that it is in the node's audit log, into this folder
+        #[arg(long, value_name = "DIR")]
+        receipts: Option<PathBuf>,
     },
     /// Show what a job's answers cost and mean, for whoever must answer for them
     ///
@@ -49,8 +53,10 @@ pub(crate) enum JobCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Cancel a job that is not complete; what was charged stays charged
+    /// Cancel a job that is not complete; what was charged stays charged, and is answered when it is asked again
     Cancel(OneJob),
+    /// Make the merged statistics of a complete job public, in the hub's register (Art. 61(4))
+    Publish(OneJob),
     /// List your newest jobs
     List {
         #[command(flatten)]
@@ -72,12 +78,12 @@ pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
         JobCommand::Watch(OneJob { job, profile }) => block_on(async {
             let hub = profile.connect().await?;
             let view = follow(&hub, &job, |view| view.state.is_final(), output).await?;
-            conclude(&hub, &profile, view, None, output).await
+            conclude(&hub, &profile, view, Kept::default(), output).await
         }),
-        JobCommand::Result { one: OneJob { job, profile }, page } => block_on(async {
+        JobCommand::Result { one: OneJob { job, profile }, page, receipts } => block_on(async {
             let hub = profile.connect().await?;
             let view = hub.view(&job).await?;
-            conclude(&hub, &profile, view, page, output).await
+            conclude(&hub, &profile, view, Kept { page, receipts }, output).await
         }),
         JobCommand::Certificate { one: OneJob { job, profile }, out } => block_on(async {
             let hub = profile.connect().await?;
@@ -88,6 +94,11 @@ pub(crate) fn run(command: JobCommand, output: Output) -> Result<()> {
         JobCommand::Cancel(OneJob { job, profile }) => {
             block_on(async { show_view(&profile.connect().await?.cancel(&job).await?, None, output) })
         }
+        JobCommand::Publish(OneJob { job, profile }) => block_on(async {
+            profile.connect().await?.publish(&job).await?;
+            let said = serde_json::json!({ "published": job });
+            output.say(&said, || format!("the result of {job} is in the public register\n"))
+        }),
         JobCommand::List { profile } => list(&profile, output),
     }
 }
@@ -128,17 +139,27 @@ fn rounds_text(Rounds { done, of }: Rounds) -> String {
     format!("{done} of {of} rounds")
 }
 
+/// What is written to files beside showing it.
+#[derive(Default)]
+pub(crate) struct Kept {
+    page: Option<PathBuf>,
+    receipts: Option<PathBuf>,
+}
+
 /// Checks the hub's merge against the nodes' signatures, shows the view, and fails when every node refused.
 pub(crate) async fn conclude(
     hub: &HubClient,
     profile: &Profile,
     mut view: View,
-    page: Option<PathBuf>,
+    kept: Kept,
     output: Output,
 ) -> Result<()> {
     let checked = verify::check(hub, profile, &mut view).await?;
-    if let Some(file) = page {
+    if let Some(file) = kept.page {
         write_page(&file, &view, &checked)?;
+    }
+    if let Some(folder) = kept.receipts {
+        write_receipts(&folder, &checked)?;
     }
     show_view(&view, Some(checked), output)?;
     let refusal =
@@ -210,6 +231,7 @@ fn said_of_check(checked: Option<&Checked>) -> String {
                 "  checked: merged here from {} answers, each signed by its node{rounds}\n",
                 evidence.answers.len()
             );
+            text.push_str(&said_of_receipts(evidence));
             if evidence.new_keys > 0 {
                 text.push_str(&format!(
                     "  {} of the nodes' keys are new to you; compare known-nodes.toml with their operators\n",
@@ -219,6 +241,42 @@ fn said_of_check(checked: Option<&Checked>) -> String {
             text
         }
     }
+}
+
+/// Which answers are in their nodes' audit logs; a receipt that does not hold was an error already.
+fn said_of_receipts(evidence: &verify::Evidence) -> String {
+    let lacking = |what: &str, is: fn(&Receipted) -> bool| {
+        let nodes: BTreeSet<_> =
+            evidence.answers.iter().filter(|s| is(&s.receipt)).map(|s| s.answer.node.to_string()).collect();
+        let nodes: Vec<_> = nodes.into_iter().collect();
+        if nodes.is_empty() { String::new() } else { format!("  WARNING: {what}: {}\n", nodes.join(", ")) }
+    };
+    let missing = lacking("no receipt that the answer is in the node's audit log", |r| matches!(r, Receipted::Missing));
+    let unseen = lacking("in the node's audit log, but no witness is known to have seen it there", |r| {
+        matches!(r, Receipted::Logged(_))
+    });
+    if missing.is_empty() && unseen.is_empty() {
+        return "  receipts: every answer is in its node's audit log, and the hub has seen it there\n".into();
+    }
+    missing + &unseen
+}
+
+/// Keeps each answer with its receipt, for `spe audit verify --receipt`.
+fn write_receipts(folder: &std::path::Path, checked: &Checked) -> Result<()> {
+    let Checked::Signed(evidence) = checked else {
+        bail!("the job was not submitted from this profile, so its answers are not known here")
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    for verify::Signed { envelope, answer, receipt, .. } in &evidence.answers {
+        let name = format!("{}-{}", answer.node, answer.round);
+        let write = |ending: &str, bytes: &[u8]| {
+            let file = folder.join(format!("{name}.{ending}"));
+            std::fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))
+        };
+        write("answer.json", envelope)?;
+        receipt.text().map_or(Ok(()), |text| write("tlog-proof", text.as_bytes()))?;
+    }
+    Ok(())
 }
 
 fn list(profile: &Profile, output: Output) -> Result<()> {

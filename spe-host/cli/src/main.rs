@@ -2,23 +2,34 @@
 #![allow(rustdoc::invalid_html_tags, reason = "help texts are read in a terminal")]
 
 mod advise;
+mod application;
+mod audit;
 mod budget;
 mod certificate;
 mod chart;
 mod connect;
 mod data;
 mod demo;
+mod document;
+mod desk;
+mod governance;
 mod hub;
 mod invent;
 mod job;
+mod join;
 mod key;
+mod keyholder;
+mod login;
+mod misses;
 mod module;
 mod node;
 mod optout;
 mod output;
 mod page;
 mod permit;
+mod policy;
 mod preview;
+mod register;
 mod rehearse;
 mod replay;
 mod selftest;
@@ -54,24 +65,54 @@ enum Command {
     /// Keep a hub: it routes jobs and merges answers, and holds no data
     #[command(subcommand)]
     Hub(hub::HubCommand),
+    /// Join a federation with an invitation: make a private key here, and get a certificate for it
+    Join(join::JoinArgs),
     /// Keep a data holder's node: it dials out to the hub and decides alone
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Keep a key holder: it makes pseudonyms and keeps keys, for nodes that may not, and sees no data
+    #[command(subcommand)]
+    Keyholder(keyholder::KeyholderCommand),
     /// Bring data into a node
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Look at analysis modules, and rehearse them on made-up people
     #[command(subcommand)]
     Module(module::ModuleCommand),
-    /// Sign and show data permits
+    /// Draft, sign, check and show data permits
     #[command(subcommand)]
     Permit(permit::PermitCommand),
+    /// Apply for data: draft, sign, submit and follow applications; decide on them for an access body
+    #[command(subcommand)]
+    Application(governance::ApplicationCommand),
+    /// Draft, sign and show decisions on applications
+    #[command(subcommand)]
+    Decision(governance::DecisionCommand),
+    /// Draft, sign and show revocations of permits and exclusions of persons
+    #[command(subcommand)]
+    Revocation(governance::RevocationCommand),
+    /// Read or export the public register: who got which data for what, who did not and why, and what came of it
+    #[command(subcommand)]
+    Register(register::RegisterCommand),
+    /// Reports that the Regulation asks for
+    #[command(subcommand)]
+    Report(register::ReportCommand),
+    /// Check a node's rules, and try them on golden cases
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Make and show keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Prove who owns a key: log in with an issuer of OpenID Connect, and keep the login beside the key
+    Login(login::LoginArgs),
+    /// NOT FOR PRODUCTION: serve an issuer of logins on this machine that asks nobody for a password
+    DevIssuer(login::DevIssuerArgs),
     /// Submit and follow jobs
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Look at, check, export and witness a node's audit log; check receipts
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Show datasets, nodes and the privacy loss that is left; compare ledgers before a dataset is registered
     Budget(budget::BudgetArgs),
     /// Compile one module, as the child process of a node
@@ -95,12 +136,23 @@ fn dispatch(command: Command, output: Output) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(&args, output),
         Command::Hub(command) => hub::run(command, output),
+        Command::Join(args) => join::run(&args, output),
         Command::Node(command) => node::run(command, output),
+        Command::Keyholder(command) => keyholder::run(command, output),
         Command::Data(command) => data::run(command, output),
         Command::Module(command) => module::run(command, output),
         Command::Permit(command) => permit::run(command, output),
+        Command::Application(command) => governance::application(command, output),
+        Command::Decision(command) => governance::decision(command, output),
+        Command::Revocation(command) => governance::revocation(command, output),
+        Command::Register(command) => register::run(&command, output),
+        Command::Report(command) => register::report(&command, output),
+        Command::Policy(command) => policy::run(command, output),
         Command::Key(command) => key::run(command, output),
+        Command::Login(args) => login::run(args, output),
+        Command::DevIssuer(args) => login::dev_issuer(&args, output),
         Command::Job(command) => job::run(command, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Budget(args) => budget::run(&args, output),
         Command::CompileModule => node::compile_child(),
     }

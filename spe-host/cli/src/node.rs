@@ -7,18 +7,21 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use spe_kernel::{admission::NodePolicy, dsse::PublicKey};
+use spe_kernel::{Timestamp, admission::NodePolicy, dsse::PublicKey, permit::PermitId, revocation::Revocation};
 use spe_node::{
     attend::attend,
     config::{FILE, NodeConfig},
-    journal::{Records, Release},
+    journal::{LogFiles, Records, Release},
     site::Site,
 };
-use spe_wire::{Connection, pki::Role, write_public, write_secret};
+use spe_wire::{Connection, pki::Role, write_public};
 
 use crate::{
     connect::{CONNECTION, SIGNING_KEY, make_private},
+    desk::{self, DeskCommand},
+    join::{self, JoinArgs},
     key,
+    misses::{self, MissesArgs},
     optout::{self, OptoutCommand},
     output::Output,
     selftest::{self, SelftestArgs},
@@ -30,16 +33,24 @@ const POLICY: &str = include_str!("../../../policies/node/default.toml");
 
 #[derive(Subcommand)]
 pub(crate) enum NodeCommand {
-    /// Make a node's folder: configuration, policy, signing key and pseudonym key
+    /// Join a federation with a node's invitation; `spe node init --connection DIR` then makes the node
+    Join(JoinArgs),
+    /// Make a node's folder: configuration, policy and signing key
     Init {
         /// The folder to make
         dir: PathBuf,
-        /// The invitation: the folder that `spe hub invite --node` wrote
+        /// The invitation: the folder that `spe hub invite --node` wrote, or `spe node join` made
         #[arg(long)]
         connection: PathBuf,
+        /// The way to the key holder: the folder that `spe keyholder invite` wrote
+        #[arg(long)]
+        keyholder: PathBuf,
         /// Public key of a data access body whose permits the node accepts; may be given several times
         #[arg(long = "access-body", value_name = "KEY")]
         access_bodies: Vec<PublicKey>,
+        /// Serve without having measured the machine with `spe node selftest`: for trying things out. The policy says so
+        #[arg(long)]
+        unmeasured: bool,
     },
     /// Serve the hub: dial out, take jobs, answer
     Run {
@@ -55,31 +66,84 @@ pub(crate) enum NodeCommand {
         /// The copy; must not exist
         out: PathBuf,
     },
+    /// Decide about what waits for an officer of the node, also while it runs
+    #[command(subcommand)]
+    Desk(DeskCommand),
     /// Keep the register of opt-outs (Art. 71), also while the node runs
     #[command(subcommand)]
     Optout(OptoutCommand),
-    /// List what left the node, while it is stopped, and check that no line of the log was changed
+    /// List the permits that jobs came under, all versions, and how each stands; while the node is stopped
+    Permits {
+        /// The node's folder
+        dir: PathBuf,
+    },
+    /// List the runs that were late, while the node is stopped; let a dataset go on after too many of them
+    Misses(MissesArgs),
+    /// List what left the node, while it is stopped; `spe audit verify` checks the log
     Releases {
         /// The node's folder
         dir: PathBuf,
+    },
+    /// Erase who a person was whom the audit log only knows by a tag, while the node is stopped; the log still verifies
+    ForgetPerson {
+        /// The node's folder
+        dir: PathBuf,
+        /// The person's name, as permits have it
+        #[arg(long)]
+        name: String,
+        /// Only the person of that key, where several have the name
+        #[arg(long, value_name = "KEY")]
+        key: Option<PublicKey>,
     },
 }
 
 pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
     match command {
-        NodeCommand::Init { dir, connection, access_bodies } => init(&dir, &connection, access_bodies, output),
+        NodeCommand::Join(args) => join::run(&args, output),
+        NodeCommand::Init { dir, connection, keyholder, access_bodies, unmeasured } => {
+            init(&dir, (&connection, &keyholder), (access_bodies, unmeasured), output)
+        }
         NodeCommand::Run { dir } => serve(&dir),
         NodeCommand::Selftest(args) => selftest::run(&args, output),
         NodeCommand::Backup { dir, out } => {
             Records::open(&NodeConfig::read(&dir)?.ledger_file())?.copy_to(&out)?;
             output.say(&serde_json::json!({ "copy": out }), || format!("ledger copied to {}\n", out.display()))
         }
+        NodeCommand::Desk(command) => desk::run(command, output),
         NodeCommand::Optout(command) => optout::run(command, output),
+        NodeCommand::Permits { dir } => permits(&dir, output),
+        NodeCommand::Misses(args) => misses::run(&args, output),
         NodeCommand::Releases { dir } => releases(&dir, output),
+        NodeCommand::ForgetPerson { dir, name, key } => forget(&dir, &name, key, output),
     }
 }
 
-/// The audit log. Each line is chained to the one before it, so that a line that was changed, taken out or put in shows.
+/// What was granted, amended and renewed as the node came to know it, with the times when it was in force.
+fn permits(dir: &Path, output: Output) -> Result<()> {
+    let config = NodeConfig::read(dir)?;
+    let file = config.ledger_file();
+    if !file.exists() {
+        bail!("{} does not exist: the node has not run yet", file.display());
+    }
+    let (policy, records): (NodePolicy, _) = (spe_node::config::read_toml(&config.policy_file)?, Records::open(&file)?);
+    let envelopes = records.revocations()?;
+    let known: Vec<_> = envelopes.iter().filter_map(|e| Revocation::verify(e, &policy.access_bodies).ok()).collect();
+    let revoked_at =
+        |line: &PermitId| known.iter().filter(|r| r.line().as_ref() == Some(line)).map(|r| r.body().effective_at).min();
+    let reports = records.permits(revoked_at, Timestamp::now())?;
+    output.say(&reports, || {
+        let mut table = Table::new(["line", "permit", "standing", "active from", "until", "first seen", "last seen"]);
+        for r in &reports {
+            let [line, number, standing] = [&r.line, &r.number, &r.standing].map(String::clone);
+            let [from, until, first, last] =
+                [&r.active_from, &r.active_until, &r.first_seen_at, &r.last_seen_at].map(String::clone);
+            table.row([line, number, standing, from, until, first, last]);
+        }
+        table.render()
+    })
+}
+
+/// What left, and where in the audit log that is told.
 fn releases(dir: &Path, output: Output) -> Result<()> {
     let file = NodeConfig::read(dir)?.ledger_file();
     if !file.exists() {
@@ -87,30 +151,31 @@ fn releases(dir: &Path, output: Output) -> Result<()> {
     }
     let releases = Records::open(&file)?.releases()?;
     let json = |r: &Release| {
-        serde_json::json!({ "position": r.position, "released_at": r.released_at, "plan": r.key.plan, "dataset": r.key.dataset,
-            "snapshot": r.key.snapshot, "round": r.key.round, "answer": r.answer, "chain": r.chain, "chain_holds": r.holds })
+        serde_json::json!({ "index": r.index, "released_at": r.released_at, "plan": r.key.plan, "dataset": r.key.dataset,
+            "snapshot": r.key.snapshot, "round": r.key.round, "answer": r.answer })
     };
-    let said: Vec<_> = releases.iter().map(json).collect();
-    output.say(&said, || {
-        let mut table = Table::new(["", "released", "plan", "dataset", "round", "answer", "chain", ""]);
-        for Release { position, released_at, key, answer, chain, holds } in &releases {
-            table.row([
-                position.to_string(),
-                released_at.clone(),
-                key.plan.short(),
-                key.dataset.to_string(),
-                key.round.to_string(),
-                answer.short(),
-                chain.short(),
-                if *holds { String::new() } else { "◀ the chain is broken".into() },
-            ]);
+    output.say(&releases.iter().map(json).collect::<Vec<_>>(), || {
+        let mut table = Table::new(["entry", "released", "plan", "dataset", "round", "answer"]);
+        for Release { index, released_at, key, answer } in &releases {
+            let (plan, dataset, round) = (key.plan.short(), key.dataset.to_string(), key.round.to_string());
+            table.row([index.to_string(), released_at.clone(), plan, dataset, round, answer.short()]);
         }
         table.render()
-    })?;
-    match releases.iter().find(|r| !r.holds) {
-        Some(broken) => bail!("{}: line {} of the audit log was changed", file.display(), broken.position),
-        None => Ok(()),
+    })
+}
+
+/// Erases who a person was; the log only knows a tag, and still verifies.
+fn forget(dir: &Path, name: &str, person_key: Option<PublicKey>, output: Output) -> Result<()> {
+    let config = NodeConfig::read(dir)?;
+    let records = Records::open(&config.ledger_file())?;
+    let forgotten = records.forget(name, person_key, &crate::audit::account())?;
+    if forgotten.is_empty() {
+        bail!("the log knows no person of the name {name:?}");
     }
+    records.publish(&LogFiles::new(&config.log_dir(), &config.name), &key::read(&config.signing_key_file)?, true)?;
+    output.say(&serde_json::json!({ "forgotten": forgotten }), || {
+        format!("{name} was {}; nobody can tell any more\n", forgotten.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// What a node's child process runs: `spe compile-module`.
@@ -118,7 +183,19 @@ pub(crate) fn compile_child() -> ! {
     spe_sandbox::compile_child()
 }
 
-fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Output) -> Result<()> {
+/// What `init --unmeasured` adds to the policy.
+const UNMEASURED: &str = "
+[release]
+# Nobody measured this machine, as --unmeasured asked for: a module could be late for one person on purpose, and tell by it.
+unmeasured = true
+";
+
+fn init(
+    dir: &Path,
+    (invitation, keyholder): (&Path, &Path),
+    (access_bodies, unmeasured): (Vec<PublicKey>, bool),
+    output: Output,
+) -> Result<()> {
     let name = match Connection::read(&invitation.join(CONNECTION))?.member {
         Role::Node(name) => name,
         other => bail!("{} is an invitation for {other}, not for a node", invitation.display()),
@@ -127,37 +204,82 @@ fn init(dir: &Path, invitation: &Path, access_bodies: Vec<PublicKey>, output: Ou
         bail!("{} is a node already", dir.display());
     }
     let connection_file = invitation.canonicalize()?.join(CONNECTION);
+    let keyholder_file = keyholder.join(CONNECTION);
+    match Connection::read(&keyholder_file)?.member {
+        Role::Node(known) if known == name => {}
+        other => bail!("{} is an invitation for {other}, not for node {name}", keyholder.display()),
+    }
+    let keyholder_file = keyholder_file.canonicalize()?;
     let keys: Vec<String> = access_bodies.iter().map(|k| format!("\"{k}\"")).collect();
     let policy = POLICY.replacen("access_bodies = []", &format!("access_bodies = [{}]", keys.join(", ")), 1);
+    let policy = if unmeasured { policy.replacen("\n[release]\n", UNMEASURED, 1) } else { policy };
     toml::from_str::<NodePolicy>(&policy).context("the policy that would be written")?;
     let config = NodeConfig {
         name: name.clone(),
         data_dir: "data".into(),
         connection_file,
         signing_key_file: SIGNING_KEY.into(),
-        pseudonym_key_file: "pseudonym.key".into(),
+        keyholder_file,
         policy_file: "policy.toml".into(),
+        rules_file: Some("rules.cedar".into()),
+        log_retention_days: spe_kernel::audit::RETENTION_DAYS_MIN,
         workers: 0,
         datasets: std::collections::BTreeMap::new(),
     };
     make_private(&dir.join("data/vault"))?;
     key::create(&dir.join(SIGNING_KEY))?;
-    write_secret(&dir.join("pseudonym.key"), key::entropy()?)?;
     write_public(&dir.join("policy.toml"), &policy)?;
+    write_public(&dir.join("rules.cedar"), spe_node::rules::OPEN)?;
     // Last: a folder with this file is a node.
     write_public(&dir.join(FILE), &toml::to_string_pretty(&config)?)?;
     output.say(&serde_json::json!({ "node": name, "dir": dir }), || {
-        format!("node {name} in {}: read policy.toml, then bring data in with: spe data ingest\n", dir.display())
+        let measure =
+            format!("\nbefore it serves, measure this machine: spe node selftest --dir {} --adopt", dir.display());
+        let measure = if unmeasured { "" } else { measure.as_str() };
+        format!(
+            "node {name} in {}: read policy.toml, then bring data in with: spe data ingest{measure}\n",
+            dir.display()
+        )
     })
+}
+
+/// How long to wait before the key holder is asked again.
+const KEYHOLDER_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Opens the node; waits as long as its key holder is away, for without keys it has nothing to serve.
+fn open(dir: &Path, compiler: (PathBuf, Vec<std::ffi::OsString>)) -> Result<Site> {
+    let mut told = None;
+    loop {
+        let site = Site::open(dir, compiler.clone())?;
+        let Some(why) = site.waits_for_keys().map(ToString::to_string) else { return Ok(site) };
+        if told.as_ref() != Some(&why) {
+            tracing::warn!("waiting for the key holder: {why}");
+            told = Some(why);
+        }
+        drop(site);
+        std::thread::sleep(KEYHOLDER_PAUSE);
+    }
 }
 
 fn serve(dir: &Path) -> Result<()> {
     crate::output::log();
     let compiler = (std::env::current_exe()?, vec!["compile-module".into()]);
-    let site = Arc::new(Site::open(dir, compiler)?);
-    let connection = Connection::read(&NodeConfig::read(dir)?.connection_file)?;
+    let site = Arc::new(open(dir, compiler)?);
+    spe_node::keys::watch(&site);
+    if site.policy.release.unmeasured {
+        tracing::warn!("unmeasured = true: a module could be late for one person on purpose; `spe node selftest --adopt` closes that");
+    }
+    let config = NodeConfig::read(dir)?;
+    let (connection, data) = (Connection::read(&config.connection_file)?, config.data_dir);
     tracing::info!(node = %site.name, hub = connection.hub, workers = site.workers, "starting");
+    site.log_start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
-    runtime.block_on(attend(site, connection, crate::output::told_to_stop()))?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = attend(Arc::clone(&site), connection, crate::output::told_to_stop()) => Ok(ended?),
+            closed = spe_node::desk::serve(Arc::clone(&site), data) => Ok::<_, anyhow::Error>(closed?),
+        }
+    })?;
+    site.log_stop();
     Ok(())
 }

@@ -15,8 +15,8 @@ use spe_kernel::{
     job::Purpose,
     optout::{AsOf, Channel, Choice, Clock, Decision, Entry, History, Scope, Subject, excluded, short},
 };
-use spe_node::config::NodeConfig;
-use spe_vault::{PseudonymKey, Register, Vault};
+use spe_node::{config::NodeConfig, keys::Holder};
+use spe_vault::{Register, Vault};
 
 use crate::{connect, output::Output, permit, show::Table};
 
@@ -119,8 +119,12 @@ impl At {
     }
 
     fn subjects(&self, register: &Register, named: &[Vec<String>]) -> Result<Vec<Subject>> {
-        let key = PseudonymKey::read(&self.config()?.pseudonym_key_file)?;
-        Ok(register.subjects(&key, named)?)
+        Ok(register.subjects(&self.keys()?, named)?)
+    }
+
+    /// The key holder, which alone can make pseudonyms.
+    fn keys(&self) -> Result<Holder> {
+        Ok(Holder::open(&self.config()?.keyholder_file)?)
     }
 }
 
@@ -222,10 +226,17 @@ fn left_out(history: &History, subject: &Subject, now: Timestamp) -> Vec<String>
 
 fn show(at: &At, person: &Person, output: Output) -> Result<()> {
     let register = at.register()?;
-    let subjects = at.subjects(&register, &person.named()?)?;
+    let named = person.named()?;
+    let subjects = at.subjects(&register, &named)?;
     let [subject] = subjects.as_slice() else { bail!("show is about one person; {} are named", subjects.len()) };
     let history = register.read()?;
-    let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(|(_, e)| e.subject == *subject).collect();
+    // Entries of before a rotation stand under an older pseudonym until the person is met in the data.
+    let (keys, mut own_pseudonyms) = (at.keys()?, vec![*subject]);
+    for version in history.versions().into_iter().filter(|version| *version != history.header().pseudonyms.version) {
+        own_pseudonyms.extend(register.subjects_by(&keys, &named, version)?);
+    }
+    let is_own = |(_, e): &(usize, &Entry)| own_pseudonyms.contains(&e.subject);
+    let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(is_own).collect();
     let now_out = left_out(&history, subject, Timestamp::now());
     let json: Vec<_> = own
         .iter()
@@ -295,12 +306,12 @@ fn list(at: &At, output: Output) -> Result<()> {
 fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     let history = args.at.register()?.read()?;
     let config = args.at.config()?;
-    // The key may be kept elsewhere; the node does not need it.
-    let key = config.pseudonym_key_file.exists().then(|| PseudonymKey::read(&config.pseudonym_key_file)).transpose()?;
-    let own_key = key.map(|key| key.check_value(&args.at.dataset) == history.header().key_check);
-    if own_key == Some(false) {
-        bail!("the register was made with another pseudonym key than {}", config.pseudonym_key_file.display());
-    }
+    // The list can be checked without the key holder; who is in it cannot.
+    let own_key = match args.at.register()?.check_key(&args.at.keys()?, &history) {
+        Ok(()) => Some(true),
+        Err(spe_vault::RegisterError::Keys(spe_kernel::keys::KeyError::Away(_))) => None,
+        Err(wrong) => return Err(wrong.into()),
+    };
     let cohorts = args.permit.as_ref().map(|file| cohorts(args, &config, &history, file)).transpose()?;
     let cohorts = cohorts.unwrap_or_default();
     let json: Vec<_> = cohorts
@@ -338,14 +349,16 @@ fn cohorts(
 ) -> Result<Vec<(Purpose, usize, Digest)>> {
     let (body, _) = permit::read(&connect::read(file)?, file)?;
     let dataset = &args.at.dataset;
-    let current = || -> Result<Digest> {
-        let vault = Vault::open(&config.vault_dir())?;
-        Ok(vault.dataset(dataset).with_context(|| format!("dataset {dataset} is not in the vault"))?.snapshot())
-    };
-    let snapshot = args.snapshot.map_or_else(current, Ok)?;
+    let listed = Vault::list(&config.vault_dir())?;
+    let held = listed.iter().find(|listed| listed.schema.name == *dataset);
+    let held = held.with_context(|| format!("dataset {dataset} is not in the vault"))?;
+    let snapshot = args.snapshot.unwrap_or(held.snapshot);
+    let windows = body.windows(&held.schema, &config.name)?;
+    // An exception from opt-outs, where the node accepts it, leaves nobody out.
+    let entries = if body.opt_out_exception.is_some() { &[] } else { history.entries() };
     let cohort = |purpose: &Purpose| {
-        let out = excluded(history.entries(), AsOf { at: body.issued_at, purpose: *purpose });
-        (*purpose, out.subjects().len(), out.cohort(snapshot))
+        let out = excluded(entries, AsOf { at: body.issued_at, purpose: *purpose });
+        (*purpose, out.subjects().len(), windows.digest(out.cohort(snapshot)))
     };
-    Ok(body.purposes.iter().map(cohort).collect())
+    Ok(body.purposes().map(|purpose| cohort(&purpose)).collect())
 }

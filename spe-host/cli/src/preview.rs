@@ -6,21 +6,23 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use spe_kernel::{
     admission::{NodePolicy, admit},
-    conversion::{EpsilonAt, deltas, epsilon_at, noise_sd},
+    conversion::{EpsilonAt, epsilon_at, epsilons_of, noise_sd},
     dataset::{DatasetSchema, Offer},
     dsse::SecretKey,
     fault::Fault,
     federation::{key_threshold, mechanism, nominal_scale},
+    gate::OutputRules,
     ids::{Digest, NodeName},
     job::{Job, Purpose},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Total},
     manifest::Kind,
     pace::Pace,
     permit::{Modules, Permit, PermitBody, PermitId},
+    person::{Identity, People},
     plan::{Plan, Planned},
     refusal::Refusal,
-    statistic::Noise,
-    units::{Loss, Measure},
+    statistic::{Noise, cells_of_people},
+    units::{Loss, Measure, grid_one},
 };
 use spe_wire::NodeCatalogue;
 
@@ -31,13 +33,13 @@ use crate::{
 
 /// Shows price, error, time and verdicts. Fails like the submission would when every node would refuse.
 pub(crate) fn show(
-    signed: &[u8],
+    (signed, identity): (&[u8], Option<Identity>),
     permit: &[u8],
     nodes: &[NodeCatalogue],
     schema: &DatasetSchema,
     output: Output,
 ) -> Result<()> {
-    let job = Job::verify(signed)?;
+    let job = Job::verify(signed)?.recognised(identity);
     let verdicts = verdicts(&job, permit, nodes)?;
     let refusals: Vec<_> = verdicts.iter().filter_map(|(node, refusal)| Some((node, refusal.as_ref()?))).collect();
     let count = u32::try_from(verdicts.len() - refusals.len()).unwrap_or(u32::MAX);
@@ -65,7 +67,7 @@ pub(crate) fn show(
 struct Preview<'a> {
     plan: &'a Plan,
     nodes: u32,
-    /// The charge as ε at two δ.
+    /// The charge as ε at two δ on top of its own.
     epsilon: [EpsilonAt; 2],
     outputs: Vec<Expected<'a>>,
     /// How long each round takes at a node of the usual pace, or why that one would refuse.
@@ -85,7 +87,7 @@ struct Expected<'a> {
 
 impl<'a> Preview<'a> {
     fn of(plan: &'a Plan, schema: &DatasetSchema, nodes: u32) -> Self {
-        let epsilon = epsilons_of(plan.charge(), deltas(schema.subjects_max));
+        let epsilon = epsilons_of(plan.charge(), schema.subjects_max);
         let [at, _] = epsilon;
         let outputs = plan.outputs().iter().map(|planned| Expected::of(plan, planned, nodes, at.delta)).collect();
         Self { plan, nodes, epsilon, outputs, longest: Pace::default().longest(plan, schema) }
@@ -185,11 +187,6 @@ impl<'a> Preview<'a> {
     }
 }
 
-/// A charge as ε at two δ, on top of the δ that it has of its own: below that no ε bounds it.
-pub(crate) fn epsilons_of(charge: Loss, deltas: [f64; 2]) -> [EpsilonAt; 2] {
-    deltas.map(|delta| epsilon_at(charge, charge.delta_approx() + delta))
-}
-
 /// How many rounds, if the module has rounds.
 fn rounds(plan: &Plan) -> Option<u32> {
     (!plan.state().is_empty()).then(|| plan.rounds())
@@ -198,20 +195,22 @@ fn rounds(plan: &Plan) -> Option<u32> {
 impl<'a> Expected<'a> {
     fn of(plan: &Plan, planned: &'a Planned, nodes: u32, delta: f64) -> Self {
         let scale = nominal_scale(planned);
-        let one = f64::from(1_u32 << planned.grid_bits.min(31));
+        let one = f64::from(grid_one(planned.grid_bits));
         #[expect(clippy::cast_precision_loss, reason = "for display")]
         let threshold =
             matches!(planned.output.kind, Kind::Keys(_)).then(|| key_threshold(planned, scale) as f64 / one);
-        let width = |(measure, scale): (Measure, f64)| half_width(measure, scale, nodes);
+        let width = |(measure, scale): (Measure, f64)| {
+            half_width(measure, scale, nodes.max(1) * cells_of_people(&planned.output.kind, measure))
+        };
         let half_width = width((planned.loss.measure(), scale / one));
         let other_half_width = other_scale(plan, planned, delta).map(width);
         Self { planned, half_width, other_half_width, threshold }
     }
 }
 
-/// Half width of the 95 % noise interval of one sum, in the unit of `scale`.
-fn half_width(measure: Measure, scale: f64, nodes: u32) -> f64 {
-    let noise = Noise { mechanism: mechanism(measure), scale, nodes: nodes.max(1) };
+/// Half width of the 95 % noise interval of a sum of so many cells, in the unit of `scale`.
+fn half_width(measure: Measure, scale: f64, cells: u32) -> f64 {
+    let noise = Noise { mechanism: mechanism(measure), scale, nodes: cells };
     noise.reach() * noise.sd()
 }
 
@@ -226,7 +225,7 @@ fn other_scale(plan: &Plan, planned: &Planned, delta: f64) -> Option<(Measure, f
     let sensitivity = |measure| {
         #[expect(clippy::cast_precision_loss, reason = "a sensitivity is below 2^53")]
         let units = planned.output.kind.sensitivity(measure, planned.grid_bits) as f64;
-        units / f64::from(1_u32 << planned.grid_bits.min(31))
+        units / f64::from(grid_one(planned.grid_bits))
     };
     let whole = |loss: Loss| epsilon_at(loss, delta).epsilon;
     match plan.measure() {
@@ -251,6 +250,7 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         access_bodies: vec![signer],
         purposes: Purpose::ALL.to_vec(),
         modules: Modules::Any,
+        opt_out_exceptions: true,
         loss_per_job_min: Vec::new(),
         loss_per_job_max: vec![plan.charge()],
         fuel_per_subject_max: u64::MAX,
@@ -258,6 +258,9 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         suppress_below_min: 0,
         release: Pace { job_seconds_max: u32::MAX, ..Pace::default() },
         job_age_days_max: 1,
+        people: People::default(),
+        outputs: OutputRules::default(),
+        officers: Vec::new(),
     };
     let say = |node: &NodeName, offer: &Offer| -> Result<(), Refusal> {
         let now = Timestamp::now();
@@ -291,6 +294,12 @@ impl Journal for Others {
     }
     fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok(None)
+    }
+    fn leaves_at(&mut self, _: &AnswerKey) -> Result<Option<Timestamp>, Fault> {
+        Ok(None)
+    }
+    fn paid_by(&mut self, _: &Charge) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         Ok(None)

@@ -86,12 +86,12 @@ impl Script<'_> {
         let most = self.fuel.max(FUEL_MAX);
         let plan = self.plan(most)?;
         let people = invent::people(&plan, self.schema, PEOPLE);
-        let stage = Stage { script: self, workshop: Workshop::open(self.memory)? };
-        let whole = stage.run(most, &people)?;
-        let given = stage.run(self.fuel, &people)?;
+        let runner = Runner { script: self, workshop: Workshop::open(self.memory)? };
+        let whole = runner.run(most, &people)?;
+        let given = runner.run(self.fuel, &people)?;
         let ended: Vec<Chunk> =
             people.into_iter().zip(&whole).filter_map(|(person, ran)| ran.is_some().then_some(person)).collect();
-        let fuel_used_max = if ended.is_empty() { None } else { Some(stage.fuel_for(&ended, most)?) };
+        let fuel_used_max = if ended.is_empty() { None } else { Some(runner.fuel_for(&ended, most)?) };
         let count = |ran: &[Option<Vec<f64>>]| ran.iter().filter(|r| r.is_some()).count();
         Ok(Rehearsal {
             people: whole.len(),
@@ -105,12 +105,12 @@ impl Script<'_> {
     }
 }
 
-struct Stage<'a> {
+struct Runner<'a> {
     script: &'a Script<'a>,
     workshop: Workshop,
 }
 
-impl Stage<'_> {
+impl Runner<'_> {
     /// What each person's run wrote with so much fuel; none where it failed.
     fn run(&self, fuel: u64, people: &[Chunk]) -> Result<Vec<Option<Vec<f64>>>> {
         let plan = self.script.plan(fuel)?;

@@ -1,17 +1,20 @@
 //! `spe node selftest`: hostile guests against this program, on this machine.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use spe_kernel::admission::NodePolicy;
+use spe_kernel::{admission::NodePolicy, pace::Pace};
 use spe_node::{
     config::{NodeConfig, read_toml},
     selftest::{
         self, Progress, Report, Verdict,
-        machine::{self, Guests, Machine, SAFETY},
+        machine::{self, Machine, SAFETY},
     },
 };
 use spe_vault::Vault;
@@ -26,6 +29,9 @@ pub(crate) struct SelftestArgs {
     /// makes the figures worse.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Put what is proposed into the node's policy, in place of its [release]
+    #[arg(long, requires = "dir")]
+    adopt: bool,
 }
 
 /// A folder that is removed with everything in it.
@@ -50,25 +56,69 @@ impl Drop for Scratch {
 const POLICY: &str = include_str!("../../../policies/node/default.toml");
 
 pub(crate) fn run(args: &SelftestArgs, output: Output) -> Result<()> {
-    let policy: NodePolicy = match &args.dir {
-        Some(dir) => read_toml(&NodeConfig::read(dir)?.policy_file)?,
+    let file = args.dir.as_ref().map(|dir| NodeConfig::read(dir)).transpose()?.map(|config| config.policy_file);
+    let policy: NodePolicy = match &file {
+        Some(file) => read_toml(file)?,
         None => toml::from_str(POLICY)?,
     };
-    let report = attack(policy.guest_memory_bytes_max)?;
-    let doubts = args.dir.as_deref().map(|dir| doubts(dir, &policy, &report)).transpose()?;
-    let found = Found { report: &report, policy: &policy, doubts: doubts.as_deref() };
+    let [few, _] = policy.release.guests;
+    let report = attack([few.memory_bytes, policy.guest_memory_bytes_max])?;
+    let leaks = report.verdicts.iter().filter(|verdict| !verdict.held).count();
+    let proposal = report.machine.proposal(&policy.release);
+    let adopted = file.filter(|_| args.adopt && leaks == 0);
+    if let Some(file) = &adopted {
+        adopt(file, &proposal)?;
+    }
+    let serves = NodePolicy { release: if adopted.is_some() { proposal } else { policy.release }, ..policy };
+    let doubts = args.dir.as_deref().map(|dir| doubts(dir, &serves, &report)).transpose()?;
+    let found = Found { report: &report, proposal, adopted, doubts: doubts.as_deref() };
     output.say(&found.json()?, || found.text())?;
-    match report.verdicts.iter().filter(|verdict| !verdict.held).count() {
-        0 => Ok(()),
+    let doubts = found.doubts.map_or(0, <[_]>::len);
+    match (leaks, doubts) {
+        (0, 0) => Ok(()),
         // The answer says it all; a second document after it would not be JSON any more.
         _ if output.json => std::process::exit(1),
-        leaks => {
+        (0, doubts) => {
+            bail!("the node's policy promises what this machine does not keep: {doubts} doubts, listed above")
+        }
+        (leaks, _) => {
             bail!("{leaks} of {} attacks gave something away: do not serve from this machine", report.verdicts.len())
         }
     }
 }
 
-fn attack(guest_memory_bytes: u64) -> Result<Report> {
+/// `[release]` as a policy has it.
+fn section(release: &Pace) -> Result<String> {
+    Ok(toml::to_string(&BTreeMap::from([("release", release)]))?)
+}
+
+/// Replaces `[release]`, with all that belongs to it, in the policy `file`; everything else stays as it is.
+fn adopt(file: &Path, release: &Pace) -> Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let (mut kept, mut inside) = (String::new(), false);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.trim_matches(['[', ']', ' ']).split('.').next() == Some("release");
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    let text = format!(
+        "{}\n\n# Measured by `spe node selftest` on {}.\n{}",
+        kept.trim_end(),
+        machine::description(),
+        section(release)?
+    );
+    toml::from_str::<NodePolicy>(&text)
+        .with_context(|| format!("{}: the policy that would be written", file.display()))?;
+    let scratch = file.with_extension("toml.new");
+    std::fs::write(&scratch, text).with_context(|| format!("writing {}", scratch.display()))?;
+    std::fs::rename(&scratch, file).with_context(|| format!("replacing {}", file.display()))
+}
+
+fn attack(guest_memory_bytes: [u64; 2]) -> Result<Report> {
     let scratch = Scratch::new()?;
     let compiler = (std::env::current_exe()?, vec!["compile-module".into()]);
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("  {wide_bar} {pos}/{len} {msg}")?);
@@ -86,38 +136,41 @@ fn attack(guest_memory_bytes: u64) -> Result<Report> {
 
 /// In what the node's policy promises more than the machine gives.
 fn doubts(dir: &Path, policy: &NodePolicy, report: &Report) -> Result<Vec<String>> {
-    let vault = Vault::open(&NodeConfig::read(dir)?.vault_dir())?;
-    let mut doubts = report.machine.contradicts(&policy.release);
-    doubts.extend(machine::unread(&vault, &policy.release).context("reading the node's datasets")?);
+    let config = NodeConfig::read(dir)?;
+    let vault = Vault::open(&config.vault_dir(), &spe_node::keys::Holder::open(&config.keyholder_file)?)?;
+    let release = &policy.release;
+    let vouched = release.vouched(&machine::description(), policy.guest_memory_bytes_max, &dir.to_string_lossy());
+    let mut doubts: Vec<_> = vouched.err().iter().map(ToString::to_string).collect();
+    if release.unmeasured {
+        doubts.push("[release] says unmeasured = true".into());
+    }
+    doubts.extend(report.machine.contradicts(release));
+    doubts.extend(machine::unread(&vault, release).context("reading the node's datasets")?);
     Ok(doubts)
 }
 
 /// What there is to say.
 struct Found<'a> {
     report: &'a Report,
-    policy: &'a NodePolicy,
+    proposal: Pace,
+    adopted: Option<PathBuf>,
     doubts: Option<&'a [String]>,
 }
 
 impl Found<'_> {
-    fn release(&self, guests: &Guests) -> Result<String> {
-        Ok(toml::to_string(&self.report.machine.proposal(guests, &self.policy.release))?)
-    }
-
     fn json(&self) -> Result<Value> {
         let verdict = |v: &Verdict| json!({ "attack": v.attack, "tries": v.tries, "expected": v.expected, "seen": v.seen, "held": v.held });
-        let Machine { largest, small, row_nanos, job_ms } = &self.report.machine;
-        let guests = |g: &Guests| -> Result<Value> {
-            let rates: serde_json::Map<_, _> =
-                g.fuel_per_second.iter().map(|(toil, rate)| ((*toil).to_owned(), (*rate).into())).collect();
-            Ok(json!({ "memory_bytes": g.memory_bytes, "fuel_per_second": rates, "subject_micros": g.subject_micros,
-                "page_nanos": g.page_nanos, "release": self.release(g)? }))
-        };
+        let Machine { guests, value_nanos, job_ms } = &self.report.machine;
+        let guests = guests.each_ref().map(|g| {
+            let rates: BTreeMap<_, _> = g.fuel_per_second.iter().copied().collect();
+            json!({ "memory_bytes": g.memory_bytes, "fuel_per_second": rates, "subject_micros": g.subject_micros,
+                "page_nanos": g.page_nanos })
+        });
         Ok(json!({
             "held": self.report.verdicts.iter().all(|v| v.held),
             "attacks": self.report.verdicts.iter().map(verdict).collect::<Vec<_>>(),
-            "measured": { "guests": [guests(largest)?, guests(small)?], "row_nanos": row_nanos, "job_ms": job_ms },
-            "safety": SAFETY, "doubts": self.doubts,
+            "machine": machine::description(), "measured": { "guests": guests, "value_nanos": value_nanos, "job_ms": job_ms },
+            "safety": SAFETY, "release": section(&self.proposal)?, "adopted": self.adopted, "doubts": self.doubts,
         }))
     }
 
@@ -128,11 +181,21 @@ impl Found<'_> {
             text.push_str(&format!("{attack:<18}{expected:<26}{verdict:<12}{seen}\n"));
         }
         text.push_str(&self.measured());
+        let section = section(&self.proposal).unwrap_or_default();
+        match &self.adopted {
+            Some(file) => text.push_str(&format!(
+                "\nnow in {}; a node that runs takes it up at its next start\n\n{section}",
+                file.display()
+            )),
+            None => text.push_str(&format!(
+                "\nfor policy.toml (--adopt puts it there), with a safety factor of {SAFETY}\n\n{section}"
+            )),
+        }
         match self.doubts {
             None => {}
             Some([]) => text.push_str("\nthe node's policy is true of this machine\n"),
             Some(doubts) => {
-                text.push_str("\nthe node's policy says that this machine is faster than it is. Whoever makes a job late sees it refused:\n");
+                text.push_str("\nthe node's policy says more of this machine than is known. Whoever makes a job late sees it refused:\n");
                 doubts.iter().for_each(|doubt| text.push_str(&format!("  {doubt}\n")));
             }
         }
@@ -140,35 +203,47 @@ impl Found<'_> {
     }
 
     fn measured(&self) -> String {
-        let Machine { largest, small, row_nanos, job_ms } = &self.report.machine;
-        let mib = |g: &Guests| format!("{} MiB", g.memory_bytes >> 20);
+        let Machine { guests: [few, many], value_nanos, job_ms } = &self.report.machine;
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
         let mut text = format!(
-            "\nmeasured on one thread, the slowest of several\n{:<44}{:>14}{:>14}\n",
+            "\n{}\nmeasured on one thread, the slowest of several\n{:<44}{:>14}{:>14}\n",
+            machine::description(),
             "guests with",
-            mib(largest),
-            mib(small)
+            mib(few.memory_bytes),
+            mib(many.memory_bytes)
         );
         let mut line = |what: &str, a: f64, b: f64| text.push_str(&format!("  {what:<42}{a:>14.0}{b:>14.0}\n"));
-        for ((toil, a), (_, b)) in largest.fuel_per_second.iter().zip(&small.fuel_per_second) {
-            line(&format!("fuel a second: {toil}"), *a, *b);
+        for ((workload, a), (_, b)) in few.fuel_per_second.iter().zip(&many.fuel_per_second) {
+            line(&format!("fuel a second: {workload}"), *a, *b);
         }
-        line("µs a data subject besides fuel", largest.subject_micros, small.subject_micros);
-        line("ns for each 4 KiB that it writes to", largest.page_nanos, small.page_nanos);
-        line("ns a row", *row_nanos, *row_nanos);
+        line("µs a data subject besides fuel", few.subject_micros, many.subject_micros);
+        line("ns for each 4 KiB that it writes to", few.page_nanos, many.page_nanos);
+        line("ns a value that is read", *value_nanos, *value_nanos);
         line("ms a job", *job_ms, *job_ms);
-        let release = |guests: &Guests| self.release(guests).unwrap_or_default();
-        text.push_str(&format!(
-            "\nfor policy.toml, with a safety factor of {SAFETY}, while guest_memory_bytes_max = {}:\n\n[release]\n{}",
-            largest.memory_bytes,
-            release(largest)
-        ));
-        if small.memory_bytes < largest.memory_bytes {
-            text.push_str(&format!(
-                "\nwith guest_memory_bytes_max = {}, which most modules need less than, answers leave earlier:\n\n[release]\n{}",
-                small.memory_bytes,
-                release(small)
-            ));
-        }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be a bug: a proposal that cannot be pasted, or that takes other lines of the policy with it.
+    #[test]
+    fn what_is_adopted_is_a_policy_with_the_rest_as_it_was() {
+        let file = std::env::temp_dir().join(format!("spe-adopt-{}.toml", std::process::id()));
+        let release = Pace::default().measured_on("a machine", jiff::Timestamp::UNIX_EPOCH);
+        for after in ["", "\n[people]\n# others\n"] {
+            std::fs::write(&file, format!("{POLICY}{after}")).expect("a file");
+            for _ in 0..2 {
+                adopt(&file, &release).expect("adopted");
+            }
+            let text = std::fs::read_to_string(&file).expect("the policy");
+            let policy: NodePolicy = toml::from_str(&text).expect("a policy");
+            let before: NodePolicy = toml::from_str(&format!("{POLICY}{after}")).expect("a policy");
+            assert_eq!(policy, NodePolicy { release, ..before });
+            assert!(text.contains("# Purposes of Art. 53(1)") && text.contains(after.trim()), "other lines are gone");
+        }
+        std::fs::remove_file(&file).ok();
     }
 }

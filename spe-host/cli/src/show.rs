@@ -243,6 +243,12 @@ pub(crate) fn outcome_text(outcome: &Outcome) -> (&'static str, String) {
         Outcome::Working { stage: None } => ("asked", "has not said anything yet".into()),
         Outcome::Working { stage: Some(Stage::Admitted) } => ("admitted", "not charged yet".into()),
         Outcome::Working { stage: Some(Stage::Running) } => ("running", "charged".into()),
+        Outcome::Working { stage: Some(Stage::AwaitsApproval) } => {
+            ("waits", "not charged yet; an officer of the node has to approve it".into())
+        }
+        Outcome::Working { stage: Some(Stage::AwaitsRelease) } => {
+            ("waits", "answered; an officer of the node checks the answer before it leaves".into())
+        }
         Outcome::Offline => ("offline", "will be merged when it is back".into()),
         Outcome::Invalid { why } => ("left out", format!("its answer is not valid: {why}")),
     }

@@ -17,8 +17,9 @@ use spe_kernel::{
 use spe_wire::{NodeCatalogue, Submission, view::View};
 
 use crate::{
-    connect::{self, Profile},
-    job::{conclude, follow},
+    connect::{self, Profile, SIGNING_KEY},
+    job::{Kept, conclude, follow},
+    login,
     output::Output,
     preview, verify,
 };
@@ -115,18 +116,22 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     };
     let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices);
     let plan = plan.map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
+    let (key, signed_at) = (args.profile.signing_key()?, Timestamp::now());
+    let proof = login::proof(&args.profile.file(SIGNING_KEY), key.public(), signed_at)?;
+    let (token, identity) = proof.unzip();
     let job = JobBody {
         format: JOB_FORMAT.into(),
         permit: permit_body.number,
         person: args.profile.person()?,
         purpose: args.purpose,
         nodes: args.node,
-        signed_at: Timestamp::now(),
+        signed_at,
         plan,
+        identity: token,
     };
-    let signed = job.sign(&args.profile.signing_key()?);
+    let signed = job.sign(&key);
     if args.dry_run {
-        return preview::show(&signed, &permit, &nodes, schema, output);
+        return preview::show((&signed, identity), &permit, &nodes, schema, output);
     }
     hub.put_module(wasm.clone()).await?;
     let id = hub.submit(Submission { job: signed.clone(), permit }).await?;
@@ -138,7 +143,7 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     // Who is offline is not waited for here: what there is, is shown, and `spe job watch` waits on.
     let nobody_works = |view: &View| view.nodes.iter().all(|n| !matches!(n.outcome, Outcome::Working { .. }));
     let view = follow(&hub, &id, |view| view.state.is_final() || nobody_works(view), output).await?;
-    conclude(&hub, &args.profile, view, None, output).await
+    conclude(&hub, &args.profile, view, Kept::default(), output).await
 }
 
 fn schema<'a>(nodes: &'a [NodeCatalogue], dataset: &DatasetName) -> Result<&'a DatasetSchema> {

@@ -21,6 +21,7 @@ use spe_wire::{
 };
 
 use crate::{
+    audit::{self, Receipted},
     connect::Profile,
     replay::{Replay, replay},
     workshop::{Workshop, told},
@@ -54,8 +55,12 @@ pub(crate) struct Signed {
     pub(crate) key: PublicKey,
     /// Digest of the signed envelope.
     pub(crate) digest: Digest,
+    /// The signed envelope.
+    pub(crate) envelope: Vec<u8>,
     /// What was signed.
     pub(crate) answer: Answer,
+    /// Whether it is in the node's audit log.
+    pub(crate) receipt: Receipted,
 }
 
 impl Evidence {
@@ -126,7 +131,7 @@ pub(crate) async fn check(hub: &HubClient, profile: &Profile, view: &mut View) -
     let Some(job) = signed_here(profile, &view.job)? else { return Ok(Checked::Unknown) };
     ensure!(job.body().plan.digest() == view.plan, "the hub shows the result of another plan under job {}", view.job);
     let signed = hub.answers(&view.job).await?.collect().await?;
-    let evidence = open(job, signed, &profile.file(KNOWN_NODES))?;
+    let evidence = open(job, signed, &profile.file(KNOWN_NODES), profile.witness()?)?;
     shown_are_there(&evidence, view)?;
     let in_rounds = !evidence.plan().state().is_empty();
     ensure!(
@@ -140,16 +145,18 @@ pub(crate) async fn check(hub: &HubClient, profile: &Profile, view: &mut View) -
     Ok(Checked::Signed(Box::new(evidence)))
 }
 
-fn open(job: Job, signed: Vec<SignedAnswer>, known_nodes: &Path) -> Result<Evidence> {
+fn open(job: Job, signed: Vec<SignedAnswer>, known_nodes: &Path, witness: Option<PublicKey>) -> Result<Evidence> {
     let mut known = KnownNodes::read(known_nodes)?;
     let (mut answers, mut seen) = (Vec::new(), BTreeSet::new());
-    for SignedAnswer { node, key, envelope } in signed {
+    for SignedAnswer { node, key, envelope, receipt } in signed {
         known.expect(&node, key)?;
         ensure!(job.asks(&node), "the hub passes on an answer of node {node}, which was not asked");
         let answer = open_answer(&envelope, &job.body().plan, &node, key);
         let answer = answer.map_err(|why| anyhow::anyhow!("the hub passes on a bad answer of node {node}: {why}"))?;
         ensure!(seen.insert((node.clone(), answer.round)), "the hub passes on node {node}'s answer twice");
-        answers.push(Signed { key, digest: Digest::of(&envelope), answer });
+        let receipt = audit::check(receipt, (&node, key), &envelope, witness);
+        let receipt = receipt.with_context(|| format!("the receipt of node {node} for its answer does not hold"))?;
+        answers.push(Signed { key, digest: Digest::of(&envelope), envelope, answer, receipt });
     }
     Ok(Evidence { job, answers, new_keys: known.write(known_nodes)? })
 }

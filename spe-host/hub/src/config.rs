@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use spe_kernel::person::People;
 use spe_wire::FileError;
 
 /// The file's name in the hub's directory.
@@ -32,6 +33,9 @@ pub struct Config {
     /// The hub's private key.
     #[serde(default = "key")]
     pub key: PathBuf,
+    /// Cosigns the nodes' audit logs; made at the first start.
+    #[serde(default = "witness_key")]
+    pub witness_key: PathBuf,
     /// Connections at the same time.
     #[serde(default = "connections_max")]
     pub connections_max: usize,
@@ -58,6 +62,9 @@ pub struct Config {
     /// What the answers of all nodes in all rounds of one job may take together; a job that may need more is refused.
     #[serde(default = "round_answers_bytes_per_job_max")]
     pub round_answers_bytes_per_job_max: u64,
+    /// How persons are proven, if the hub is to refuse early what every node would; `docs/identity.md`.
+    #[serde(default, skip_serializing_if = "is_open")]
+    pub people: People,
 }
 
 fn store() -> PathBuf {
@@ -70,6 +77,10 @@ fn authority() -> PathBuf {
 
 fn cert() -> PathBuf {
     "cert.pem".into()
+}
+
+fn witness_key() -> PathBuf {
+    "witness.key".into()
 }
 
 fn key() -> PathBuf {
@@ -108,6 +119,10 @@ const fn round_answers_bytes_per_job_max() -> u64 {
     1 << 30
 }
 
+fn is_open(people: &People) -> bool {
+    *people == People::default()
+}
+
 impl Config {
     /// The defaults for a hub that listens on `listen` and is reached at `public`.
     pub fn new(listen: SocketAddr, public: String) -> Self {
@@ -118,6 +133,7 @@ impl Config {
             authority: authority(),
             cert: cert(),
             key: key(),
+            witness_key: witness_key(),
             connections_max: connections_max(),
             connections_per_member_max: connections_per_member_max(),
             module_store_bytes_max: module_store_bytes_max(),
@@ -126,6 +142,7 @@ impl Config {
             unfinished_jobs_per_person_max: unfinished_jobs_per_person_max(),
             round_patience_seconds: round_patience_seconds(),
             round_answers_bytes_per_job_max: round_answers_bytes_per_job_max(),
+            people: People::default(),
         }
     }
 
@@ -137,7 +154,12 @@ impl Config {
         let path = dir.join(CONFIG_FILE);
         let text = fs::read_to_string(&path).map_err(FileError::at(&path))?;
         let mut config: Self = toml::from_str(&text).map_err(FileError::at(&path))?;
-        for file in [&mut config.store, &mut config.authority, &mut config.cert, &mut config.key] {
+        for file in
+            [&mut config.store, &mut config.authority, &mut config.cert, &mut config.key, &mut config.witness_key]
+        {
+            *file = dir.join(&*file);
+        }
+        for file in config.people.issuers.iter_mut().filter_map(|terms| terms.jwks_file.as_mut()) {
             *file = dir.join(&*file);
         }
         Ok(config)

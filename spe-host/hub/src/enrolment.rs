@@ -6,16 +6,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::TransactionBehavior;
-use spe_kernel::refusal::Refusal;
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+use spe_kernel::{dsse::PublicKey, fault::Fault, ids::PersonName, refusal::Refusal};
 use spe_wire::{
-    Connection, FileError,
+    EnrolRequest, Enrolled, FileError, Invitation, Token,
     pki::{Authority, Role},
+    request::RequestedKey,
+    tls::fingerprint,
+    token_hash,
 };
 
 use crate::{
     config::{CONFIG_FILE, Config},
-    store::{self, jobs, members, nodes},
+    roles::{Listed, ROLES_DEFAULT},
+    stop::Stop,
+    store::{
+        self,
+        invitations::{self, Welcome},
+        jobs, members, nodes,
+    },
+    witness,
 };
 
 /// Founds a federation in `dir`: certificate authority, the hub's certificate for `hosts`, and `hub.toml`.
@@ -54,16 +65,85 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, FileError> {
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let listing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     members::list(&listing, role, identity.fingerprint()).map_err(FileError::at(&config.store))?;
+    greet(&listing, role).map_err(FileError::at(&config.store))?;
     fs::create_dir_all(&bundle).map_err(FileError::at(&bundle))?;
     identity.save(&bundle)?;
     let ca = bundle.join("ca.pem");
     fs::copy(config.ca(), &ca).map_err(FileError::at(&ca))?;
-    write_toml(&bundle.join("connection.toml"), &Connection::new(role.clone(), &config.public))?;
+    let witness = Some(witness::key(&config)?.public());
+    let connection = spe_wire::Connection { witness, ..spe_wire::Connection::new(role.clone(), &config.public) };
+    write_toml(&bundle.join("connection.toml"), &connection)?;
     listing.commit().map_err(at)?;
     Ok(bundle)
 }
 
-/// Strikes a member off the list: its certificate is refused from now on, and jobs no longer wait for it.
+/// Invites a member who makes the key alone: lists a one-time token's hash, and gives the line that the member joins with.
+///
+/// # Errors
+/// The file that cannot be read or written; a member of that role and name who is listed already.
+pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invitation, FileError> {
+    let config = Config::read(dir)?;
+    let token = Token::random().map_err(FileError::at(&config.store))?;
+    let ca = fingerprint(&config.ca())?;
+    let mut db = store::open(&config.store)?;
+    let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
+    let inviting = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+    let hash = token_hash(token.expose_text());
+    invitations::insert(&inviting, role, hash, until).map_err(FileError::at(&config.store))?;
+    greet(&inviting, role).map_err(FileError::at(&config.store))?;
+    inviting.commit().map_err(at)?;
+    Ok(Invitation { hub: config.public, ca, member: role.clone(), token, until })
+}
+
+/// Who comes for the first time has the roles of a researcher, until the operator says otherwise.
+fn greet(db: &Connection, role: &Role) -> Result<(), Stop> {
+    let Role::Person(person) = role else { return Ok(()) };
+    if members::roles(db, person)?.is_empty() { members::assign(db, person, &ROLES_DEFAULT) } else { Ok(()) }
+}
+
+/// The roles of a person, after giving the person these, if any are given. Works beside a running hub.
+///
+/// # Errors
+/// The file that cannot be used.
+pub fn roles_of(dir: &Path, person: &PersonName, given: Option<&[Listed]>) -> Result<Vec<Listed>, FileError> {
+    let config = Config::read(dir)?;
+    let mut db = store::open(&config.store)?;
+    let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
+    let assigning = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+    if let Some(given) = given {
+        members::assign(&assigning, person, given).map_err(FileError::at(&config.store))?;
+    }
+    let roles = members::roles(&assigning, person).map_err(FileError::at(&config.store))?;
+    assigning.commit().map_err(at)?;
+    Ok(roles)
+}
+
+/// Issues a certificate for a token, in one transaction: a token is used, and its member listed, or neither.
+pub(crate) fn enrol(
+    db: &Connection,
+    (config, witness): (&Config, PublicKey),
+    asked: &EnrolRequest,
+    now: Timestamp,
+) -> Result<Enrolled, Stop> {
+    let key = RequestedKey::verify(&asked.request)?;
+    let ca = fs::read_to_string(config.ca()).map_err(Fault::while_("reading the authority's certificate"))?;
+    let hash = token_hash(&asked.token);
+    let certificate = match invitations::open(db, hash, &asked.member, &key, now)? {
+        Welcome::Again(certificate) => certificate,
+        Welcome::New => {
+            let authority = Authority::load(&config.authority).map_err(Fault::while_("opening the authority"))?;
+            let issued = authority.certify(&asked.member, &key);
+            let (certificate, print) = issued.map_err(Fault::while_("issuing a certificate"))?;
+            members::list(db, &asked.member, print)?;
+            invitations::used(db, hash, &key, &certificate, now)?;
+            certificate
+        }
+    };
+    Ok(Enrolled { ca, certificate, witness })
+}
+
+/// Strikes a member off the list: its certificate is refused from now on, and jobs no longer wait for it. An invitation that
+/// was not used ends too.
 ///
 /// A node's answer-signing key stays pinned to its name; its datasets are nobody's. Where another node's dataset was left
 /// out because of one of them, it is let in when that node offers it again: at the latest when it next connects.

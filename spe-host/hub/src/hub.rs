@@ -1,26 +1,34 @@
 //! A hub: configuration, store, presence.
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, path::Path, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+use spe_identity::Issuers;
 use spe_kernel::{
     disclosure::Catalogue,
+    dsse::SecretKey,
     fault::Fault,
     ids::{JobId, NodeName, PersonName},
+    job::Job,
+    refusal::Refusal,
 };
-use spe_wire::{FileError, Peer, Report, Seats, serve, tls::ServerTls, view::View};
+use spe_wire::{FileError, Peer, Report, Seats, Submission, serve, tls::ServerTls, view::View};
 use tokio::net::TcpListener;
 
 use crate::{
     Config,
-    patience::Patience,
+    calendar::Calendar,
+    config::CONFIG_FILE,
+    patience::{Clock, Patience},
     presence::{News, Presence},
+    roles::{Endpoint, authorise},
     stop::Stop,
     store::{
-        Store, jobs, members, nodes,
+        Store, jobs, nodes,
         outcomes::{self, Recorded},
         rounds::{self, Turn},
     },
-    view,
+    view, witness,
 };
 
 /// A hub. Clones share one state.
@@ -29,6 +37,9 @@ pub struct Hub {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
     pub(crate) presence: Presence,
+    pub(crate) people: Arc<Issuers>,
+    pub(crate) calendar: Calendar,
+    pub(crate) witness: Arc<SecretKey>,
     patience: Patience,
     tls: ServerTls,
 }
@@ -41,8 +52,33 @@ impl Hub {
     pub fn open(config: Config) -> Result<Self, FileError> {
         let tls = ServerTls::read(&config.ca(), &config.cert, &config.key)?;
         let store = Store::open(&config.store)?;
-        let patience = Patience::new(Duration::from_secs(config.round_patience_seconds.into()));
-        Ok(Self { config: Arc::new(config), store, presence: Presence::new(), patience, tls })
+        let witness = Arc::new(witness::key(&config)?);
+        // Paths in it are absolute by now.
+        let people =
+            Issuers::open(&config.people, Path::new("")).map_err(FileError::at(Path::new(CONFIG_FILE)))?.into();
+        let patience = Patience::new(patience_of(&config), Clock::Machine);
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            presence: Presence::new(),
+            people,
+            calendar: Calendar::system(),
+            witness,
+            patience,
+            tls,
+        })
+    }
+
+    /// The same hub, whose periods of weeks and months end by `calendar`.
+    #[must_use]
+    pub fn with_calendar(self, calendar: Calendar) -> Self {
+        Self { calendar, ..self }
+    }
+
+    /// The same hub, whose patience is measured by `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { patience: Patience::new(patience_of(&self.config), clock), ..self }
     }
 
     /// Serves on `listener` until `shutdown`.
@@ -90,9 +126,20 @@ impl Hub {
         self.presence.tell(News::Job(job));
     }
 
-    /// Who calls, if it is a person.
-    pub(crate) async fn person(&self, peer: Peer) -> Result<PersonName, Stop> {
-        self.store.read(move |db| members::person(db, peer)).await
+    /// Who calls, if it is a person who may.
+    pub(crate) async fn person(&self, peer: Peer, endpoint: Endpoint) -> Result<PersonName, Stop> {
+        self.store.read(move |db| authorise(db, peer, endpoint)?.person()).await
+    }
+
+    /// Refuses a job whose signer is not proven, if `hub.toml` says how; each node sees for itself (**sovereign**).
+    pub(crate) async fn proven(&self, peer: Peer, submission: &Submission) -> Result<(), Refusal> {
+        let people = &self.config.people;
+        if people.issuers.is_empty() {
+            return Ok(());
+        }
+        self.person(peer, Endpoint::Submit).await.map_err(Stop::tell)?;
+        let job = self.people.recognise_job(Job::verify(&submission.job)?, Timestamp::now()).await?;
+        if people.login_required && job.identity().is_none() { Err(people.login_missing()) } else { Ok(()) }
     }
 
     /// How a job of `person` stands.
@@ -112,9 +159,9 @@ impl Hub {
     }
 
     /// Stores the caller's catalogue and returns its name. What is left out of the catalogue, the operator is told.
-    pub(crate) async fn offered(&self, peer: Peer, catalogue: Catalogue) -> Result<NodeName, Stop> {
+    pub(crate) async fn offered(&self, peer: Peer, endpoint: Endpoint, catalogue: Catalogue) -> Result<NodeName, Stop> {
         let offer = move |db: &rusqlite::Transaction<'_>| {
-            let node = members::node(db, peer)?;
+            let node = authorise(db, peer, endpoint)?.node()?;
             let left_out = nodes::offer(db, &node, catalogue)?;
             Ok((node, left_out))
         };
@@ -130,7 +177,7 @@ impl Hub {
     pub(crate) async fn recorded(&self, peer: Peer, id: JobId, report: Report) -> Result<(), Stop> {
         let job = id.clone();
         let record = move |db: &rusqlite::Transaction<'_>| {
-            let node = members::node(db, peer)?;
+            let node = authorise(db, peer, Endpoint::Report)?.node()?;
             outcomes::record(db, &node, &job, report)
         };
         let (recorded, turn) = self.store.write(record).await?;
@@ -145,4 +192,8 @@ impl Hub {
             }
         }
     }
+}
+
+fn patience_of(config: &Config) -> Duration {
+    Duration::from_secs(config.round_patience_seconds.into())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use spe_kernel::{
     disclosure::Catalogue,
@@ -10,15 +11,18 @@ use spe_kernel::{
     permit::PermitBody,
     plan::Plan,
     refusal::Refusal,
+    revocation::Revocation,
 };
 use spe_wire::{Peer, Submission, limits::answer_bytes_max};
 
 use crate::{
     Config,
+    roles::{Endpoint, authorise},
     stop::Stop,
     store::{
+        governance::{self, Event, What},
         jobs::{self, Accepted},
-        members, modules, nodes,
+        modules, nodes,
     },
 };
 
@@ -32,7 +36,7 @@ pub(crate) fn submit(
     submission: &Submission,
     config: &Config,
 ) -> Result<(JobId, Vec<NodeName>), Stop> {
-    let person = members::person(db, peer)?;
+    let person = authorise(db, peer, Endpoint::Submit)?.person()?;
     let job = Job::verify(&submission.job)?;
     let body = job.body();
     person_and_permit(&person, body, &submission.permit)?;
@@ -52,6 +56,18 @@ pub(crate) fn submit(
     let id = jobs::insert(db, &accepted, content)?;
     jobs::forget(db, &person, config.jobs_kept_per_person_max)?;
     Ok((id, asked))
+}
+
+/// Notes a revocation that a data access body signed which some node trusts; nodes are told, and each decides what it means.
+/// The same again changes nothing.
+///
+/// Refuses one that nobody here trusts.
+pub(crate) fn revoke(db: &Connection, person: PersonName, envelope: Vec<u8>, now: Timestamp) -> Result<(), Stop> {
+    let trusted: Vec<_> = nodes::all(db)?.into_iter().flat_map(|node| node.access_bodies).collect();
+    let revocation = Revocation::verify(&envelope, &trusted)?;
+    let subject = revocation.digest().to_string();
+    governance::append(db, &Event { at: now, what: What::Revoked, subject, node: None, person, body: envelope })?;
+    Ok(())
 }
 
 fn person_and_permit(person: &PersonName, body: &JobBody, permit: &[u8]) -> Result<(), Refusal> {

@@ -5,17 +5,27 @@
 //! nodes a job goes to, which answers are answers, and when a round is over. Everything that it has acknowledged survives a
 //! restart.
 
+mod activity;
+mod applications;
+mod calendar;
 mod config;
 mod enrolment;
 mod hub;
 mod intake;
 mod patience;
 mod presence;
+mod register;
+pub mod roles;
 mod service;
 mod stop;
 mod store;
 pub mod view;
+mod witness;
 
+pub use calendar::Calendar;
 pub use config::Config;
-pub use enrolment::{dismiss, init, invite};
+pub use enrolment::{dismiss, init, invite, invite_by_token, roles_of};
 pub use hub::Hub;
+pub use patience::{Clock, Winder};
+pub use store::witness::Evidence;
+pub use witness::{evidence, seen};

@@ -59,6 +59,13 @@ impl Presence {
         }
     }
 
+    /// Rings everywhere.
+    pub(crate) fn ring_all(&self) {
+        for bell in self.bells().values() {
+            bell.send_replace(());
+        }
+    }
+
     /// Tells the watchers, if there are any.
     pub(crate) fn tell(&self, news: News) {
         // Without watchers there is nobody to tell, which is no error.

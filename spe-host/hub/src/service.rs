@@ -1,34 +1,42 @@
-//! The hub's answers to persons and nodes. Every method finds out first who calls.
+//! The hub's answers to persons and nodes. Every method finds out first who calls, and whether the caller may.
 
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use spe_kernel::{
     disclosure::Catalogue,
-    ids::{Digest, JobId, PersonName},
+    dsse::PublicKey,
+    ids::{ApplicationId, Digest, JobId, PersonName},
     refusal::Refusal,
+    tlog::{Ask, Reply},
 };
 use spe_wire::{
-    Assignment, Feed, NodeCatalogue, Peer, Report, Service, SignedAnswer, Submission,
+    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Report, Ruling, Service, SignedAnswer, Submission,
+    governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     view::{JobLine, View},
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
-    Hub, intake,
+    Hub, activity, applications, enrolment, intake,
     presence::{Attendance, News},
+    register,
+    roles::{Endpoint, authorise},
     stop::Stop,
-    store::{jobs, members, modules, nodes, outcomes, rounds},
+    store::{governance, jobs, modules, nodes, outcomes, rounds, witness},
 };
 
 impl Service for Hub {
     async fn put_module(&self, peer: Peer, wasm: Vec<u8>) -> Result<Digest, Refusal> {
         let config = Arc::clone(&self.config);
-        let put = self.store.write(move |db| modules::put(db, &members::person(db, peer)?, &wasm, &config));
+        let put = self
+            .store
+            .write(move |db| modules::put(db, &authorise(db, peer, Endpoint::PutModule)?.person()?, &wasm, &config));
         put.await.map_err(Stop::tell)
     }
 
     async fn submit(&self, peer: Peer, submission: Submission) -> Result<JobId, Refusal> {
+        self.proven(peer, &submission).await?;
         let config = Arc::clone(&self.config);
         let submit = self.store.write(move |db| intake::submit(db, peer, &submission, &config));
         let (id, asked) = submit.await.map_err(Stop::tell)?;
@@ -37,7 +45,7 @@ impl Service for Hub {
     }
 
     async fn watch(&self, peer: Peer, job: JobId) -> Result<Feed<View>, Refusal> {
-        let person = self.person(peer).await.map_err(Stop::tell)?;
+        let person = self.person(peer, Endpoint::Watch).await.map_err(Stop::tell)?;
         // Listening starts before the first look, so that nothing is missed in between.
         let news = self.presence.news();
         let first = self.view_of(person.clone(), job).await.map_err(Stop::tell)?;
@@ -47,15 +55,15 @@ impl Service for Hub {
     }
 
     async fn view(&self, peer: Peer, job: JobId) -> Result<View, Refusal> {
-        let person = self.person(peer).await.map_err(Stop::tell)?;
+        let person = self.person(peer, Endpoint::View).await.map_err(Stop::tell)?;
         self.view_of(person, job).await.map_err(Stop::tell)
     }
 
     async fn answers(&self, peer: Peer, job: JobId) -> Result<Feed<SignedAnswer>, Refusal> {
         let id = job.clone();
         let find = self.store.read(move |db| {
-            let done = jobs::of(db, &members::person(db, peer)?, &id)?.done;
-            Ok((done, outcomes::answers(db, &id)?))
+            let done = jobs::of(db, &authorise(db, peer, Endpoint::Answers)?.person()?, &id)?.done;
+            Ok((done, witness::with_receipts(db, &id, outcomes::answers(db, &id)?)?))
         });
         let (done, answers) = find.await.map_err(Stop::tell)?;
         let Some(done) = done else { return Ok(Box::pin(stream::iter(answers.into_iter().map(Ok)))) };
@@ -64,7 +72,10 @@ impl Service for Hub {
         let round = move |round| {
             let (hub, job) = (hub.clone(), job.clone());
             async move {
-                let read = hub.store.read(move |db| rounds::answers(db, &job, round)).await;
+                let find = move |db: &rusqlite::Transaction<'_>| {
+                    witness::with_receipts(db, &job, rounds::answers(db, &job, round)?)
+                };
+                let read = hub.store.read(find).await;
                 let answers = read.map_or_else(|stop| vec![Err(stop.tell())], |all| all.into_iter().map(Ok).collect());
                 stream::iter(answers)
             }
@@ -75,7 +86,7 @@ impl Service for Hub {
     async fn cancel(&self, peer: Peer, job: JobId) -> Result<View, Refusal> {
         let id = job.clone();
         let cancel = self.store.write(move |db| {
-            let person = members::person(db, peer)?;
+            let person = authorise(db, peer, Endpoint::Cancel)?.person()?;
             let owing = jobs::cancel(db, &person, &id)?;
             Ok((person, owing))
         });
@@ -86,13 +97,13 @@ impl Service for Hub {
     }
 
     async fn jobs(&self, peer: Peer) -> Result<Vec<JobLine>, Refusal> {
-        let list = self.store.read(move |db| jobs::list(db, &members::person(db, peer)?));
+        let list = self.store.read(move |db| jobs::list(db, &authorise(db, peer, Endpoint::Jobs)?.person()?));
         list.await.map_err(Stop::tell)
     }
 
     async fn browse(&self, peer: Peer) -> Result<Feed<NodeCatalogue>, Refusal> {
         let all = self.store.read(move |db| {
-            members::caller(db, peer)?;
+            authorise(db, peer, Endpoint::Browse)?;
             nodes::all(db)
         });
         let presence = self.presence.clone();
@@ -104,23 +115,131 @@ impl Service for Hub {
     }
 
     async fn attend(&self, peer: Peer, catalogue: Catalogue) -> Result<Feed<Assignment>, Refusal> {
-        let node = self.offered(peer, catalogue).await.map_err(Stop::tell)?;
+        let node = self.offered(peer, Endpoint::Attend, catalogue).await.map_err(Stop::tell)?;
         tracing::info!(%node, "a node attends");
-        let work = Work { hub: self.clone(), peer, attendance: self.presence.attend(node), after: 0 };
+        let work = Work { hub: self.clone(), peer, attendance: self.presence.attend(node), after: 0, revoked: 0 };
         Ok(Box::pin(stream::unfold(Some(work), Work::step)))
     }
 
     async fn offer(&self, peer: Peer, catalogue: Catalogue) -> Result<(), Refusal> {
-        self.offered(peer, catalogue).await.map(drop).map_err(Stop::tell)
+        self.offered(peer, Endpoint::Offer, catalogue).await.map(drop).map_err(Stop::tell)
     }
 
     async fn fetch_module(&self, peer: Peer, digest: Digest) -> Result<Vec<u8>, Refusal> {
-        let fetch = self.store.read(move |db| modules::fetch(db, &members::node(db, peer)?, digest));
+        let fetch =
+            self.store.read(move |db| modules::fetch(db, &authorise(db, peer, Endpoint::FetchModule)?.node()?, digest));
         fetch.await.map_err(Stop::tell)
     }
 
     async fn report(&self, peer: Peer, job: JobId, report: Report) -> Result<(), Refusal> {
         self.recorded(peer, job, report).await.map_err(Stop::tell)
+    }
+
+    async fn witness(&self, peer: Peer, ask: Ask) -> Result<(Reply, PublicKey), Refusal> {
+        let key = self.witness.public();
+        self.cosigned(peer, ask).await.map(|reply| (reply, key)).map_err(Stop::tell)
+    }
+
+    async fn enrol(&self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, Refusal> {
+        let (config, witness, now) = (Arc::clone(&self.config), self.witness.public(), self.calendar.now());
+        let enrol = self.store.write(move |db| {
+            authorise(db, peer, Endpoint::Enrol)?;
+            enrolment::enrol(db, (&config, witness), &request, now)
+        });
+        enrol.await.map_err(Stop::tell)
+    }
+
+    async fn register(&self, peer: Peer) -> Result<Register, Refusal> {
+        let now = self.calendar.now();
+        let read = self.store.read(move |db| {
+            authorise(db, peer, Endpoint::Register)?;
+            register::read(db, now)
+        });
+        read.await.map_err(Stop::tell)
+    }
+
+    async fn activity(&self, peer: Peer, period: Period) -> Result<Activity, Refusal> {
+        let now = self.calendar.now();
+        let read = self.store.read(move |db| {
+            authorise(db, peer, Endpoint::Activity)?;
+            activity::read(db, period, now)
+        });
+        read.await.map_err(Stop::tell)
+    }
+
+    async fn apply(&self, peer: Peer, envelope: Vec<u8>) -> Result<ApplicationId, Refusal> {
+        let now = self.calendar.now();
+        let apply = self.store.write(move |db| {
+            let caller = authorise(db, peer, Endpoint::Apply)?;
+            applications::submit(db, caller, envelope, now)
+        });
+        apply.await.map_err(Stop::tell)
+    }
+
+    async fn applications(&self, peer: Peer) -> Result<Vec<ApplicationLine>, Refusal> {
+        let now = self.calendar.now();
+        let list = self.store.read(move |db| applications::list(db, authorise(db, peer, Endpoint::Applications)?, now));
+        list.await.map_err(Stop::tell)
+    }
+
+    async fn application(&self, peer: Peer, id: ApplicationId) -> Result<ApplicationView, Refusal> {
+        let now = self.calendar.now();
+        let show =
+            self.store.read(move |db| applications::show(db, authorise(db, peer, Endpoint::Application)?, &id, now));
+        show.await.map_err(Stop::tell)
+    }
+
+    async fn withdraw(&self, peer: Peer, id: ApplicationId) -> Result<ApplicationView, Refusal> {
+        let now = self.calendar.now();
+        let withdraw =
+            self.store.write(move |db| applications::withdraw(db, authorise(db, peer, Endpoint::Withdraw)?, &id, now));
+        withdraw.await.map_err(Stop::tell)
+    }
+
+    async fn notify(&self, peer: Peer, id: ApplicationId, envelope: Vec<u8>) -> Result<ApplicationView, Refusal> {
+        let now = self.calendar.now();
+        let notify = self.store.write(move |db| {
+            let caller = authorise(db, peer, Endpoint::Notify)?;
+            applications::notify(db, caller, &id, envelope, now)
+        });
+        notify.await.map_err(Stop::tell)
+    }
+
+    async fn decide(&self, peer: Peer, id: ApplicationId, ruling: Ruling) -> Result<ApplicationView, Refusal> {
+        let now = self.calendar.now();
+        let decide = self.store.write(move |db| {
+            let caller = authorise(db, peer, Endpoint::Decide)?;
+            applications::decide(db, caller, &id, ruling, now)
+        });
+        decide.await.map_err(Stop::tell)
+    }
+
+    async fn complete(&self, peer: Peer, id: ApplicationId, envelope: Vec<u8>) -> Result<ApplicationView, Refusal> {
+        let now = self.calendar.now();
+        let complete = self.store.write(move |db| {
+            let caller = authorise(db, peer, Endpoint::Complete)?;
+            applications::complete(db, caller, &id, envelope, now)
+        });
+        complete.await.map_err(Stop::tell)
+    }
+
+    async fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> Result<(), Refusal> {
+        let now = self.calendar.now();
+        let revoke = self.store.write(move |db| {
+            let caller = authorise(db, peer, Endpoint::Revoke)?;
+            intake::revoke(db, caller.person()?, envelope, now)
+        });
+        revoke.await.map_err(Stop::tell)?;
+        self.presence.ring_all();
+        Ok(())
+    }
+
+    async fn publish(&self, peer: Peer, job: JobId) -> Result<(), Refusal> {
+        let person = self.person(peer, Endpoint::Publish).await.map_err(Stop::tell)?;
+        let view = self.view_of(person.clone(), job).await.map_err(Stop::tell)?;
+        let now = self.calendar.now();
+        let publish = self.store.write(move |db| register::publish(db, person, view, now));
+        publish.await.map_err(Stop::tell)
     }
 }
 
@@ -176,6 +295,8 @@ struct Work {
     peer: Peer,
     attendance: Attendance,
     after: i64,
+    /// The last revocation that this connection was told.
+    revoked: i64,
 }
 
 impl Work {
@@ -189,6 +310,11 @@ impl Work {
 
     async fn next(&mut self) -> Result<Assignment, Stop> {
         loop {
+            // Before any work: it may be of a permit that is taken back.
+            if let Some((number, envelope)) = self.revocation().await? {
+                self.revoked = number;
+                return Ok(Assignment::Revoke { envelope });
+            }
             if let Some((number, assignment)) = self.look().await? {
                 self.after = number;
                 return Ok(assignment);
@@ -197,9 +323,14 @@ impl Work {
         }
     }
 
+    async fn revocation(&self) -> Result<Option<(i64, Vec<u8>)>, Stop> {
+        let after = self.revoked;
+        self.hub.store.read(move |db| governance::revocation(db, after)).await
+    }
+
     /// The caller is looked up each time: a node that was dismissed meanwhile gets no more work.
     async fn look(&self) -> Result<Option<(i64, Assignment)>, Stop> {
         let (peer, after) = (self.peer, self.after);
-        self.hub.store.read(move |db| jobs::next(db, &members::node(db, peer)?, after)).await
+        self.hub.store.read(move |db| jobs::next(db, &authorise(db, peer, Endpoint::Attend)?.node()?, after)).await
     }
 }

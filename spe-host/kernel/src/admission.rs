@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dataset::Offer,
     dsse::PublicKey,
-    filter::Filter,
+    gate::OutputRules,
     ids::{Digest, NodeName},
     job::{Job, Purpose},
     ledger::{AnswerKey, Charge, delta_allowed},
+    officer::Officer,
     pace::Pace,
-    permit::{Modules, Permit},
+    permit::{Modules, Permit, PermitPerson, covers},
+    person::People,
     plan::{Plan, record_bytes_max},
     refusal::Refusal,
     units::Loss,
@@ -27,6 +29,9 @@ pub struct NodePolicy {
     pub purposes: Vec<Purpose>,
     /// Modules that this node runs whatever a permit says: `"any"` or a list.
     pub modules: Modules,
+    /// Whether permits with an exception from opt-outs (Art. 71(4)) are accepted: then people who opted out are in the data.
+    #[serde(default)]
+    pub opt_out_exceptions: bool,
     /// Least loss of one job, an entry for each measure it matters for: what does not go through the ledger, such as the time
     /// that a job takes, must not be had for nothing.
     pub loss_per_job_min: Vec<Loss>,
@@ -44,6 +49,15 @@ pub struct NodePolicy {
     pub release: Pace,
     /// Oldest signature under which a job is accepted: a hub cannot spend a budget with questions of long ago.
     pub job_age_days_max: u32,
+    /// How persons are proven.
+    #[serde(default)]
+    pub people: People,
+    /// Who answers for answers that leave.
+    #[serde(default)]
+    pub outputs: OutputRules,
+    /// Who decides for this node what it leaves to persons.
+    #[serde(default)]
+    pub officers: Vec<Officer>,
 }
 
 /// A job that this node will run. Made only by [`admit`].
@@ -63,6 +77,19 @@ impl Admitted {
     /// What it costs, and against which caps.
     pub const fn charge(&self) -> &Charge {
         &self.charge
+    }
+
+    /// The same charge for something that leaves at that time.
+    #[must_use]
+    pub fn charge_until(&self, leaves_at: Timestamp) -> Charge {
+        Charge { leaves_at, ..self.charge.clone() }
+    }
+
+    /// The same job about the cohort of that digest, in place of the whole snapshot.
+    #[must_use]
+    pub fn about(mut self, cohort: Digest) -> Self {
+        self.charge.key.snapshot = cohort;
+        self
     }
 
     /// The job.
@@ -95,23 +122,28 @@ pub fn admit(
         return Err(Refusal::NodeNotAsked { node: node.clone() });
     }
     fresh(&job, policy, now)?;
-    person_and_purpose(&job, permit)?;
+    person(&job, permit, &policy.people)?;
     let plan = &job.body().plan;
     plan.fits_schema(&offer.schema).map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
-    data(plan, permit, offer)?;
-    module(plan.module(), permit)?;
+    covers(permit, &job, offer, node)?;
+    if permit.body().opt_out_exception.is_some() && !policy.opt_out_exceptions {
+        let rule = "permits with an exception from opt-outs, Art. 68(10)(c) and 71(4), are not accepted".into();
+        return Err(Refusal::PolicyForbids { rule });
+    }
     operator(&job, offer, policy)?;
     let longest = policy.release.longest(plan, &offer.schema)?;
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot, round: 0 };
     let charge = Charge {
         key,
         permit: permit.id(),
+        person: job.body().person.clone(),
         job: job.digest(),
         loss: plan.charge(),
         dataset_cap: offer.budget,
-        permit_cap: permit.body().loss_cap,
+        permit_cap: permit.body().environment.loss_cap,
         overlap: plan.overlap(),
         subjects_max: offer.schema.subjects_max,
+        leaves_at: now,
     };
     Ok(Admitted { job, charge, longest })
 }
@@ -128,61 +160,34 @@ fn fresh(job: &Job, policy: &NodePolicy, now: Timestamp) -> Result<(), Refusal> 
     Ok(())
 }
 
-fn person_and_purpose(job: &Job, permit: &Permit) -> Result<(), Refusal> {
+fn person(job: &Job, permit: &Permit, people: &People) -> Result<(), Refusal> {
     let (asked, allowed) = (job.body(), permit.body());
     if asked.permit != allowed.number {
         return Err(Refusal::WrongPermit { named: asked.permit.to_string(), given: allowed.number.to_string() });
     }
-    let authorised = |p: &crate::permit::PermitPerson| p.name == asked.person && p.key == job.signer();
-    if !allowed.persons.iter().any(authorised) {
-        return Err(Refusal::PersonNotInPermit { person: asked.person.clone() });
+    let stranger = || Refusal::PersonNotInPermit { person: asked.person.clone() };
+    let person = allowed.persons.iter().find(|p| p.name == asked.person).ok_or_else(stranger)?;
+    if job.identity().is_none() && (people.login_required || person.identity.is_some()) {
+        return Err(people.login_missing());
     }
-    if !allowed.purposes.contains(&asked.purpose) {
-        return Err(Refusal::PurposeNotInPermit { purpose: asked.purpose });
-    }
-    Ok(())
+    if is(person, job) { Ok(()) } else { Err(stranger()) }
 }
 
-/// Columns that are read and columns that a filter names count alike.
-fn data(plan: &Plan, permit: &Permit, offer: &Offer) -> Result<(), Refusal> {
-    let dataset = plan.dataset();
-    let covered: Vec<&String> =
-        permit.body().data.iter().filter(|d| d.dataset == *dataset).flat_map(|d| &d.columns).collect();
-    if permit.body().data.iter().all(|d| d.dataset != *dataset) {
-        return Err(Refusal::DatasetNotInPermit { dataset: dataset.clone() });
-    }
-    for input in plan.inputs() {
-        let mut columns: Vec<_> = input.columns.clone();
-        if let (Some(text), Some(table)) = (&input.filter, offer.schema.table(&input.table)) {
-            let filter = Filter::parse(text, table).map_err(|e| Refusal::PlanUnfit { why: e.to_string() })?;
-            columns.extend(filter.columns().iter().cloned());
-        }
-        for column in columns {
-            let name = format!("{}.{column}", input.table);
-            if !covered.contains(&&name) {
-                return Err(Refusal::ColumnNotInPermit { dataset: dataset.clone(), column: name });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn module(module: Digest, permit: &Permit) -> Result<(), Refusal> {
-    match &permit.body().modules {
-        Modules::Only(list) if !list.contains(&module) => Err(Refusal::ModuleNotInPermit { module }),
-        _ => Ok(()),
-    }
+/// Whether `job` was signed by `person`: by the key, if the permit says one, and with the login, if it says one.
+fn is(person: &PermitPerson, job: &Job) -> bool {
+    let PermitPerson { key, identity, .. } = person;
+    let key_fits = key.is_none_or(|key| key == job.signer());
+    let identity_fits = identity.as_ref().is_none_or(|who| job.identity().is_some_and(|proven| proven.who() == who));
+    (key.is_some() || identity.is_some()) && key_fits && identity_fits
 }
 
 fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal> {
     let plan = &job.body().plan;
     let forbid = |rule: String| Err(Refusal::PolicyForbids { rule });
-    if !policy.purposes.contains(&job.body().purpose) {
+    if !policy.purposes.iter().any(|served| served.covers(job.body().purpose)) {
         return forbid(format!("purpose {} is not served", job.body().purpose));
     }
-    if matches!(&policy.modules, Modules::Only(list) if !list.contains(&plan.module())) {
-        return forbid(format!("module {} is not in the operator's list", plan.module()));
-    }
+    policy.modules.allow(plan).map_err(|why| Refusal::PolicyForbids { rule: format!("modules: {why}") })?;
     if plan.measure() != offer.budget.measure() {
         let measure = offer.budget.measure().parameter();
         return forbid(format!("dataset {} is accounted in {measure}; ask with {measure}=<loss>", plan.dataset()));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    conversion::{EpsilonAt, deltas, epsilon_at},
+    conversion::{EpsilonAt, epsilons_of},
     ledger::Charge,
     units::Loss,
 };
@@ -30,9 +30,9 @@ pub struct Certificate {
     pub spent_after: Loss,
     /// All that the dataset's population will ever bear at this node.
     pub budget: Loss,
-    /// The job's charge as ε, at two δ.
+    /// The job's charge as ε, at two δ on top of its own.
     pub charge: [EpsilonAt; 2],
-    /// All that is spent as ε, at the same two.
+    /// All that is spent as ε, at the same two on top of its own.
     pub spent: [EpsilonAt; 2],
 }
 
@@ -48,7 +48,7 @@ pub struct Spent {
 impl Certificate {
     /// Of `charge`, where that much is spent in all.
     pub fn of(charge: &Charge, spent: Spent) -> Self {
-        let at = |loss: Loss| deltas(charge.subjects_max).map(|delta| epsilon_at(loss, delta));
+        let at = |loss: Loss| epsilons_of(loss, charge.subjects_max);
         Self {
             neighbours: Neighbours::AddOrRemoveOneSubject,
             overlap: charge.overlap,

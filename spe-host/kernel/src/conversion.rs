@@ -20,6 +20,11 @@ pub fn deltas(subjects_max: u32) -> [f64; 2] {
     [delta, delta / 1000.0]
 }
 
+/// `loss` as ε at two δ: [`deltas`] on top of the δ that the loss has of its own, below which no ε bounds it.
+pub fn epsilons_of(loss: Loss, subjects_max: u32) -> [EpsilonAt; 2] {
+    deltas(subjects_max).map(|delta| epsilon_at(loss, loss.delta_approx() + delta))
+}
+
 /// `loss` as (ε, δ)-differential privacy at `delta`; infinite where the loss has a larger δ of its own.
 ///
 /// From ρ by the best known conversion, that of Canonne, Kamath & Steinke (NeurIPS 2020, proposition 12): for every α > 1,
@@ -96,6 +101,20 @@ mod tests {
         assert_eq!(epsilon_at(loss, 1e-9).epsilon, 0.5);
         let keyed: Loss = "epsilon=0.5,delta=0.00001".parse().expect("a loss");
         assert_eq!(epsilon_at(keyed, 1e-9).epsilon, f64::MAX, "its own δ is larger");
+    }
+
+    /// An ε at a δ below the loss's own would be a promise that nobody can keep; none at all would hide what is known.
+    #[test]
+    fn a_delta_of_its_own_comes_first() {
+        for (text, alone) in [("epsilon=0.5,delta=0.00001", "epsilon=0.5"), ("rho=0.1,delta=0.00001", "rho=0.1")] {
+            let [keyed, free]: [Loss; 2] = [text, alone].map(|text| text.parse().expect("a loss"));
+            for (at, extra) in epsilons_of(keyed, 100).into_iter().zip(deltas(100)) {
+                assert!(at.delta >= 1e-5 + extra, "{at:?} leaves the loss's own δ out");
+                let expected = epsilon_at(free, extra).epsilon;
+                assert!((at.epsilon / expected - 1.0).abs() < 1e-6, "{at:?} for {expected}");
+            }
+            assert_eq!(epsilons_of(free, 100), deltas(100).map(|delta| epsilon_at(free, delta)));
+        }
     }
 
     #[test]

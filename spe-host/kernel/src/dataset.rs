@@ -9,6 +9,10 @@ use crate::{
 
 /// Categories of one column or output at most.
 pub const CATEGORIES_MAX: usize = 10_000;
+/// Rows of a table that are expected of each data subject on average, where no `rows_max` is declared.
+pub const ROWS_PER_SUBJECT_DEFAULT: u64 = 100;
+/// Rows that a table may have however few its data subjects are, where no `rows_max` is declared.
+pub const ROWS_MAX_LEAST: u64 = 100_000;
 
 /// A dataset's public schema. Nodes of a federation that share a dataset agree on every field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,13 @@ const fn one() -> u32 {
 pub struct TableSchema {
     /// The table's name.
     pub name: TableName,
+    /// At most so many rows are in it at any one node: public, and decided before the data is looked at, like
+    /// [`DatasetSchema::subjects_max`]. See [`DatasetSchema::rows_max`] for what none means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_max: Option<u64>,
+    /// The column that says when a row is from: a date, a timestamp, or an integer that is a year. Permits may cut by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<ColumnName>,
     /// Columns that modules may read; identifiers are not among them.
     pub columns: Vec<ColumnSchema>,
 }
@@ -110,6 +121,13 @@ impl DatasetSchema {
     /// The table of that name.
     pub fn table(&self, name: &TableName) -> Option<&TableSchema> {
         self.tables.iter().find(|t| &t.name == name)
+    }
+
+    /// Rows of `table` at any one node, at most: what is declared, or [`ROWS_PER_SUBJECT_DEFAULT`] for each data subject, and
+    /// [`ROWS_MAX_LEAST`] where that is less. Public either way; the time that reading takes is a function of it (`pace`).
+    pub fn rows_max(&self, table: &TableSchema) -> u64 {
+        let usual = u64::from(self.subjects_max) * ROWS_PER_SUBJECT_DEFAULT;
+        table.rows_max.unwrap_or(usual.max(ROWS_MAX_LEAST))
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a number computed from records becomes something that may leave.
 //!
 //! `Confidential` → (`noise`, paid by a `Reservation`) → `Noised` → (`Ledger::commit`) → `Committed` →
-//! (`audit::append`) → `Released`. Each type is made only by the step before it, and consumed by the step after it.
+//! (the output gate) → `Cleared` → (`audit::append`) → `Released`. Each type is made only by the step before it, and consumed by the step after it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -17,6 +17,10 @@ use crate::{
     rounds::Finished,
     units::Loss,
 };
+
+mod draw;
+
+pub use draw::{Draw, DrawnOutput, Fresh, Mechanism, Waiting};
 
 /// Anything computed from records.
 ///
@@ -67,69 +71,6 @@ pub enum OutputSums {
     Cells(Vec<i128>),
     /// One for each key that anybody has. Which keys there are is as confidential as the sums.
     Keys(BTreeMap<u64, i128>),
-}
-
-/// Noise drawn for one plan, before any sum was known. Zeroed when dropped.
-///
-/// # Privacy
-/// Made by `release` from opendp's exact samplers only; `ci/doors` fails when another crate calls [`Draw::new`].
-pub struct Draw {
-    plan: Digest,
-    outputs: Vec<DrawnOutput>,
-}
-
-/// Noise for one output.
-pub struct DrawnOutput {
-    /// The distribution.
-    pub mechanism: Mechanism,
-    /// σ of the Gaussian or b of the Laplace, in grid units.
-    pub scale: f64,
-    /// What one data subject may change, in grid units: the scale was bought for it.
-    pub sensitivity: u64,
-    /// The noise.
-    pub noise: Fresh,
-}
-
-/// Noise that was not used yet.
-pub enum Fresh {
-    /// One draw for each cell, in grid units.
-    Cells(Vec<i128>),
-    /// How many keys there are is not known before the records are read, so these are drawn one by one.
-    Keys {
-        /// Keys whose noisy count is below are not released, in grid units; see [`crate::federation::key_threshold`].
-        threshold: i128,
-        /// Keys released at most.
-        released_max: usize,
-        /// The next draw, in grid units.
-        next: Box<dyn FnMut() -> Result<i128, Fault> + Send>,
-    },
-}
-
-impl Draw {
-    /// Noise for the plan of that digest.
-    pub const fn new(plan: Digest, outputs: Vec<DrawnOutput>) -> Self {
-        Self { plan, outputs }
-    }
-}
-
-impl Drop for Draw {
-    fn drop(&mut self) {
-        for output in &mut self.outputs {
-            if let Fresh::Cells(noise) = &mut output.noise {
-                zeroize::Zeroize::zeroize(noise);
-            }
-        }
-    }
-}
-
-/// The noise distributions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mechanism {
-    /// Discrete Gaussian (Canonne, Kamath, Steinke, NeurIPS 2020); loss in ρ.
-    DiscreteGaussian,
-    /// Discrete Laplace; loss in ε.
-    DiscreteLaplace,
 }
 
 impl Confidential<Sums> {
@@ -210,7 +151,9 @@ impl Noised {
 }
 
 /// [`Answer::format`] of this version.
-pub const ANSWER_FORMAT: &str = "spe.answer/2";
+///
+/// It changes with the meaning of cells: in version 2 those of a mean were its sums, and not shares.
+pub const ANSWER_FORMAT: &str = "spe.answer/3";
 /// DSSE payload type of a signed [`Answer`].
 pub const ANSWER_TYPE: &str = "application/vnd.spe.answer+json";
 
@@ -285,7 +228,14 @@ pub struct Committed {
     pub(crate) envelope: Vec<u8>,
 }
 
-/// A signed answer that was paid for, is durable and is in the audit log. The only form in which numbers leave.
+impl Committed {
+    /// Digest of the signed answer.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.envelope)
+    }
+}
+
+/// A signed answer that was paid for, is durable, passed the output gate and is in the audit log. The only form in which numbers leave.
 ///
 /// ```compile_fail,E0451
 /// let forged = spe_kernel::disclosure::Released { envelope: vec![1] };
@@ -335,6 +285,14 @@ leaves_as_json!("stage", Stage);
 leaves_as_json!("catalogue", Catalogue);
 leaves_as_json!("finished", Finished);
 
+impl sealed::Sealed for crate::receipt::Receipt {}
+impl MayLeave for crate::receipt::Receipt {
+    const KIND: &'static str = "receipt";
+    fn leave(&self) -> Vec<u8> {
+        self.text().as_bytes().to_vec()
+    }
+}
+
 impl sealed::Sealed for Released {}
 impl MayLeave for Released {
     const KIND: &'static str = "released";
@@ -351,6 +309,10 @@ pub enum Stage {
     Admitted,
     /// Paid for; the module runs.
     Running,
+    /// It is not run until an officer of the node approves it; not charged yet.
+    AwaitsApproval,
+    /// Answered, and an officer of the node decides whether the answer leaves (Art. 73(2)).
+    AwaitsRelease,
 }
 
 /// What a node offers.
@@ -361,6 +323,9 @@ pub struct Catalogue {
     pub node: NodeName,
     /// The key that signs its answers.
     pub key: crate::dsse::PublicKey,
+    /// The access bodies whose decisions and permits it trusts.
+    #[serde(default)]
+    pub access_bodies: Vec<crate::dsse::PublicKey>,
     /// Its datasets.
     pub datasets: Vec<crate::dataset::Offer>,
 }

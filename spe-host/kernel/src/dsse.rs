@@ -30,6 +30,13 @@ fn decode_key(text: &str, prefix: &'static str) -> Result<[u8; 32], KeyError> {
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
 
+impl PublicKey {
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl FromStr for PublicKey {
     type Err = KeyError;
     fn from_str(text: &str) -> Result<Self, KeyError> {
@@ -58,6 +65,16 @@ impl fmt::Display for PublicKey {
     }
 }
 
+impl PublicKey {
+    /// Whether `signature` is this key's over exactly these bytes.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn verify_bytes(&self, bytes: &[u8], signature: &[u8]) -> Result<(), ed25519_dalek::SignatureError> {
+        VerifyingKey::from_bytes(&self.0)?.verify_strict(bytes, &Signature::from_slice(signature)?)
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -76,6 +93,11 @@ impl SecretKey {
     /// The public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs exactly these bytes. What is signed must begin with something that no other use of the key signs.
+    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes).to_bytes()
     }
 
     /// What a key file holds.

@@ -10,7 +10,7 @@ use crate::{
     plan::{Plan, Planned},
     refusal::Refusal,
     statistic::{Noise, Statistic, decode, decode_keys},
-    units::{Loss, Measure},
+    units::{Loss, Measure, grid_one},
 };
 
 /// Largest noisy sum that is believed: far above 2⁶³ people of 2⁵³ units would be absurd, and additions cannot overflow.
@@ -156,7 +156,7 @@ pub fn key_threshold(planned: &Planned, scale: f64) -> i128 {
     }
     #[expect(clippy::cast_possible_truncation, reason = "`as` saturates; far below 2^127")]
     let above = (high * scale * (1.0 + 1e-9)).ceil() as i128;
-    above.saturating_add(3).saturating_add(1 << planned.grid_bits.min(31))
+    above.saturating_add(3).saturating_add(grid_one(planned.grid_bits).into())
 }
 
 /// Adds up answers that [`open_answer`] gave for this plan and one round of it, and decodes them; nothing without answers.

@@ -94,6 +94,10 @@ name!(
     /// A job as the hub knows it: one submission. What the job asks is identified by its plan's digest.
     JobId
 );
+name!(
+    /// An application for data as the hub knows it; it follows from what the applicant signed.
+    ApplicationId
+);
 
 /// A BLAKE3 digest, 32 bytes, written `blake3:<hex>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,81 +1,24 @@
 //! Jobs: a plan, asked by a person under a permit, signed by that person.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     dsse::{self, PublicKey, SecretKey},
     ids::{Digest, NodeName, PermitNumber, PersonName},
+    person::{Identity, PROOF_BYTES_MAX},
     plan::Plan,
     refusal::Refusal,
 };
 
+pub use crate::purpose::Purpose;
+
 /// DSSE payload type of a job.
 pub const JOB_TYPE: &str = "application/vnd.spe.job+json";
 /// [`JobBody::format`] of this version.
-pub const JOB_FORMAT: &str = "spe.job/1";
+pub const JOB_FORMAT: &str = "spe.job/2";
 /// Nodes that a job may name.
 pub const NODES_MAX: usize = 1_000;
-
-/// The purposes of Art. 53(1) of Regulation (EU) 2025/327.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    /// (a) Public interest in public or occupational health.
-    PublicHealth,
-    /// (b) Policymaking and regulatory activities.
-    Policymaking,
-    /// (c) Official statistics.
-    OfficialStatistics,
-    /// (d) Education or teaching in health or care.
-    Education,
-    /// (e) Scientific research related to health or care.
-    ScientificResearch,
-    /// (f) Improving care and treatment.
-    ImprovingCare,
-}
-
-impl Purpose {
-    /// All purposes, in the order of the article.
-    pub const ALL: [Self; 6] = [
-        Self::PublicHealth,
-        Self::Policymaking,
-        Self::OfficialStatistics,
-        Self::Education,
-        Self::ScientificResearch,
-        Self::ImprovingCare,
-    ];
-
-    const fn text(self) -> &'static str {
-        match self {
-            Self::PublicHealth => "public-health",
-            Self::Policymaking => "policymaking",
-            Self::OfficialStatistics => "official-statistics",
-            Self::Education => "education",
-            Self::ScientificResearch => "scientific-research",
-            Self::ImprovingCare => "improving-care",
-        }
-    }
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.text())
-    }
-}
-
-impl std::str::FromStr for Purpose {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::text).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|p| p.text() == text)
-            .ok_or_else(|| format!("not a purpose of Art. 53(1): one of {}", known()))
-    }
-}
 
 /// What a researcher signs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,6 +38,9 @@ pub struct JobBody {
     pub signed_at: Timestamp,
     /// What is asked.
     pub plan: Plan,
+    /// Proof of who the signer is: an ID token of OpenID Connect, which names the signer's key; see `docs/identity.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// A job whose signature was checked. Made only by [`Job::verify`].
@@ -103,6 +49,7 @@ pub struct Job {
     body: JobBody,
     signer: PublicKey,
     digest: Digest,
+    identity: Option<Identity>,
 }
 
 impl JobBody {
@@ -125,7 +72,21 @@ impl Job {
         if body.format != JOB_FORMAT || body.nodes.len() > NODES_MAX {
             return Err(malformed(format!("expected format {JOB_FORMAT} and at most {NODES_MAX} nodes")));
         }
-        Ok(Self { body, signer: verified.signer, digest: Digest::of(&verified.payload) })
+        if body.identity.as_ref().is_some_and(|proof| proof.len() > PROOF_BYTES_MAX) {
+            return Err(malformed(format!("identity has more than {PROOF_BYTES_MAX} bytes")));
+        }
+        Ok(Self { body, signer: verified.signer, digest: Digest::of(&verified.payload), identity: None })
+    }
+
+    /// The same job, whose signer was recognised.
+    #[must_use]
+    pub fn recognised(self, identity: Option<Identity>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The natural person who signed it, if the job's proof of it was checked.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// What it says.

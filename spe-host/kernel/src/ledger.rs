@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     disclosure::{ANSWER_TYPE, Committed, Noised},
     dsse::{self, SecretKey},
     fault::Fault,
-    ids::{DatasetName, Digest, NodeName},
+    ids::{DatasetName, Digest, NodeName, PersonName},
     permit::PermitId,
     refusal::{Refusal, Stop},
     rounds::state_digest,
@@ -44,6 +45,8 @@ pub struct Charge {
     pub key: AnswerKey,
     /// The permit under which it is bought.
     pub permit: PermitId,
+    /// Who buys it: nobody else goes on with its rounds.
+    pub person: PersonName,
     /// Digest of the signed job.
     pub job: Digest,
     /// The price.
@@ -56,6 +59,8 @@ pub struct Charge {
     pub overlap: u32,
     /// At most so many data subjects are at one node: decides at which δ losses are reported.
     pub subjects_max: u32,
+    /// Whatever comes of it leaves no sooner, not even after a crash: durable with it.
+    pub leaves_at: Timestamp,
 }
 
 /// Proof that a charge is durable, good for one round. Consumed by `noise`; dropping it leaves the charge spent (**pay-first**).
@@ -123,6 +128,8 @@ pub enum Event<'a> {
         key: &'a AnswerKey,
         /// Its state.
         state: &'a [f64],
+        /// Whatever comes of it leaves no sooner.
+        leaves_at: Timestamp,
     },
     /// Loss and answer become final together.
     Committed {
@@ -145,6 +152,16 @@ pub trait Journal {
     /// # Errors
     /// The storage's own.
     fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault>;
+    /// When what comes of `key` leaves, as it was known before anything was read.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn leaves_at(&mut self, key: &AnswerKey) -> Result<Option<Timestamp>, Fault>;
+    /// Whether the charge of that key was made under the permit of `charge`, and by its person.
+    ///
+    /// # Errors
+    /// The storage's own.
+    fn paid_by(&mut self, charge: &Charge) -> Result<bool, Fault>;
     /// The state that a later round began with.
     ///
     /// # Errors
@@ -245,8 +262,13 @@ impl<J: Journal> Ledger<J> {
     /// Begins a later round of `charge` on `state`, or gives its answer again. The charge was made with the first round, and is
     /// good for all `rounds` of the plan that it names.
     ///
+    /// # Security
+    /// What was answered is anybody's who may ask the same (**same-answer**). What comes next is the payer's to choose: whoever else
+    /// holds a permit for this plan could use up its rounds on states of their own. Watched by
+    /// `only_who_paid_goes_on_with_the_rounds` in `kernel/tests/it/ledger.rs`.
+    ///
     /// # Errors
-    /// A round that does not follow an answered one, or that was interrupted; the journal's faults.
+    /// A round that does not follow an answered one, that somebody else paid for, or that was interrupted; the journal's faults.
     pub fn begin(&mut self, charge: &Charge, round: u32, rounds: u32, state: &[f64]) -> Result<Reserving, Stop> {
         self.check_sound()?;
         let key = charge.key.at_round(round);
@@ -260,10 +282,21 @@ impl<J: Journal> Ledger<J> {
         if !follows {
             return Err(Refusal::RoundOutOfTurn { round }.into());
         }
-        self.apply(&Event::Began { key: &key, state })?;
+        if !self.journal.paid_by(charge)? {
+            return Err(Refusal::RoundOfAnother { round }.into());
+        }
+        self.apply(&Event::Began { key: &key, state, leaves_at: charge.leaves_at })?;
         let (free, spent) = (Loss::zero(charge.loss.measure()), self.spent(&key.dataset, charge.dataset_cap));
         let certificate = Certificate::of(charge, Spent { before: spent, after: spent });
         Ok(Reserving::Paid(Reservation { key, loss: free, state: state_digest(state), certificate }))
+    }
+
+    /// When what comes of `key` leaves, be it an answer or that there is none; nothing if it was never charged.
+    ///
+    /// # Errors
+    /// The journal's own.
+    pub fn leaves_at(&mut self, key: &AnswerKey) -> Result<Option<Timestamp>, Fault> {
+        self.journal.leaves_at(key)
     }
 
     /// The state that a later round began with.

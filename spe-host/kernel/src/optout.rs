@@ -55,7 +55,7 @@ impl Scope {
     pub fn covers(&self, purpose: Purpose) -> bool {
         match self {
             Self::Everything => true,
-            Self::Only(purposes) => purposes.contains(&purpose),
+            Self::Only(purposes) => purposes.iter().any(|about| about.covers(purpose)),
         }
     }
 }
@@ -106,6 +106,8 @@ impl std::str::FromStr for Channel {
 pub struct Entry {
     /// Whose choice it is.
     pub subject: Subject,
+    /// Of which pseudonym key that pseudonym is. One of an older key is about nobody in a newer snapshot until the person is met again.
+    pub version: u32,
     /// The choice.
     pub choice: Choice,
     /// What it is about.

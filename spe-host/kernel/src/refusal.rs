@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::Fault,
-    ids::{DatasetName, Digest, NodeName, PersonName},
+    ids::{DatasetName, Digest, NodeName, PermitNumber, PersonName, TableName},
     job::Purpose,
     units::Loss,
 };
@@ -35,10 +35,10 @@ pub enum Refusal {
     )]
     PermitFromTheFuture { at: String },
     /// The permit starts later.
-    #[error("the permit is valid from {from}; it is too early")]
+    #[error("the permit is valid from {from}; it is too early (clause: Art. 68(10)(e))")]
     PermitNotYetValid { from: String },
     /// The permit has ended.
-    #[error("the permit expired at {until}; ask the data access body to renew it")]
+    #[error("the permit expired at {until}; ask the data access body to renew it (clause: Art. 68(10)(e))")]
     PermitExpired { until: String },
     /// Signed too long ago, or in the future.
     #[error("the job was signed at {signed_at}; this node takes jobs of the last {days} days: sign it again")]
@@ -47,22 +47,60 @@ pub enum Refusal {
     #[error("the job names permit {named}, but permit {given} was handed in")]
     WrongPermit { named: String, given: String },
     /// The person, or the key that signed, is not in the permit.
-    #[error("the permit does not authorise {person} with the key that signed the job (clause: persons)")]
+    #[error(
+        "the permit does not authorise {person} with the key that signed the job and the login in it (clause: Art. 68(10)(d))"
+    )]
     PersonNotInPermit { person: PersonName },
+    /// Nobody proved who signed the job.
+    #[error(
+        "the job says not who signed it, and permit or node asks for a login: run `spe login` with an issuer that this node takes \
+         ({issuers}), and sign the job again"
+    )]
+    LoginRequired { issuers: String },
+    /// The proof of who signed the job does not hold.
+    #[error("the login in the job is refused: {why}")]
+    LoginRefused { why: String },
     /// Another purpose.
-    #[error("the permit does not cover the purpose {purpose} (clause: purposes)")]
+    #[error("the permit does not cover the purpose {purpose} (clause: Art. 68(10)(b))")]
     PurposeNotInPermit { purpose: Purpose },
     /// Another dataset.
-    #[error("the permit does not cover dataset {dataset} (clause: data)")]
+    #[error("the permit does not cover dataset {dataset} (clause: Art. 68(10)(a))")]
     DatasetNotInPermit { dataset: DatasetName },
     /// Another column.
-    #[error("the permit does not cover column {column} of dataset {dataset} (clause: data.columns)")]
+    #[error("the permit does not cover column {column} of dataset {dataset} (clause: Art. 68(10)(a))")]
     ColumnNotInPermit { dataset: DatasetName, column: String },
     /// Another module.
-    #[error("the permit does not approve module {module} (clause: modules)")]
-    ModuleNotInPermit { module: Digest },
+    #[error("the permit does not approve module {module}: {why} (clause: Art. 68(10)(f))")]
+    ModuleNotInPermit { module: Digest, why: String },
+    /// Another node.
+    #[error("the permit does not cover dataset {dataset} at node {node} (clause: Art. 68(10)(a))")]
+    NodeNotInPermit { dataset: DatasetName, node: NodeName },
+    /// A time range that cannot be kept.
+    #[error(
+        "the permit covers a time range of table {table}, and dataset {dataset} does not declare which of the table's columns says when a \
+         row is from (`time = \"column\"` in its declaration), so that it cannot be kept (clause: Art. 68(10)(a))"
+    )]
+    TimeRangeUnenforceable { dataset: DatasetName, table: TableName },
+    /// A data request approves plans, and this is none of them.
+    #[error("the approved data request does not have plan {plan}; it allows no other questions (clause: Art. 69)")]
+    PlanNotInPermit { plan: Digest },
+    /// Another limit or condition of the permit.
+    #[error("the permit forbids it: {rule} (clause: {clause})")]
+    PermitForbids { clause: Clause, rule: String },
+    /// Another permit has taken its place.
+    #[error("permit {number} was replaced by permit {by}: submit the job with that one")]
+    PermitReplaced { number: PermitNumber, by: PermitNumber },
+    /// Taken back.
+    #[error("permit {number} was revoked at {since} by the data access body (clause: Art. 63(3))")]
+    PermitRevoked { number: PermitNumber, since: String },
+    /// Excluded for a time.
+    #[error("{person} is excluded by the data access body that issued the permit (clause: Art. 63(3))")]
+    PersonExcluded { person: PersonName },
+    /// Against the Regulation.
+    #[error("{why} ({article})")]
+    Unlawful { article: String, why: String },
     /// The permit's cap.
-    #[error("the permit's loss cap is {cap} here, {spent} is spent, and the job asks {asked} (clause: loss_cap)")]
+    #[error("the permit's loss cap is {cap} here, {spent} is spent, and the job asks {asked} (clause: Art. 68(10)(f))")]
     PermitLossExhausted { asked: Loss, spent: Loss, cap: Loss },
     /// The dataset's cap.
     #[error("dataset {dataset} allows {cap} in all, {spent} is spent, and the job asks {asked}; ask for less")]
@@ -99,14 +137,31 @@ pub enum Refusal {
     /// A round that does not follow an answered one, or beyond the last.
     #[error("round {round} does not follow an answered round of this job here")]
     RoundOutOfTurn { round: u32 },
+    /// A round that somebody else paid for.
+    #[error(
+        "round {round} of this plan was paid for by another person or under another permit, and theirs are its rounds; what they have \
+         had answered is yours too. Submit it with a higher --attempt for rounds of your own, at a new charge"
+    )]
+    RoundOfAnother { round: u32 },
     /// The machine is slower than its operator declared.
     #[error(
         "the node did not finish in the time that its policy gives every job of this plan; the charge stays spent. \
          Its operator may measure the machine with `spe node selftest`"
     )]
     DeadlineMissed,
+    /// Too many runs on the dataset were late.
+    #[error(
+        "{misses} runs on dataset {dataset} did not finish in time at this node, as many as its policy allows; it answers nothing new until \
+         its operator has looked at them (`spe node misses`)"
+    )]
+    TooManyMisses { dataset: DatasetName, misses: u32 },
+    /// An officer of the node decided against it.
+    #[error("an officer of this node decided against it: {reason}")]
+    OfficerRefused { reason: String },
     /// Cancelled by the researcher.
-    #[error("the job was cancelled; a charge already made stays spent")]
+    #[error(
+        "the job was cancelled; if it was charged already, the same question asked again is answered without a new charge"
+    )]
     Cancelled,
     /// Not known to the hub or node.
     #[error("{what} is not known here")]
@@ -120,6 +175,43 @@ pub enum Refusal {
     /// A fault, told to the operator's log only.
     #[error("internal fault {id}; the operator's log has the details")]
     Internal { id: String },
+}
+
+/// A clause of a permit, as refusals name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clause {
+    /// Art. 68(10)(a).
+    Data,
+    /// Art. 68(10)(b).
+    Purpose,
+    /// Art. 68(10)(c).
+    OptOuts,
+    /// Art. 68(10)(d).
+    Persons,
+    /// Art. 68(10)(e).
+    Period,
+    /// Art. 68(10)(f).
+    Environment,
+    /// Art. 68(10)(h).
+    Conditions,
+    /// Art. 69.
+    Request,
+}
+
+impl std::fmt::Display for Clause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Data => "Art. 68(10)(a)",
+            Self::Purpose => "Art. 68(10)(b)",
+            Self::OptOuts => "Art. 68(10)(c)",
+            Self::Persons => "Art. 68(10)(d)",
+            Self::Period => "Art. 68(10)(e)",
+            Self::Environment => "Art. 68(10)(f)",
+            Self::Conditions => "Art. 68(10)(h)",
+            Self::Request => "Art. 69",
+        })
+    }
 }
 
 /// What kind of refusal it is: the one table from refusals to gRPC status and exit codes.
@@ -160,13 +252,33 @@ impl Class {
 }
 
 impl Refusal {
+    /// The clause of the permit that does not hold, where it is one.
+    pub const fn clause(&self) -> Option<Clause> {
+        Some(match self {
+            Self::DatasetNotInPermit { .. }
+            | Self::ColumnNotInPermit { .. }
+            | Self::NodeNotInPermit { .. }
+            | Self::TimeRangeUnenforceable { .. } => Clause::Data,
+            Self::PurposeNotInPermit { .. } => Clause::Purpose,
+            Self::PersonNotInPermit { .. } => Clause::Persons,
+            Self::PermitNotYetValid { .. } | Self::PermitExpired { .. } => Clause::Period,
+            Self::ModuleNotInPermit { .. } | Self::PermitLossExhausted { .. } => Clause::Environment,
+            Self::PlanNotInPermit { .. } => Clause::Request,
+            Self::PermitForbids { clause, .. } => *clause,
+            _ => return None,
+        })
+    }
+
     /// The refusal's class.
     pub const fn class(&self) -> Class {
         match self {
             Self::Malformed { .. } | Self::WrongPermit { .. } | Self::PlanUnfit { .. } | Self::ModuleRefused { .. } => {
                 Class::Invalid
             }
-            Self::BadSignature { .. } | Self::UntrustedKey { .. } => Class::Unauthenticated,
+            Self::BadSignature { .. }
+            | Self::UntrustedKey { .. }
+            | Self::LoginRequired { .. }
+            | Self::LoginRefused { .. } => Class::Unauthenticated,
             Self::PermitFromTheFuture { .. }
             | Self::PermitNotYetValid { .. }
             | Self::PermitExpired { .. }
@@ -176,9 +288,18 @@ impl Refusal {
             | Self::DatasetNotInPermit { .. }
             | Self::ColumnNotInPermit { .. }
             | Self::ModuleNotInPermit { .. }
+            | Self::NodeNotInPermit { .. }
+            | Self::TimeRangeUnenforceable { .. }
+            | Self::PlanNotInPermit { .. }
+            | Self::PermitForbids { .. }
+            | Self::PermitReplaced { .. }
+            | Self::PermitRevoked { .. }
+            | Self::PersonExcluded { .. }
+            | Self::Unlawful { .. }
             | Self::PolicyForbids { .. }
             | Self::DeltaNotAllowed { .. }
             | Self::NotAllowed { .. }
+            | Self::OfficerRefused { .. }
             | Self::NodeNotAsked { .. } => Class::Denied,
             Self::DatasetUnknown { .. } | Self::NotFound { .. } => Class::NotFound,
             Self::TooLarge { .. } | Self::PermitLossExhausted { .. } | Self::DatasetLossExhausted { .. } => {
@@ -187,7 +308,9 @@ impl Refusal {
             Self::Interrupted { .. }
             | Self::JobSpent
             | Self::RoundOutOfTurn { .. }
+            | Self::RoundOfAnother { .. }
             | Self::DeadlineMissed
+            | Self::TooManyMisses { .. }
             | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,

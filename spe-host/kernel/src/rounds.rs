@@ -10,6 +10,8 @@ use crate::{
     disclosure::{Answer, Cells},
     ids::Digest,
     plan::Plan,
+    statistic::moments,
+    units::grid_one,
 };
 
 /// The noisy sums of one round, added up over the nodes that answered.
@@ -18,7 +20,7 @@ use crate::{
 pub struct Merged {
     /// How many nodes answered.
     pub nodes: u32,
-    /// One vector for each output of the plan, in grid units.
+    /// The cells of each output of the plan, in grid units.
     pub sums: Vec<Cells>,
 }
 
@@ -58,9 +60,10 @@ pub fn update_input(plan: &Plan, round: u32, state: &[f64], merged: Option<&Merg
     let mut input = vec![f64::from(round), f64::from(merged.map_or(0, |m| m.nodes))];
     input.extend_from_slice(state);
     for (planned, cells) in plan.outputs().iter().zip(merged.into_iter().flat_map(|m| &m.sums)) {
-        let one = f64::from(1_u32 << planned.grid_bits.min(31));
+        let one = f64::from(grid_one(planned.grid_bits));
         #[expect(clippy::cast_precision_loss, reason = "after noise; the same at every node")]
-        input.extend(cells.0.iter().map(|sum| *sum as f64 / one));
+        let cells: Vec<f64> = cells.0.iter().map(|sum| *sum as f64 / one).collect();
+        input.extend(moments(planned, &cells));
     }
     input
 }

@@ -4,19 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disclosure::Mechanism,
-    manifest::{Axes, Bounds, Coordinate, Kind, Unit},
+    manifest::{Axes, Coordinate, Kind, Unit},
     plan::{Plan, Planned},
-    units::Loss,
+    units::{Loss, grid_one},
 };
 
 mod keys;
 mod laplace;
+mod moments;
 mod selected;
 mod survival;
 mod tree;
 
 pub use keys::decode_keys;
 use laplace::laplace_sum_quantile;
+pub use moments::{cells_of_people, moments};
 
 /// The standard normal's 97.5 % quantile.
 const NORMAL_975: f64 = 1.959_963_984_540_054;
@@ -36,7 +38,7 @@ pub struct Statistic {
     pub loss: Loss,
     /// The noise's distribution.
     pub mechanism: Mechanism,
-    /// Standard deviation of the noise on one cell, in people or in the output's units.
+    /// Standard deviation of the noise on a number of people or, where the output is a sum, on that, in its units.
     pub noise_sd: f64,
     /// What one data subject can change at most, in people or in the output's units: contributions are clipped to it.
     pub sensitivity: f64,
@@ -111,11 +113,11 @@ pub fn decode(plan: &Plan, planned: &Planned, sums: &[i128], noise: Noise) -> St
     let cell = |i: usize| cells.get(i).copied().unwrap_or_default();
     let estimates = match &output.kind {
         Kind::Count | Kind::Sum(_) => vec![scale.plain(String::new(), cell(0))],
-        Kind::Mean(bounds) => vec![scale.ratio(String::new(), cell(0), cell(1), *bounds)],
-        Kind::Variance(bounds) => scale.variance(cell(0), cell(1), cell(2), *bounds).into(),
+        Kind::Mean(bounds) => moments::means(&scale, planned, &cells, std::iter::once(String::new()), *bounds),
+        Kind::Variance(bounds) => moments::variance(&scale, planned, &cells, *bounds),
         Kind::Histogram(axes) => groups(axes).map(|(i, label)| scale.plain(label, cell(i))).collect(),
         Kind::GroupedMean(axes, bounds) => {
-            groups(axes).map(|(i, label)| scale.ratio(label, cell(2 * i), cell(2 * i + 1), *bounds)).collect()
+            moments::means(&scale, planned, &cells, groups(axes).map(|(_, label)| label), *bounds)
         }
         Kind::Quantiles { bins, at } => tree::quantiles(&scale, &cells, bins, at),
         Kind::VectorSum { labels, .. } => {
@@ -135,6 +137,7 @@ fn statistic(plan: &Plan, planned: &Planned, scale: &Scale, mut estimates: Vec<E
         suppress(estimate, &planned.output.kind, plan.suppress_below());
     }
     let (output, noise) = (&planned.output, scale.noise);
+    let people = f64::from(cells_of_people(&output.kind, planned.loss.measure()));
     #[expect(clippy::cast_precision_loss, reason = "a sensitivity is below 2^53")]
     let sensitivity = planned.sensitivity() as f64 / scale.one;
     Statistic {
@@ -143,9 +146,17 @@ fn statistic(plan: &Plan, planned: &Planned, scale: &Scale, mut estimates: Vec<E
         unit: output.unit.clone(),
         loss: planned.loss,
         mechanism: noise.mechanism,
-        noise_sd: noise.sd() / scale.one,
+        noise_sd: noise.sd() / scale.one * people.sqrt(),
         sensitivity,
         estimates,
+    }
+}
+
+/// The noisy number of people that an estimate of that kind is about; none where it does not tell.
+pub(crate) fn people(estimate: &Estimate, kind: &Kind) -> Option<f64> {
+    match kind {
+        Kind::Count | Kind::Histogram(_) | Kind::Keys(_) => Some(estimate.value),
+        _ => estimate.people,
     }
 }
 
@@ -153,11 +164,7 @@ fn statistic(plan: &Plan, planned: &Planned, scale: &Scale, mut estimates: Vec<E
 /// not what protects anyone, and costs nothing.
 fn suppress(estimate: &mut Estimate, kind: &Kind, least: u32) {
     let least = f64::from(least);
-    let people = match kind {
-        Kind::Count | Kind::Histogram(_) | Kind::Keys(_) => Some(estimate.value),
-        _ => estimate.people,
-    };
-    if people.is_none_or(|people| people >= least) || least == 0.0 {
+    if people(estimate, kind).is_none_or(|people| people >= least) || least == 0.0 {
         return;
     }
     let (low, high) = match kind {
@@ -195,7 +202,7 @@ struct Scale {
 
 impl Scale {
     fn new(grid_bits: u8, noise: Noise) -> Self {
-        let one = f64::from(1_u32 << grid_bits.min(31));
+        let one = f64::from(grid_one(grid_bits));
         Self { one, noise, sd: noise.sd() / one, reach: noise.reach() }
     }
 
@@ -219,68 +226,15 @@ impl Scale {
         Estimate { label, value, low, high, people: None, indistinct: false, suppressed: false }
     }
 
-    /// A mean from a noisy count and a noisy sum of normalised values: m + h·R₁/R₀.
-    ///
-    /// The interval is Fieller's (1954): all μ with |R₁ − μR₀| ≤ c·√(1 + μ²), exact for Gaussian noise however few people
-    /// there are, where the delta method is not. Where the count could be 0 it is the whole of the bounds.
-    fn ratio(&self, label: String, count: f64, sum: f64, bounds: Bounds) -> Estimate {
-        let people = count.max(1.0);
-        let normal = (sum / people).clamp(-1.0, 1.0);
-        let (low, high) = mean_interval(count, sum, self.half_width());
-        let place = |y: f64| bounds.middle() + bounds.half_width() * y.clamp(-1.0, 1.0);
-        let (low, high) = (place(low.min(normal)), place(high.max(normal)));
-        let indistinct = count <= self.half_width();
-        Estimate { label, value: place(normal), low, high, people: Some(count), indistinct, suppressed: false }
-    }
-
-    /// Mean, variance and standard deviation from noisy Σ 1, Σ y and Σ (y² − ½) of normalised values.
-    ///
-    /// The variance is the mean square distance to any point a, less (mean − a)². With the noisy mean as a the first is a ratio of noisy
-    /// sums, whose interval is Fieller's, and the second is nothing at one end and, at the other, at most the square of the
-    /// mean's own interval.
-    fn variance(&self, count: f64, sum: f64, squares: f64, bounds: Bounds) -> [Estimate; 3] {
-        let (people, h, c) = (count.max(1.0), bounds.half_width(), self.half_width());
-        let a = (sum / people).clamp(-1.0, 1.0);
-        let value = (squares / people + 0.5 - a * a).clamp(0.0, 1.0);
-        let (low, high) = mean_interval(count, sum, c);
-        let apart = (high.min(1.0) - a).max(a - low.max(-1.0));
-        // Σ (y² − ½ − 2ay) has noise √(1 + 4a²) times that of a cell.
-        let noisier = (1.0 + 4.0 * a * a).sqrt();
-        let (low, high) = mean_interval(count, (squares - 2.0 * a * sum) / noisier, c);
-        let distance = |ratio: f64| ratio * noisier + 0.5 + a * a;
-        let indistinct = count <= c;
-        let (low, high) = if indistinct { (0.0, 1.0) } else { (distance(low) - apart * apart, distance(high)) };
-        let (low, high) = (low.clamp(0.0, value), high.clamp(value, 1.0));
-        let spread = |label: &str, of: fn(f64) -> f64, unit: f64| Estimate {
-            label: label.into(),
-            value: unit * of(value),
-            low: unit * of(low),
-            high: unit * of(high),
-            people: Some(count),
-            indistinct,
-            suppressed: false,
-        };
-        [
-            self.ratio("mean".into(), count, sum, bounds),
-            spread("variance", std::convert::identity, h * h),
-            spread("standard deviation", f64::sqrt, h),
-        ]
-    }
-
     /// The mean of one coordinate over all blocks of all nodes: their number is public.
     fn block(&self, coordinate: &Coordinate, sum: f64, unit: Unit) -> Estimate {
         let Coordinate { name, bounds } = coordinate;
         let blocks = f64::from(unit.blocks().unwrap_or(1)) * f64::from(self.noise.nodes.max(1));
-        let place = |sum: f64| bounds.middle() + bounds.half_width() * (sum / blocks).clamp(-1.0, 1.0);
+        let place = |sum: f64| bounds.place(sum / blocks);
         let half = self.half_width();
         let (value, low, high) = (place(sum), place(sum - half), place(sum + half));
         Estimate { label: name.clone(), value, low, high, people: None, indistinct: false, suppressed: false }
     }
-}
-
-/// All μ with |sum − μ·count| ≤ c·√(1 + μ²); [−1, 1] where the count cannot be told from 0.
-fn mean_interval(count: f64, sum: f64, c: f64) -> (f64, f64) {
-    fieller(sum, count, [1.0, 0.0, 1.0], c).unwrap_or((-1.0, 1.0))
 }
 
 /// Fieller's interval (1954) of the ratio of two noisy sums: all r with |above − r·below| ≤ c·√(u − 2r·w + r²·v), where u, w and v
@@ -300,13 +254,6 @@ mod tests {
     fn many_laplaces_become_normal() {
         let reach = Noise { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, nodes: 40 }.reach();
         assert!((reach - NORMAL_975).abs() < 0.02, "{reach}");
-    }
-
-    #[test]
-    fn few_people_give_the_whole_range() {
-        assert_eq!(mean_interval(1.0, 0.5, 2.0), (-1.0, 1.0));
-        let (low, high) = mean_interval(1000.0, 500.0, 2.0);
-        assert!(low < 0.5 && high > 0.5 && high - low < 0.01);
     }
 
     #[test]

@@ -136,13 +136,19 @@ impl Loss {
     }
 }
 
+/// One unit, such as one person, in grid steps of 2⁻ᵇⁱᵗˢ.
+#[inline]
+pub const fn grid_one(bits: u8) -> u32 {
+    1 << if bits < 31 { bits } else { 31 }
+}
+
 /// `x` in units of 2⁻ᵇⁱᵗˢ, rounded to the nearest, ties to even. Exact for |x| ≤ 10⁹ and bits ≤ 22.
 ///
 /// The one place where a number becomes an integer (**exact**): scaling by a power of two is exact in `f64`, the product
 /// stays below 2⁵³, and rounding to an integer is exact.
 #[expect(clippy::cast_possible_truncation, reason = "the product is an integer below 2^53, and `as` saturates")]
 pub fn to_grid(x: f64, bits: u8) -> i64 {
-    (x * f64::from(1_u32 << bits.min(31))).round_ties_even() as i64
+    (x * f64::from(grid_one(bits))).round_ties_even() as i64
 }
 
 /// A decimal with so many places, in its last place's units (`one` of them make 1), rounded up.

@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use spe_kernel::{
     disclosure::{MayLeave, Stage},
+    dsse::PublicKey,
     fault::Fault,
     ids::{Digest, JobId},
     refusal::{Refusal, Stop},
@@ -28,6 +29,7 @@ use tokio::{
 use crate::{
     run::{Escort, Given, Step, Submitted, run},
     site::Site,
+    witness,
 };
 
 /// First and longest pause before dialling again.
@@ -49,16 +51,28 @@ pub async fn attend(
     connection: Connection,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ConnectError> {
+    let fetching = Arc::clone(&site);
+    tokio::spawn(async move { fetching.people.fetch().await });
     let queue = Arc::new(Queue::default());
     let (hub, current) = watch::channel(None);
-    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&queue), current));
+    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&queue), current, connection.witness));
     let ended = tokio::select! {
         ended = dial(&site, &queue, &connection, &hub) => ended,
+        () = wake(&site, &queue) => Ok(()),
         () = shutdown => Ok(()),
     };
     queue.close();
     runner.await.ok();
     ended
+}
+
+/// Has what waits for an officer tried again whenever one has decided something.
+async fn wake(site: &Site, queue: &Queue) {
+    let mut stirred = site.stirred();
+    // It lasts as long as the site.
+    while stirred.changed().await.is_ok() {
+        queue.unpark();
+    }
 }
 
 /// Keeps a connection; comes back only when the configuration is wrong.
@@ -127,6 +141,12 @@ async fn take(site: &Site, queue: &Queue, client: &HubClient, trouble: &mut Trou
             }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
+            // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
+            Some(Assignment::Revoke { envelope }) => {
+                if let Err(stop) = site.revoke(&envelope) {
+                    tracing::warn!("the hub passed on a revocation that is none here: {}", leaving(stop));
+                }
+            }
             Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
         }
     }
@@ -168,9 +188,17 @@ struct Queue {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<(JobId, Work)>,
+    /// Jobs that an officer has to decide about.
+    parked: Vec<(JobId, Work)>,
     running: Option<JobId>,
     cancelled: bool,
     closed: bool,
+}
+
+impl State {
+    fn all(&self) -> impl Iterator<Item = &(JobId, Work)> {
+        self.waiting.iter().chain(&self.parked)
+    }
 }
 
 impl Queue {
@@ -183,11 +211,11 @@ impl Queue {
     /// the hub asks again after the reconnection that it causes.
     fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
-        if state.waiting.iter().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
+        if state.all().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
             return Ok(());
         }
-        let bytes: usize = state.waiting.iter().map(|(_, waiting)| waiting.bytes()).sum();
-        if state.waiting.len() >= WAITING_MAX || bytes + work.bytes() > WAITING_BYTES_MAX {
+        let bytes: usize = state.all().map(|(_, waiting)| waiting.bytes()).sum();
+        if state.all().count() >= WAITING_MAX || bytes + work.bytes() > WAITING_BYTES_MAX {
             return Err(unavailable("room for so many jobs"));
         }
         // A round goes before jobs that have not begun: the other nodes wait for it.
@@ -203,9 +231,26 @@ impl Queue {
     fn cancel(&self, job: &JobId) -> bool {
         let mut state = self.state();
         state.waiting.retain(|(waiting, _)| waiting != job);
+        state.parked.retain(|(waiting, _)| waiting != job);
         let running = state.running.as_ref() == Some(job);
         state.cancelled |= running;
         running
+    }
+
+    /// Sets a job aside until somebody has decided something, unless it was cancelled meanwhile.
+    fn park(&self, job: JobId, work: Work) {
+        let mut state = self.state();
+        if !state.cancelled {
+            state.parked.push((job, work));
+        }
+    }
+
+    /// Puts what was set aside to the others: what is not decided yet is set aside again.
+    fn unpark(&self) {
+        let mut state = self.state();
+        let parked = std::mem::take(&mut state.parked);
+        state.waiting.extend(parked);
+        self.changed.notify_one();
     }
 
     fn is_cancelled(&self) -> bool {
@@ -237,18 +282,29 @@ impl Queue {
 }
 
 /// Runs the jobs, one after the other: one tenant at a time in the process.
-async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<HubClient>>) {
+async fn work(
+    site: Arc<Site>,
+    queue: Arc<Queue>,
+    hub: watch::Receiver<Option<HubClient>>,
+    pinned: Option<PublicKey>,
+) {
     let mut last: Option<JoinHandle<()>> = None;
     while let Some((job, asked)) = queue.take().await {
         let Some(client) = hub.borrow().clone() else { continue };
         let (reports, sending) = mpsc::unbounded_channel();
         last = Some(tokio::spawn(send(client.clone(), job.clone(), sending, Arc::clone(&queue))));
-        let outing = Outing::new(job.clone(), Arc::clone(&queue), client.clone(), reports.clone());
-        let at = Arc::clone(&site);
+        let escort = HubEscort::new((job.clone(), asked.round()), Arc::clone(&queue), client.clone(), reports.clone());
+        let (at, stirred) = (Arc::clone(&site), site.stirred());
         let runtime = Handle::current();
-        let ended = spawn_blocking(move || runtime.block_on(go(&at, asked, outing))).await;
-        let (frame, charged) =
-            ended.unwrap_or_else(|_| (Some(encode(&internal(&Fault::new("running a job", "it panicked")))), true));
+        let ended = spawn_blocking(move || runtime.block_on(go(&at, asked, escort, pinned))).await;
+        let Ended { frame, charged, parked } = ended.unwrap_or_else(|_| Ended::panicked());
+        if let Some(waits) = parked {
+            queue.park(job, waits);
+            // Somebody may have decided before it was parked.
+            if stirred.has_changed().unwrap_or(false) {
+                queue.unpark();
+            }
+        }
         // Without a frame nothing was held, and nothing may be seen: the offer of the next connection tells the charge.
         let Some(frame) = frame else {
             queue.lost.notify_one();
@@ -264,25 +320,61 @@ async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<Hu
     }
 }
 
-/// One job through the corridor, as a message that may leave; none when the hub went away and the job is to come again.
-async fn go(site: &Site, Work { submission, next }: Work, mut outing: Outing) -> (Option<Frame>, bool) {
+/// How one job's way through the corridor ended.
+struct Ended {
+    /// What may leave; none when the hub went away and the job is to come again.
+    frame: Option<Frame>,
+    /// Whether the catalogue has changed, which says what is spent.
+    charged: bool,
+    /// The job, where an officer has to decide about it first.
+    parked: Option<Work>,
+}
+
+impl Ended {
+    fn panicked() -> Self {
+        let frame = Some(encode(&internal(&Fault::new("running a job", "it panicked"))));
+        Self { frame, charged: true, parked: None }
+    }
+}
+
+/// One job through the corridor.
+async fn go(
+    site: &Site,
+    Work { submission, next }: Work,
+    mut escort: HubEscort,
+    pinned: Option<PublicKey>,
+) -> Ended {
     let submitted = Submitted { job: submission.job, permit: submission.permit, next };
-    let (outcome, frame) = match run(site, &submitted, &mut outing).await {
-        _ if outing.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
-        Ok(Given::Answer(released)) => ("answered".into(), Some(encode(&released))),
+    let mut waits = false;
+    let (outcome, frame) = match run(site, &submitted, &mut escort).await {
+        _ if escort.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
+        Ok(Given::Answer(released)) => {
+            // Before the answer, so that nobody has the one without the other.
+            if let Some(receipt) = witness::receipt(site, &escort.client, pinned, &released).await {
+                escort.reports.send(encode(&receipt)).ok();
+            }
+            ("answered".into(), Some(encode(&released)))
+        }
         Ok(Given::Finished(finished)) => ("finished".into(), Some(encode(&finished))),
-        Err(_) if outing.hub_is_away => ("put off: the hub is away".into(), None),
+        Ok(Given::Waits(stage)) => {
+            waits = true;
+            ("waits for an officer: `spe node desk` shows it".into(), Some(encode(&stage)))
+        }
+        Err(_) if escort.hub_is_away => ("put off: the hub is away".into(), None),
         Err(stop) => {
+            site.log_stopped(&submitted, &stop);
             let refusal = leaving(stop);
             if refusal == Refusal::DeadlineMissed {
                 // It may have been made late on purpose: the operator must see it.
-                tracing::warn!(job = %outing.job, "a job missed its deadline");
+                tracing::warn!(job = %escort.job, "a job missed its deadline");
             }
             (format!("refused: {refusal}"), Some(encode(&refusal)))
         }
     };
-    tracing::info!(job = %outing.job, charged = outing.charged, "{outcome}");
-    (frame, outing.charged)
+    tracing::info!(job = %escort.job, charged = escort.charged, "{outcome}");
+    let Submitted { job, permit, next } = submitted;
+    let parked = waits.then_some(Work { submission: Submission { job, permit }, next });
+    Ended { frame, charged: escort.charged && escort.round == 0, parked }
 }
 
 /// What may leave of a stop. A fault's details stay in the operator's log.
@@ -329,8 +421,9 @@ async fn arrives(client: &HubClient, job: &JobId, frame: &Frame) -> bool {
 }
 
 /// A job on its way through the corridor.
-struct Outing {
+struct HubEscort {
     job: JobId,
+    round: u32,
     queue: Arc<Queue>,
     client: HubClient,
     reports: mpsc::UnboundedSender<Frame>,
@@ -339,17 +432,25 @@ struct Outing {
     put_off: bool,
 }
 
-impl Outing {
-    const fn new(job: JobId, queue: Arc<Queue>, client: HubClient, reports: mpsc::UnboundedSender<Frame>) -> Self {
-        Self { job, queue, client, reports, charged: false, hub_is_away: false, put_off: false }
+impl HubEscort {
+    fn new(
+        (job, round): (JobId, u32),
+        queue: Arc<Queue>,
+        client: HubClient,
+        reports: mpsc::UnboundedSender<Frame>,
+    ) -> Self {
+        Self { job, round, queue, client, reports, charged: false, hub_is_away: false, put_off: false }
     }
 
+    /// Of later rounds the hub knows that they are under way: it began them.
     fn tell(&self, message: &impl MayLeave) {
-        self.reports.send(encode(message)).ok();
+        if self.round == 0 {
+            self.reports.send(encode(message)).ok();
+        }
     }
 }
 
-impl Escort for Outing {
+impl Escort for HubEscort {
     async fn fetch(&mut self, module: Digest) -> Result<Vec<u8>, Stop> {
         let fetched = self.client.fetch_module(module).await;
         // Not the job's fault, and before any charge: nobody is told, and the job comes again.
@@ -358,6 +459,7 @@ impl Escort for Outing {
     }
 
     fn passed(&mut self, step: Step) {
+        tracing::debug!(job = %self.job, round = self.round, ?step, "passed");
         match step {
             Step::Admitted => self.tell(&Stage::Admitted),
             Step::Reserved => {
@@ -376,6 +478,9 @@ impl Escort for Outing {
     /// A node that stops does not wait, and then says nothing: what is durable is sent after the next start.
     async fn hold(&mut self, time: Timestamp) {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
+        if wait.is_zero() {
+            return;
+        }
         tokio::select! {
             () = sleep(wait) => {}
             () = self.queue.closing.notified() => self.put_off = true,

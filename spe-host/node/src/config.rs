@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use spe_kernel::{
+    audit::{RETENTION_DAYS_MIN, check_retention},
     ids::{DatasetName, NodeName},
     units::Loss,
 };
@@ -27,16 +28,30 @@ pub struct NodeConfig {
     pub connection_file: PathBuf,
     /// Signs answers.
     pub signing_key_file: PathBuf,
-    /// Makes pseudonyms at ingest: 32 random bytes. Not needed afterwards, so it may be kept elsewhere.
-    pub pseudonym_key_file: PathBuf,
+    /// The key holder's address and this node's certificate there, as `spe keyholder invite` wrote them.
+    pub keyholder_file: PathBuf,
     /// The operator's rules.
     pub policy_file: PathBuf,
+    /// The operator's further rules, in Cedar; without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_file: Option<PathBuf>,
+    /// How many days the bodies of log entries are kept at least: 365 or more, Art. 73(1)(e).
+    #[serde(default = "log_retention_days", deserialize_with = "a_year_or_more")]
+    pub log_retention_days: u32,
     /// Threads that map data subjects; 0 = one for each core.
     #[serde(default)]
     pub workers: usize,
     /// The datasets that are served.
     #[serde(default)]
     pub datasets: BTreeMap<DatasetName, Served>,
+}
+
+const fn log_retention_days() -> u32 {
+    RETENTION_DAYS_MIN
+}
+
+fn a_year_or_more<'de, D: serde::Deserializer<'de>>(days: D) -> Result<u32, D::Error> {
+    check_retention(u32::deserialize(days)?).map_err(serde::de::Error::custom)
 }
 
 /// A dataset that is served.
@@ -67,6 +82,11 @@ impl NodeConfig {
         self.data_dir.join("compiled")
     }
 
+    /// The audit log as files that auditors' tools read.
+    pub fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("log")
+    }
+
     /// The ledger and audit log.
     pub fn ledger_file(&self) -> PathBuf {
         self.data_dir.join("ledger.sqlite")
@@ -83,11 +103,12 @@ impl NodeConfig {
             &mut config.data_dir,
             &mut config.connection_file,
             &mut config.signing_key_file,
-            &mut config.pseudonym_key_file,
+            &mut config.keyholder_file,
             &mut config.policy_file,
         ] {
             *path = folder.join(&*path);
         }
+        config.rules_file = config.rules_file.map(|file| folder.join(file));
         Ok(config)
     }
 }

@@ -3,10 +3,18 @@
 //! [`run::run`] is the corridor: the way of one job, read from top to bottom.
 
 pub mod attend;
+mod audit;
 pub mod config;
+pub mod desk;
+mod gate;
 pub mod journal;
+pub mod keys;
 pub mod map;
+mod officers;
 pub mod rounds;
+pub mod rules;
 pub mod run;
 pub mod selftest;
 pub mod site;
+mod standing;
+mod witness;

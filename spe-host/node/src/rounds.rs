@@ -1,13 +1,17 @@
 //! What a round runs on: the state that the module makes of public numbers.
 
+use std::sync::{Mutex, PoisonError};
+
 use spe_kernel::{
     admission::Admitted,
+    dataset::DatasetSchema,
+    ids::Digest,
     refusal::{Refusal, Stop},
     rounds::{Finished, NextRound, update_input},
 };
 use spe_sandbox::ApprovedModule;
 
-use crate::site::Site;
+use crate::{run::Escort, site::Site};
 
 /// What comes next of a job.
 pub enum Turn {
@@ -15,6 +19,45 @@ pub enum Turn {
     Run(Box<ApprovedModule>, Vec<f64>),
     /// Nothing: the state is the last.
     Finish(Finished),
+}
+
+/// The module of the job with rounds that came last, as it was approved: its next round need not fetch and check it again.
+#[derive(Default)]
+pub struct Lately(Mutex<Option<(Digest, ApprovedModule)>>);
+
+impl Lately {
+    /// That of the plan with this digest.
+    fn of(&self, plan: Digest) -> Option<ApprovedModule> {
+        // It is replaced as a whole; nothing that panics leaves it half changed.
+        let lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.as_ref().filter(|(approved_for, _)| *approved_for == plan).map(|(_, module)| module.clone())
+    }
+
+    fn set(&self, plan: Digest, module: ApprovedModule) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((plan, module));
+    }
+}
+
+/// The module of `admitted`, approved for its plan.
+///
+/// # Errors
+/// It cannot be had, or is refused.
+pub async fn module(
+    site: &Site,
+    admitted: &Admitted,
+    schema: &DatasetSchema,
+    escort: &mut impl Escort,
+) -> Result<ApprovedModule, Stop> {
+    let (plan, digest) = (admitted.plan(), admitted.charge().key.plan);
+    if let Some(module) = site.lately.of(digest) {
+        return Ok(module);
+    }
+    let wasm = escort.fetch(plan.module()).await?;
+    let module = site.sandbox.approve(&wasm, plan, schema)?;
+    if !plan.state().is_empty() {
+        site.lately.set(digest, module.clone());
+    }
+    Ok(module)
 }
 
 /// The number of the round that is asked for.

@@ -6,20 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     admission::{Admitted, admit},
     audit,
-    dataset::Offer,
-    disclosure::{Committed, Draw, Noised, Released},
+    disclosure::{Committed, Draw, Noised, Released, Stage},
     fault::Fault,
+    ids::DatasetName,
     job::Job,
-    ledger::{Reservation, Reserving},
+    ledger::{AnswerKey, Reservation, Reserving},
+    pace::Hold,
     permit::Permit,
     refusal::{Refusal, Stop},
     rounds::{Finished, NextRound},
 };
-use spe_sandbox::ApprovedModule;
+use spe_sandbox::{ApprovedModule, Interrupt};
 use spe_vault::Cohort;
 
 use crate::{
-    map,
+    gate, map, officers,
     rounds::{self, Turn},
     site::Site,
 };
@@ -40,6 +41,8 @@ pub enum Given {
     Answer(Released),
     /// The state after the last round: public numbers, for which nothing was read.
     Finished(Finished),
+    /// Nothing yet: an officer of the node has to decide first.
+    Waits(Stage),
 }
 
 /// What the corridor needs from outside while a job is on its way.
@@ -48,9 +51,10 @@ pub trait Escort {
     fn fetch(&mut self, module: spe_kernel::ids::Digest) -> impl Future<Output = Result<Vec<u8>, Stop>> + Send;
     /// Called after each step, in order; a function of requests and ledger only.
     fn passed(&mut self, step: Step);
-    /// Whether the researcher or operator has cancelled.
+    /// Whether the researcher or operator has cancelled. Before the charge it stops the job; after it, what is told of it only.
     fn cancelled(&self) -> bool;
-    /// Waits until `time`, which was known before any record was read. Called before the charge and before what comes of it.
+    /// Waits until `time`, which was known before any record was read. Called before the charge and before what comes of it, also
+    /// where that was computed by an earlier process.
     fn hold(&mut self, time: Timestamp) -> impl Future<Output = ()> + Send;
 }
 
@@ -82,26 +86,42 @@ pub enum Step {
 /// **same-answer**: the answer's key is looked up before and under the reservation; `noise` consumes the reservation. The key names the
 /// cohort that is scanned, so that answers with and without somebody who opted out between two permits are never mixed.
 /// **data-blind time**: the charge is made at a slot, so that the time that drawing the noise took does not show; whatever comes
-/// of the charge leaves at a time that does not depend on a record, and nothing is durable and no cancellation heeded before,
-/// so that neither a crash nor a cancel tells how far the run was.
+/// of the charge leaves at a time that does not depend on a record, and nothing is durable before, so that a crash does not tell how
+/// far the run was. That time is durable with the charge: a crash or a restart brings nothing forward.
 /// Watched by `spe-host/cli/tests/it/corridor.rs`, which kills a real process after each step, and by `evil.rs` beside it.
+///
+/// A permit that ends meanwhile ends the run at once, and nothing is committed, however far it was: when it ended is known to all.
+///
+/// # Security
+/// Whoever hands out jobs can cancel them, and signs nothing. So a cancellation stops what is not charged, and changes nothing of what
+/// is: the run goes on, and its answer is committed when it always would have been. Only what is told differs, and the same question
+/// asked again has its answer. Watched by `a_cancellation_after_the_charge_costs_no_answer` in `spe-host/cli/tests/it/federation.rs`
+/// and `a_cancellation_does_not_tell_how_far_the_run_was` in `evil_rows.rs`.
 ///
 /// # Errors
 /// [`Stop::Refused`] may leave; [`Stop::Failed`] stays in the operator's log.
 pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -> Result<Given, Stop> {
     let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
     let job = Job::verify(&submitted.job)?;
+    let job = site.people.recognise_job(job, site.now()).await?;
+    site.standing.check(&permit, &job, site.now())?;
+    site.see(&permit)?;
     let offer = site.offer(job.body().plan.dataset())?;
-    let cohort = site.cohort(&permit, &job)?;
-    let offer = Offer { snapshot: cohort.digest(), ..offer };
     let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.now())?;
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
+    let cohort = site.cohort(&permit, admitted.job())?;
+    let admitted = admitted.about(cohort.digest());
+    site.log_admitted(&admitted, &submitted.permit)?;
     escort.passed(Step::Admitted);
-    if let Some(committed) = site.ledger()?.recall(&admitted.charge().key.at_round(round))? {
-        return release(site, committed);
+    gate::reviewable(site, &admitted, permit.body().environment.release)?;
+    if round == 0 && !officers::approved(site, &admitted, &offer.schema)? {
+        return Ok(Given::Waits(Stage::AwaitsApproval));
     }
-    let wasm = escort.fetch(admitted.plan().module()).await?;
-    let module = site.sandbox.approve(&wasm, admitted.plan(), &offer.schema)?;
+    if let Some(committed) = recall(site, &admitted.charge().key.at_round(round), escort).await? {
+        return release(site, &permit, &admitted, committed);
+    }
+    punctual_so_far(site, admitted.plan().dataset())?;
+    let module = rounds::module(site, &admitted, &offer.schema, escort).await?;
     let (module, state) = match rounds::turn(site, &admitted, module, submitted.next.as_ref())? {
         Turn::Run(module, state) => (module, state),
         Turn::Finish(finished) => return Ok(Given::Finished(finished)),
@@ -114,26 +134,57 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     if escort.cancelled() {
         return Err(Refusal::Cancelled.into());
     }
+    let paid_at = site.now();
+    let charge = admitted.charge_until(pace.leaves(paid_at, admitted.longest(), paid_at));
     let reserving = match round {
-        0 => site.ledger()?.reserve(admitted.charge(), &state)?,
-        later => site.ledger()?.begin(admitted.charge(), later, admitted.plan().rounds(), &state)?,
+        0 => site.ledger()?.reserve(&charge, &state)?,
+        later => site.ledger()?.begin(&charge, later, admitted.plan().rounds(), &state)?,
     };
     let paid = match reserving {
         Reserving::Paid(paid) => paid,
-        Reserving::Answered(committed) => return release(site, committed),
+        Reserving::Answered(committed) => return release(site, &permit, &admitted, committed),
     };
-    let paid_at = site.now();
     escort.passed(Step::Reserved);
-    let noised = noised(site, &admitted, &module, &cohort, (paid, paid_at), draw, escort);
-    escort.hold(pace.leaves(paid_at, admitted.longest(), site.now())).await;
+    let run = site.watch(&permit, admitted.job());
+    let noised = noised(site, &admitted, &module, &cohort, (paid, paid_at, &run.interrupt), draw, escort);
+    let ready = site.now();
+    // At once: a run that is late shows before it is refused. What could not be written down is told when it leaves.
+    let late = pace.misses(paid_at, admitted.longest(), ready);
+    let counted = if late { site.records().missed(&charge, round) } else { Ok(()) };
+    run.until(escort.hold(pace.leaves(paid_at, admitted.longest(), ready))).await?;
+    counted?;
+    let committed = site.ledger()?.commit(noised?, &site.name, &site.key)?;
+    escort.passed(Step::Committed);
     if escort.cancelled() {
         return Err(Refusal::Cancelled.into());
     }
-    let committed = site.ledger()?.commit(noised?, &site.name, &site.key)?;
-    escort.passed(Step::Committed);
-    let given = release(site, committed);
+    let given = release(site, &permit, &admitted, committed);
     escort.passed(Step::Released);
     given
+}
+
+/// Whether so few runs on `dataset` were late that the next one may be.
+///
+/// # Privacy
+/// A function of the journal and the policy (**data-blind refusal**). Watched by `a_dataset_that_was_late_too_often_answers_nothing` in
+/// `spe-host/cli/tests/it/evil_late.rs`.
+fn punctual_so_far(site: &Site, dataset: &DatasetName) -> Result<(), Stop> {
+    let pace = &site.policy.release;
+    let misses = if pace.hold == Hold::Deadline { site.records().misses(dataset)? } else { 0 };
+    if misses < pace.misses_max.get() {
+        return Ok(());
+    }
+    Err(Refusal::TooManyMisses { dataset: dataset.clone(), misses }.into())
+}
+
+/// What there is for `key` already: its answer, or that it was lost with the process that computed it. Neither leaves before that
+/// process would have let it go, or restarts would tell what the wait is there to hide.
+async fn recall(site: &Site, key: &AnswerKey, escort: &mut impl Escort) -> Result<Option<Committed>, Stop> {
+    let leaves_at = site.ledger()?.leaves_at(key)?;
+    if let Some(time) = leaves_at {
+        escort.hold(site.policy.release.still(time, site.now())).await;
+    }
+    site.ledger()?.recall(key)
 }
 
 /// From records to noisy sums. Nothing in here waits for anything outside, and a panic, which might depend on a record, is a
@@ -143,14 +194,14 @@ fn noised(
     admitted: &Admitted,
     module: &ApprovedModule,
     cohort: &Cohort,
-    (paid, paid_at): (Reservation, Timestamp),
+    (paid, paid_at, interrupt): (Reservation, Timestamp, &Interrupt),
     draw: Draw,
     escort: &mut impl Escort,
 ) -> Result<Noised, Stop> {
     let limit: SignedDuration = site.policy.release.limit(admitted.longest());
     let until = paid_at.saturating_add(limit).unwrap_or(Timestamp::MAX);
     let steps = || {
-        let sums = map::sums(site, module, cohort, &paid, admitted.plan(), escort, until)?;
+        let sums = map::sums(site, module, cohort, &paid, admitted.plan(), (until, interrupt))?;
         escort.passed(Step::Summed);
         let noised = sums.noise(paid, draw)?;
         escort.passed(Step::Noised);
@@ -160,7 +211,11 @@ fn noised(
     catch_unwind(AssertUnwindSafe(steps)).unwrap_or_else(|_| Err(Fault::new("running a job", "it panicked").into()))
 }
 
-/// What is durable is logged, and may leave.
-fn release(site: &Site, committed: Committed) -> Result<Given, Stop> {
-    Ok(Given::Answer(audit::append(&mut site.audit(), committed)?))
+/// What is durable passes the output gate, is logged, and may leave.
+fn release(site: &Site, permit: &Permit, admitted: &Admitted, committed: Committed) -> Result<Given, Stop> {
+    let review = permit.body().environment.release;
+    match gate::pass(site, admitted, review, committed)? {
+        Some(cleared) => Ok(Given::Answer(audit::append(&mut site.audit(), cleared)?)),
+        None => Ok(Given::Waits(Stage::AwaitsRelease)),
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use jiff::Timestamp;
@@ -15,8 +15,9 @@ use spe_kernel::{
     disclosure::{Catalogue, Draw},
     dsse::SecretKey,
     fault::Fault,
-    ids::{DatasetName, NodeName},
+    ids::{DatasetName, Digest, NodeName},
     job::Job,
+    keys::{KeyError, KeySource},
     ledger::Ledger,
     optout::AsOf,
     permit::Permit,
@@ -24,13 +25,21 @@ use spe_kernel::{
     refusal::{Refusal, Stop},
     units::Loss,
 };
+use spe_identity::Issuers;
 use spe_sandbox::{Compiler, Sandbox};
 use spe_vault::{Cohort, Vault};
 use spe_wire::FileError;
+use tokio::sync::watch;
 
 use crate::{
     config::{FILE, NodeConfig, Served, read_toml},
-    journal::Records,
+    audit,
+    journal::{LogFiles, Records},
+    keys::Holder,
+    rounds::Lately,
+    rules::Rules,
+    standing::Standing,
+    selftest::machine,
 };
 
 /// Why a node does not open.
@@ -52,8 +61,14 @@ pub struct Site {
     pub key: SecretKey,
     /// The operator's rules.
     pub policy: NodePolicy,
+    /// The operator's further rules.
+    pub rules: Rules,
+    /// Proves who persons are.
+    pub people: Issuers,
     /// The data.
     pub vault: Vault,
+    /// Where its keys come from.
+    pub keys: Arc<dyn KeySource>,
     /// The engine.
     pub sandbox: Sandbox,
     /// Threads that map data subjects.
@@ -62,8 +77,15 @@ pub struct Site {
     pub noise: fn(&Plan) -> Result<Draw, Fault>,
     /// All loss that each dataset's population will ever bear here.
     pub budgets: Vec<(DatasetName, Loss)>,
+    /// What the next round of a job need not check again.
+    pub(crate) lately: Lately,
+    pub(crate) vault_dir: PathBuf,
+    pub(crate) log_files: LogFiles,
+    pub(crate) policy_digest: Digest,
     ledger: Mutex<Ledger<Records>>,
     records: Records,
+    pub(crate) standing: Standing,
+    stirred: watch::Sender<()>,
 }
 
 /// Time and memory that compiling one module may take.
@@ -78,8 +100,27 @@ impl Site {
     /// # Errors
     /// Which file is wrong, and what is expected; or what cannot be opened.
     pub fn open(folder: &Path, compiler: (PathBuf, Vec<OsString>)) -> Result<Self, OpenError> {
+        let keys = Holder::open(&NodeConfig::read(folder)?.keyholder_file)?;
+        Self::open_with(folder, compiler, Arc::new(keys))
+    }
+
+    /// The same with keys from elsewhere. A dataset whose key is not given is not served; the others are.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        folder: &Path,
+        compiler: (PathBuf, Vec<OsString>),
+        keys: Arc<dyn KeySource>,
+    ) -> Result<Self, OpenError> {
         let config = NodeConfig::read(folder)?;
         let policy: NodePolicy = read_toml(&config.policy_file)?;
+        let (here, memory) = (machine::description(), policy.guest_memory_bytes_max);
+        let vouched = policy.release.vouched(&here, memory, &folder.to_string_lossy());
+        vouched.map_err(FileError::at(&config.policy_file))?;
+        let beside = config.policy_file.parent().unwrap_or(folder);
+        let people = Issuers::open(&policy.people, beside).map_err(FileError::at(&config.policy_file))?;
+        let rules = Rules::of(config.rules_file.as_deref())?;
         let secret = std::fs::read_to_string(&config.signing_key_file);
         let secret = secret.map_err(FileError::at(&config.signing_key_file))?;
         let key: SecretKey = secret.parse().map_err(FileError::at(&config.signing_key_file))?;
@@ -97,13 +138,47 @@ impl Site {
             workers_max: u32::try_from(workers).unwrap_or(u32::MAX),
             memory_bytes_max: policy.guest_memory_bytes_max,
         })?;
+        let files = [Some(&config.policy_file), config.rules_file.as_ref()];
+        let files: Vec<_> = files.into_iter().flatten().map(|f| std::fs::read(f).unwrap_or_default()).collect();
+        let policy_digest = audit::policy_digest(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let (vault_dir, log_files) = (config.vault_dir(), LogFiles::new(&config.log_dir(), &config.name));
         let records = Records::open(&config.ledger_file())?;
         let ledger = Ledger::open(records.clone())?;
-        let vault = Vault::open(&config.vault_dir())?;
+        let vault = Vault::open(&config.vault_dir(), &*keys)?;
+        for (dataset, why) in vault.sealed() {
+            tracing::error!(%dataset, "not served: {why}");
+        }
         let budgets = budgets(folder, config.datasets, &vault, &ledger)?;
         let ledger = Mutex::new(ledger);
         let noise = spe_release::draw;
-        Ok(Self { name: config.name, key, policy, vault, sandbox, workers, noise, budgets, ledger, records })
+        let standing = Standing::open(&records, &policy.access_bodies)?;
+        let (stirred, _) = watch::channel(());
+        Ok(Self {
+            name: config.name,
+            key,
+            policy,
+            people,
+            rules,
+            vault,
+            keys,
+            sandbox,
+            workers,
+            noise,
+            budgets,
+            lately: Lately::default(),
+            vault_dir,
+            log_files,
+            policy_digest,
+            ledger,
+            records,
+            standing,
+            stirred,
+        })
+    }
+
+    /// Why keys are missing that may be there later: the key holder is away.
+    pub fn waits_for_keys(&self) -> Option<&KeyError> {
+        self.vault.sealed().map(|(_, why)| why).find(|why| matches!(why, KeyError::Away(_)))
     }
 
     /// The instant that permits are checked at.
@@ -117,6 +192,21 @@ impl Site {
     /// A panic while the ledger was held: its memory may differ from the journal, so the node must be restarted.
     pub fn ledger(&self) -> Result<MutexGuard<'_, Ledger<Records>>, Fault> {
         self.ledger.lock().map_err(|_| Fault::new("using the ledger", "an earlier step panicked; restart the node"))
+    }
+
+    /// What the node keeps.
+    pub(crate) const fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Tells whoever waits for officers or data access bodies that one of them has decided something.
+    pub(crate) fn stir(&self) {
+        self.stirred.send_replace(());
+    }
+
+    /// Changes when an officer or a data access body decides something.
+    pub(crate) fn stirred(&self) -> watch::Receiver<()> {
+        self.stirred.subscribe()
     }
 
     /// The audit log.
@@ -136,12 +226,31 @@ impl Site {
         Ok(Offer { schema: held.schema().clone(), snapshot: held.snapshot(), budget: *budget, spent })
     }
 
-    /// Whose records `job` may read under `permit`: theirs who had not opted out of its purpose when the permit was issued.
+    /// Keeps the permit among those that were seen here.
+    ///
+    /// # Errors
+    /// [`Refusal::PermitReplaced`] where another of its line has taken its place; [`Refusal::Unlawful`] where its line may not have it.
+    pub fn see(&self, permit: &Permit) -> Result<(), Stop> {
+        let now = self.now();
+        let standing = self.audit().see(permit, self.standing.revoked_at(&permit.id()), now)?;
+        Ok(standing.in_force(&permit.body().number).map(drop)?)
+    }
+
+    /// Whose records `job` may read under `permit`, and which of them: theirs who had not opted out of its purpose when the permit was
+    /// issued, unless the permit has an exception, within the permit's time ranges.
     ///
     /// # Errors
     /// A register of opt-outs that cannot be relied on: no job on the dataset runs.
-    pub fn cohort(&self, permit: &Permit, job: &Job) -> Result<Cohort, Fault> {
-        self.vault.cohort(job.body().plan.dataset(), AsOf::of(permit, job))
+    pub fn cohort(&self, permit: &Permit, job: &Job) -> Result<Cohort, Stop> {
+        let dataset = job.body().plan.dataset();
+        let held = self.vault.dataset(dataset).ok_or_else(|| Refusal::DatasetUnknown { dataset: dataset.clone() })?;
+        let windows = permit.body().windows(held.schema(), &self.name)?;
+        // `admit` refused the exception where this node's policy does.
+        let cohort = match permit.body().opt_out_exception {
+            Some(_) => self.vault.cohort_of_everybody(dataset)?,
+            None => self.vault.cohort(dataset, AsOf::of(permit, job))?,
+        };
+        Ok(cohort.within(windows))
     }
 
     /// All that this node offers.
@@ -149,8 +258,11 @@ impl Site {
     /// # Errors
     /// The ledger's own.
     pub fn catalogue(&self) -> Result<Catalogue, Stop> {
-        let offers = self.budgets.iter().map(|(dataset, _)| self.offer(dataset));
-        Ok(Catalogue { node: self.name.clone(), key: self.key.public(), datasets: offers.collect::<Result<_, _>>()? })
+        let readable = self.budgets.iter().filter(|(dataset, _)| self.vault.dataset(dataset).is_some());
+        let offers = readable.map(|(dataset, _)| self.offer(dataset));
+        let (node, key) = (self.name.clone(), self.key.public());
+        let access_bodies = self.policy.access_bodies.clone();
+        Ok(Catalogue { node, key, access_bodies, datasets: offers.collect::<Result<_, _>>()? })
     }
 }
 
@@ -163,7 +275,7 @@ fn budgets(
 ) -> Result<Vec<(DatasetName, Loss)>, FileError> {
     let wrong = |why: String| FileError::at(&folder.join(FILE))(why);
     for (name, Served { budget }) in &served {
-        if vault.dataset(name).is_none() {
+        if vault.dataset(name).is_none() && vault.sealed().all(|(sealed, _)| sealed != name) {
             let held: Vec<_> = vault.datasets().map(|d| d.schema().name.to_string()).collect();
             return Err(wrong(format!(
                 "[datasets.\"{name}\"] is not in the vault, which holds {held:?}: ingest it, or remove the entry"

@@ -32,7 +32,8 @@ use threshold::{ALPHA, Case, Claim, cases};
 /// One line of the table.
 fn line(mechanism: &str, claim: &str, bound: f64, limit: f64, start: Instant) {
     let verdict = if bound <= limit { "sound" } else { "VIOLATION" };
-    println!("| {mechanism} | {claim} | {bound:.4} | {verdict} | {:.0} s |", start.elapsed().as_secs_f64());
+    let digits = if limit < 0.1 { 6 } else { 4 };
+    println!("| {mechanism} | {claim} | {bound:.digits$} | {verdict} | {:.0} s |", start.elapsed().as_secs_f64());
 }
 
 fn audit(case: &Case, claim: Claim, loss: &str, remark: &str, trials: usize) {

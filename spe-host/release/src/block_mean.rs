@@ -11,11 +11,8 @@ use crate::clip::Entry;
 /// Watched by `sensitivity::a_block_changes_by_no_more_than_the_diameter`.
 #[inline]
 pub(crate) fn entries(coordinates: &[Coordinate], numbers: &[f64], bits: u8, entries: &mut Vec<Entry>) -> bool {
-    let normal = |c: &Coordinate, y: f64| {
-        let normal = ((y - c.bounds.middle()) / c.bounds.half_width()).clamp(-1.0, 1.0);
-        if normal.is_nan() { 0.0 } else { normal }
-    };
-    let entry = |(cell, (c, y)): (usize, (&Coordinate, &f64))| Entry { cell, value: to_grid(normal(c, *y), bits) };
+    let entry =
+        |(cell, (c, y)): (usize, (&Coordinate, &f64))| Entry { cell, value: to_grid(c.bounds.normal(*y), bits) };
     entries.extend(coordinates.iter().zip(numbers).enumerate().map(entry));
     true
 }

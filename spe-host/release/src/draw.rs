@@ -7,7 +7,7 @@ use opendp::{
     error::Fallible,
 };
 use spe_kernel::{
-    disclosure::{Draw, DrawnOutput, Fresh, Mechanism},
+    disclosure::{Draw, DrawnOutput, Fresh, Mechanism, Waiting},
     fault::Fault,
     federation::{key_threshold, mechanism, nominal_scale},
     manifest::Kind,
@@ -30,7 +30,8 @@ const STEPS_MAX: usize = 16;
 /// # Privacy
 /// Assumption: opendp's samplers are exact and its generator (ChaCha20, seeded and reseeded by the operating system) is
 /// indistinguishable from random. Claim: independent noise at the smallest scale that each output's loss buys. Reads no
-/// record: neither values nor time taken depend on one. Watched by `path`, `scale`, `goodness` and `audit`.
+/// record: neither values nor time taken depend on one; zeroed when dropped. Watched by `path`, `scale`, `goodness`, `zeroed` and
+/// `audit`.
 ///
 /// # Errors
 /// A fault in opendp. It depends on plan and noise only.
@@ -96,10 +97,10 @@ where
 {
     let noise = match &planned.output.kind {
         Kind::Keys(keys) => {
-            let mut waiting = Vec::new();
+            let mut waiting = Waiting::default();
             let next = move || {
                 if waiting.is_empty() {
-                    waiting = sample(KEYS_AT_ONCE, scale, make)?;
+                    waiting = Waiting::new(sample(KEYS_AT_ONCE, scale, make)?);
                 }
                 waiting.pop().ok_or_else(|| Fault::new("drawing noise", "the sampler gave nothing"))
             };

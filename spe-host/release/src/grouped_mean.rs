@@ -4,7 +4,7 @@ use spe_kernel::manifest::{Axes, Bounds};
 
 use crate::{clip::Entry, mean};
 
-/// One person and a clamped number for each distinct group that the numbers name: they are as many tuples as one data subject may be
+/// One person in two shares for each distinct group that the numbers name: they are as many tuples as one data subject may be
 /// in groups. A group's first number counts.
 ///
 /// # Privacy
@@ -16,8 +16,8 @@ pub(crate) fn entries(axes: &Axes, bounds: Bounds, numbers: &[f64], bits: u8, en
         let Some((y, codes)) = tuple.split_last().filter(|(y, _)| !y.is_nan()) else { continue };
         let Some(cell) = axes.group(codes).map(|group| 2 * group) else { continue };
         if entries.iter().all(|entry| entry.cell != cell) {
-            let [one, y] = mean::values(*y, bounds, bits);
-            entries.extend([Entry { cell, value: one }, Entry { cell: cell + 1, value: y }]);
+            let [low, high] = mean::shares(*y, bounds, bits);
+            entries.extend([Entry { cell, value: low }, Entry { cell: cell + 1, value: high }]);
         }
     }
     !entries.is_empty()

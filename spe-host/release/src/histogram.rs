@@ -1,6 +1,6 @@
 #![doc = include_str!("proof/histogram.md")]
 
-use spe_kernel::manifest::Axes;
+use spe_kernel::{manifest::Axes, units::grid_one};
 
 use crate::clip::Entry;
 
@@ -15,7 +15,7 @@ pub(crate) fn entries(axes: &Axes, numbers: &[f64], bits: u8, entries: &mut Vec<
         if let Some(cell) = axes.group(tuple)
             && entries.iter().all(|entry| entry.cell != cell)
         {
-            entries.push(Entry { cell, value: 1 << bits });
+            entries.push(Entry { cell, value: grid_one(bits).into() });
         }
     }
     !entries.is_empty()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spe_kernel::{federation::KEY_END, manifest::Keys};
+use spe_kernel::{federation::KEY_END, manifest::Keys, units::grid_one};
 
 /// Adds one unit for each distinct key that the numbers name, at most as many as one data subject may have; without any key the
 /// declared default's.
@@ -15,7 +15,7 @@ pub(crate) fn share(sums: &mut BTreeMap<u64, i128>, declared: &Keys, numbers: &[
     if keys.is_empty() {
         keys = distinct(declared, default);
     }
-    keys.into_iter().for_each(|key| add(sums, key, 1 << bits));
+    keys.into_iter().for_each(|key| add(sums, key, grid_one(bits).into()));
 }
 
 /// Adds to the sum of one key.

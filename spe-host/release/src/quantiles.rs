@@ -1,6 +1,6 @@
 #![doc = include_str!("proof/quantiles.md")]
 
-use spe_kernel::manifest::Edges;
+use spe_kernel::{manifest::Edges, units::grid_one};
 
 use crate::clip::Entry;
 
@@ -17,6 +17,6 @@ pub(crate) fn entries(bins: &Edges, y: f64, bits: u8, entries: &mut Vec<Entry>) 
     let levels = leaves.trailing_zeros();
     // Node 1 is the root and cell 0; the children of node i are 2i and 2i + 1.
     let node = leaves + leaf;
-    entries.extend((0..=levels).rev().map(|up| Entry { cell: (node >> up) - 1, value: 1 << bits }));
+    entries.extend((0..=levels).rev().map(|up| Entry { cell: (node >> up) - 1, value: grid_one(bits).into() }));
     true
 }

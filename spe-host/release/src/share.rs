@@ -1,6 +1,6 @@
 //! From the numbers that a guest wrote to one data subject's share of one output.
 
-use spe_kernel::{manifest::Kind, plan::Planned};
+use spe_kernel::{manifest::Kind, plan::Planned, units::grid_one};
 
 use crate::{
     block_mean,
@@ -21,7 +21,7 @@ pub(crate) fn share(planned: &Planned, norm_max: u64, numbers: &[f64], entries: 
     if numbers.len() != planned.output.kind.numbers() {
         return false;
     }
-    let bits = planned.grid_bits;
+    let (bits, measure) = (planned.grid_bits, planned.loss.measure());
     let given = match (&planned.output.kind, numbers) {
         // Tuples that have a NaN are left out one by one.
         (Kind::Histogram(axes), _) => histogram::entries(axes, numbers, bits, entries),
@@ -30,20 +30,22 @@ pub(crate) fn share(planned: &Planned, norm_max: u64, numbers: &[f64], entries: 
         (Kind::Count, [y]) => push(entries, [(0, count::value(*y, bits))]),
         (Kind::Sum(bounds), [y]) => push(entries, [(0, sum::value(*y, *bounds, bits))]),
         (Kind::Mean(bounds), [y]) => {
-            let [one, y] = mean::values(*y, *bounds, bits);
-            push(entries, [(0, one), (1, y)])
+            let [low, high] = mean::shares(*y, *bounds, bits);
+            push(entries, [(0, low), (1, high)])
         }
         (Kind::Variance(bounds), [y]) => {
-            let [one, y, square] = variance::values(*y, *bounds, bits);
-            push(entries, [(0, one), (1, y), (2, square)])
+            let [first, second, third] = variance::values(*y, *bounds, bits, measure);
+            push(entries, [(0, first), (1, second), (2, third)])
         }
         (Kind::Quantiles { bins, .. }, [y]) => quantiles::entries(bins, *y, bits, entries),
-        (Kind::Survival(edges), [time, event]) => push(entries, [(survival::cell(edges, *time, *event), 1 << bits)]),
+        (Kind::Survival(edges), [time, event]) => {
+            push(entries, [(survival::cell(edges, *time, *event), grid_one(bits).into())])
+        }
         (Kind::VectorSum { norm, .. }, _) => vector_sum::entries(*norm, numbers, bits, entries),
         (Kind::BlockMean(coordinates), _) => block_mean::entries(coordinates, numbers, bits, entries),
         _ => false,
     };
-    clip(entries, norm_max, planned.loss.measure());
+    clip(entries, norm_max, measure);
     given
 }
 

@@ -39,7 +39,7 @@ impl ApprovedModule {
     ) -> Result<Self, Stop> {
         {
             let _spare = seats.spare();
-            program.start(&terms).map(drop).map_err(|unready| stop(inspection.digest, unready))?;
+            program.start(&terms, None).map(drop).map_err(|unready| stop(inspection.digest, unready))?;
         }
         Ok(Self { inspection, program, terms: Arc::new(terms), seats })
     }

@@ -15,7 +15,7 @@ use wasmtime::{
     TypedFunc, WasmParams, WasmResults,
 };
 
-use crate::{inspect::TABLE_ELEMENTS_MAX, terms::Terms, wasi};
+use crate::{inspect::TABLE_ELEMENTS_MAX, interrupt::Interrupt, terms::Terms, wasi};
 
 /// What one guest may take of the host. Growing beyond it fails, as the guest's own affair.
 pub(crate) struct Limits {
@@ -85,10 +85,11 @@ impl Program {
         })
     }
 
-    /// A fresh instance, brought to its snapshot.
-    pub(crate) fn start(&self, terms: &Terms) -> Result<Guest, Unready> {
+    /// A fresh instance, brought to its snapshot, which ends once `interrupt` is raised.
+    pub(crate) fn start(&self, terms: &Terms, interrupt: Option<&Interrupt>) -> Result<Guest, Unready> {
         let mut store = Store::new(self.instances.module().engine(), Limits { memory_bytes: terms.memory_bytes });
         store.limiter(|limits| limits);
+        Interrupt::arm(interrupt, &mut store);
         store.set_fuel(START_FUEL).map_err(Fault::while_("giving fuel"))?;
         let instance = self.instances.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
             Some(_) => Unready::guest("its data or element segments lie outside of its memory or tables"),

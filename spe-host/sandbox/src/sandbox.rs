@@ -19,6 +19,7 @@ use crate::{
     engine,
     guest::Program,
     inspect::{Inspection, inspect},
+    interrupt::Interrupt,
     refused::Refused,
     seats::Seats,
     terms::Terms,
@@ -89,6 +90,11 @@ impl Sandbox {
         })?;
         let program = Program::new(&self.engine, &module)?;
         ApprovedModule::started(Arc::new(inspection), Arc::new(program), terms, Arc::clone(&self.seats))
+    }
+
+    /// A new interrupt for one run on this sandbox, given to its workers with [`crate::Worker::until`].
+    pub fn interrupt(&self) -> Interrupt {
+        Interrupt::new(&self.engine)
     }
 
     fn terms(&self, plan: &Plan, schema: &DatasetSchema, inspection: &Inspection) -> Result<Terms, Stop> {

@@ -15,7 +15,7 @@ impl Program {
     /// # Privacy
     /// The instance never holds a record, so that why it fails may be told.
     pub(crate) fn next(&self, terms: &Terms, input: &[f64]) -> Result<Option<Vec<f64>>, Unready> {
-        let mut guest = self.start(terms)?;
+        let mut guest = self.start(terms, None)?;
         let update = self.update(&mut guest)?;
         let (address, len, cap) = (guest.address, bytes(input.len())?, bytes(terms.states)?);
         let Areas { read, out } = guest.areas(terms, terms.states)?;

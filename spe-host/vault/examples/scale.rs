@@ -20,12 +20,13 @@ use std::{
 use spe_kernel::{
     ids::Digest,
     job::Purpose,
+    keys::LocalKeys,
     manifest::Manifest,
     optout::AsOf,
     plan::{Choices, Plan},
     units::{Loss, Measure},
 };
-use spe_vault::{Declaration, Ingest, PseudonymKey, Source, Vault};
+use spe_vault::{Declaration, Ingest, Source, Vault};
 
 const SUBJECT: &str = r#""unit":"subject","outputs":[{"name":"n","kind":"count"}]"#;
 const BLOCKS: &str = r#""unit":{"blocks":1000},"outputs":[{"name":"n","kind":"block_mean","coordinates":[{"name":"c","lower":0,"upper":1}]}]"#;
@@ -50,9 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("csv {:.0} MB, peak memory before: {}", megabytes(fs::metadata(&csv)?.len()), peak_memory());
 
     let start = Instant::now();
-    let key = PseudonymKey::from_bytes([7; 32]);
+    let keys = LocalKeys::from_seed([7; 32]);
     let mut read = None;
-    let done = Ingest::new(&declaration, &sources, &key, &vault).run(|p| {
+    let done = Ingest::new(&declaration, &sources, &keys, &vault).run(|p| {
         if matches!(p, spe_vault::Progress::Sorted { .. }) && read.is_none() {
             read = Some(start.elapsed());
         }
@@ -114,7 +115,7 @@ fn plan(declaration: &Declaration, unit: &str, inputs: &str) -> Result<Plan, Box
 
 /// Subjects and rows of a scan on all processors.
 fn scan(vault: &Path, plan: &Plan) -> Result<(usize, usize), Box<dyn Error>> {
-    let vault = Vault::open(vault)?;
+    let vault = Vault::open(vault, &LocalKeys::from_seed([7; 32]))?;
     let as_of = AsOf { at: "2100-01-01T00:00:00Z".parse()?, purpose: Purpose::ScientificResearch };
     let scans = Mutex::new(vault.scan(plan, &vault.cohort(plan.dataset(), as_of)?)?);
     let runtime = tokio::runtime::Runtime::new()?;

@@ -14,10 +14,10 @@ use spe_kernel::{
     dataset::DatasetSchema,
     filter::Filter,
     ids::{ColumnName, DatasetName, Digest, TableName},
-    optout::Header,
+    keys::KeySource,
 };
 
-use crate::{declaration::Declaration, optout, pseudonym::PseudonymKey, snapshot};
+use crate::{declaration::Declaration, snapshot};
 
 mod batch;
 mod cell;
@@ -27,11 +27,14 @@ mod error;
 mod header;
 mod parquet;
 mod runs;
+mod sealed;
+mod session;
 mod sort;
 mod stage;
 mod stager;
 
 pub use error::{IngestError, Place, SourceError};
+pub(crate) use session::{Session, Versioned};
 pub(crate) use sort::Sorted;
 
 /// Memory for sorting when the caller names none.
@@ -56,8 +59,8 @@ pub struct Ingest<'a> {
     pub declaration: &'a Declaration,
     /// Its files; at least one for each table.
     pub sources: &'a [Source],
-    /// The node's secret.
-    pub key: &'a PseudonymKey,
+    /// Where pseudonyms and data keys come from.
+    pub keys: &'a dyn KeySource,
     /// The vault's directory. It must exist.
     pub vault: &'a Path,
     /// Memory for sorting, in bytes; the whole process takes somewhat more.
@@ -117,28 +120,28 @@ pub struct Altered {
 
 impl<'a> Ingest<'a> {
     /// An ingest with the usual sizes, on all processors.
-    pub fn new(declaration: &'a Declaration, sources: &'a [Source], key: &'a PseudonymKey, vault: &'a Path) -> Self {
+    pub fn new(declaration: &'a Declaration, sources: &'a [Source], keys: &'a dyn KeySource, vault: &'a Path) -> Self {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(16);
         let (memory_bytes, row_group_rows) = (MEMORY_BYTES_DEFAULT, ROW_GROUP_ROWS_DEFAULT);
-        Self { declaration, sources, key, vault, memory_bytes, threads, row_group_rows }
+        Self { declaration, sources, keys, vault, memory_bytes, threads, row_group_rows }
     }
 
     /// Ingests, and makes the result the dataset's current snapshot. Blocks; not to be called on an async thread.
     ///
     /// # Privacy
-    /// Subject keys and dropped columns are never written to disk: only the pseudonym, keyed with the node's secret, and
-    /// the declared columns are. Messages quote no value, only its shape. Watched by `tests/it/ingest.rs`.
+    /// Subject keys and dropped columns are never written to disk: only the pseudonym, which the key holder made, and the declared
+    /// columns are, and these encrypted. Messages quote no value, only its shape. Watched by `tests/it/ingest.rs` and `tests/it/sealed.rs`.
     ///
     /// # Errors
-    /// The first input that is not as declared, with file, line and column; or what could not be written. Nothing of this
-    /// ingest is left on disk.
+    /// The first input that is not as declared, with file, line and column; a key holder that is away; or what could not be written.
+    /// Nothing of this ingest is left on disk.
     pub fn run(&self, mut progress: impl FnMut(Progress)) -> Result<Ingested, IngestError> {
         let filters = self.filters()?;
         let staging = snapshot::stage(self.vault)?;
         let DatasetSchema { name, subjects_max: declared, .. } = self.declaration.schema();
-        optout::fits(&self.vault.join(name.as_str()), &self.register()).map_err(IngestError::optouts(name))?;
-        let staged = stage::stage(self, &filters, staging.path(), &mut progress)?;
-        let sorted = sort::sort(self, &staged, staging.path(), &mut progress)?;
+        let session = Session::open(self)?;
+        let staged = stage::stage(&session, &filters, staging.path(), &mut progress)?;
+        let sorted = sort::sort(&session, &staged, staging.path(), &mut progress)?;
         match sorted.subjects {
             0 => return Err(IngestError::Nothing),
             subjects if subjects > u64::from(*declared) => {
@@ -146,8 +149,9 @@ impl<'a> Ingest<'a> {
             }
             _ => {}
         }
-        let subjects_before = snapshot::subjects(&self.vault.join(name.as_str()));
-        let digest = staging.publish(self, &sorted)?;
+        self.check_rows(&sorted)?;
+        let subjects_before = snapshot::subjects(&self.vault.join(name.as_str()), self.keys);
+        let digest = staging.publish(&session, &sorted)?;
         Ok(Ingested {
             dataset: name.clone(),
             snapshot: digest,
@@ -159,11 +163,14 @@ impl<'a> Ingest<'a> {
         })
     }
 
-    /// What the dataset's register of opt-outs must be about, so that its entries are about the people who are ingested.
-    pub(crate) fn register(&self) -> Header {
-        let dataset = self.declaration.schema().name.clone();
-        let key_columns = self.declaration.tables.first().map_or(0, |table| table.key.len());
-        Header { key_columns, key_check: self.key.check_value(&dataset), dataset }
+    /// Whether no table has more rows than every job's time is computed from.
+    fn check_rows(&self, sorted: &Sorted) -> Result<(), IngestError> {
+        let schema = self.declaration.schema();
+        let most = schema.tables.iter().map(|table| (table.name.clone(), schema.rows_max(table)));
+        match most.zip(&sorted.rows).find(|((_, declared), rows)| *rows > declared) {
+            Some(((table, declared), rows)) => Err(IngestError::TooManyRows { table, rows: *rows, declared }),
+            None => Ok(()),
+        }
     }
 
     /// The sources' own filters, checked before anything is read.

@@ -1,9 +1,6 @@
 //! How tables lie on disk: Arrow types, the subject column, file names.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use spe_kernel::{
@@ -44,12 +41,12 @@ pub(crate) fn table_schema(table: &TableSchema) -> SchemaRef {
     Arc::new(Schema::new([subject_field()].into_iter().chain(columns).collect::<Vec<_>>()))
 }
 
-/// `tables/<table>/0007.parquet`
-pub(crate) fn table_file(snapshot: &Path, table: &TableName, partition: usize) -> PathBuf {
-    snapshot.join("tables").join(table.as_str()).join(format!("{partition:04}.parquet"))
+/// The name of a table's file in its snapshot.
+pub(crate) fn table_file(table: &TableName, partition: usize) -> String {
+    format!("tables/{table}/{partition:04}.parquet")
 }
 
-/// `subjects/0007.parquet`
-pub(crate) fn subjects_file(snapshot: &Path, partition: usize) -> PathBuf {
-    snapshot.join("subjects").join(format!("{partition:04}.parquet"))
+/// The name of a list of subjects in its snapshot.
+pub(crate) fn subjects_file(partition: usize) -> String {
+    format!("subjects/{partition:04}.parquet")
 }

@@ -5,6 +5,9 @@
 //! <vault>/<dataset>/optout.head   how far the log was acknowledged; replaced by one rename
 //! ```
 //!
+//! New pseudonyms make a new generation of both, `optout.2.log` and `optout.2.head`: the snapshot says which is its own, so that both
+//! change in one step.
+//!
 //! What the lines say, and what they mean, is the kernel's ([`spe_kernel::optout`]). An entry is acknowledged when its line is durable
 //! and then the head is. Writers hold a lock on the dataset's folder; readers need none, for whatever they find behind the head
 //! was made by somebody.
@@ -18,15 +21,18 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use spe_kernel::{
     ids::{DatasetName, Digest},
-    optout::{Addition, Clock, ClockBehind, Damage, Decision, Header, History, Subject},
+    keys::{Identifiers, KeyError, KeySource},
+    optout::{Addition, Clock, ClockBehind, Damage, Decision, History, Subject},
 };
 
-use crate::{pseudonym::PseudonymKey, snapshot};
+use crate::snapshot;
 
 mod cohort;
 mod file;
+mod turnover;
 pub use cohort::Cohort;
-pub(crate) use file::{fits, found, read};
+pub(crate) use file::{lock, read};
+pub(crate) use turnover::{Turnover, fits, pending};
 
 /// Why a register cannot be used: for the operator. Ids of persons are never quoted.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +71,16 @@ pub enum RegisterError {
     },
     /// Its entries would be about nobody.
     #[error(
-        "the register of opt-outs was made with another pseudonym key, under which the same persons have other pseudonyms: use the key \
-         that the dataset was first ingested with"
+        "the register of opt-outs was made with another pseudonym key, under which the same persons have other pseudonyms: the key holder \
+         must have the keys that the dataset was ingested with; restore its backup"
     )]
     OtherKey,
+    /// Entries that the ingest under way has not seen, under pseudonyms that it replaces.
+    #[error("persons opted out while their pseudonyms were being renewed: ingest again")]
+    Meanwhile,
+    /// No pseudonyms.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A key of another shape: it would be about nobody.
     #[error(
         "person {number} is named by {found} values; the dataset's key has {expected} columns, and a value is not empty"
@@ -143,29 +155,66 @@ impl Register {
     /// # Errors
     /// It is missing, damaged, or another dataset's.
     pub fn read(&self) -> Result<History, RegisterError> {
-        read(&self.home, &self.dataset)
+        read(&self.home, &self.dataset).map(|(history, _)| history)
+    }
+
+    /// Digest of the register's head, which changes with every entry: what an audit log needs of it.
+    ///
+    /// # Errors
+    /// It is missing, or cannot be read.
+    pub fn head(&self) -> Result<Digest, RegisterError> {
+        file::head(&self.home)
     }
 
     /// The pseudonyms of `persons`, each named by the values of their key columns, in the order of the declaration, as they stand in the
     /// source. Spaces around a value do not count, as at ingest.
     ///
+    /// # Privacy
+    /// The values go to the key holder and nowhere else.
+    ///
     /// # Errors
-    /// A key that is not the register's, or a person named by too many or too few values.
-    pub fn subjects(&self, key: &PseudonymKey, persons: &[Vec<String>]) -> Result<Vec<Subject>, RegisterError> {
+    /// A key holder that is away or has other keys, or a person named by too many or too few values.
+    pub fn subjects(&self, keys: &dyn KeySource, persons: &[Vec<String>]) -> Result<Vec<Subject>, RegisterError> {
         let history = self.read()?;
-        let Header { key_columns, key_check, .. } = history.header();
-        if key.check_value(&self.dataset) != *key_check {
-            return Err(RegisterError::OtherKey);
-        }
-        let subject = |(values, number): (&Vec<String>, usize)| {
+        self.check_key(keys, &history)?;
+        self.subjects_by(keys, persons, history.header().pseudonyms.version)
+    }
+
+    /// The same by the pseudonyms of one version.
+    ///
+    /// # Errors
+    /// As [`Self::subjects`].
+    pub fn subjects_by(
+        &self,
+        keys: &dyn KeySource,
+        persons: &[Vec<String>],
+        version: u32,
+    ) -> Result<Vec<Subject>, RegisterError> {
+        let expected = self.read()?.header().key_columns;
+        let mut identifiers = Identifiers::default();
+        let mut places = Vec::with_capacity(persons.len());
+        for (values, number) in persons.iter().zip(1..) {
             let parts: Vec<_> = values.iter().map(|v| v.as_bytes().trim_ascii()).collect();
             let found = parts.iter().filter(|p| !p.is_empty()).count();
-            if found != *key_columns || parts.len() != found {
-                return Err(RegisterError::KeyColumns { number, expected: *key_columns, found });
+            if found != expected || parts.len() != found {
+                return Err(RegisterError::KeyColumns { number, expected, found });
             }
-            Ok(key.pseudonym(&self.dataset, &parts))
-        };
-        persons.iter().zip(1..).map(subject).collect()
+            parts.iter().for_each(|part| identifiers.push(part));
+            places.push(identifiers.close());
+        }
+        let made = keys.pseudonyms(&self.dataset, version, &identifiers)?;
+        let subjects: Option<Vec<_>> = places.into_iter().map(|place| made.get(place).copied()).collect();
+        subjects.ok_or_else(|| KeyError::Refused("the key holder gave too few pseudonyms".into()).into())
+    }
+
+    /// Whether the key holder has the key that the register was made with; after a rotation, until the next ingest, it has a newer one
+    /// beside it.
+    ///
+    /// # Errors
+    /// It has not, or is away.
+    pub fn check_key(&self, keys: &dyn KeySource, history: &History) -> Result<(), RegisterError> {
+        let (own, newest) = (history.header().pseudonyms, keys.newest(&self.dataset)?.pseudonyms);
+        if own == newest || own.version < newest.version { Ok(()) } else { Err(RegisterError::OtherKey) }
     }
 
     /// Enters `decision` for each of `subjects`; it is durable when this returns. `clock` is asked when it is this writer's turn. A node
@@ -180,9 +229,9 @@ impl Register {
         clock: impl FnOnce() -> Clock,
     ) -> Result<Recorded, RegisterError> {
         let _turn = file::lock(&self.home)?;
-        let history = self.read()?;
+        let (history, generation) = read(&self.home, &self.dataset)?;
         let addition = history.append(subjects, decision, clock())?;
-        file::append(&self.home, history.whole_bytes(), &addition)?;
+        file::append(&self.home, generation, history.whole_bytes(), &addition)?;
         let Addition { numbers, recorded_at, effective_at, chain, .. } = addition;
         Ok(Recorded { numbers, recorded_at, effective_at, chain, torn_bytes: history.torn_bytes() })
     }

@@ -12,12 +12,9 @@
 //! one person more or less changes one block, and a block of nobody appears like any other. Chunks are fresh copies without
 //! pseudonyms (**subject-blind guest**). Watched by `tests/it/scan.rs` and `tests/it/blocks.rs`.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
-use datafusion::{arrow::array::AsArray, prelude::SessionContext};
+use datafusion::{arrow::array::AsArray, logical_expr::Expr, prelude::SessionContext};
 use futures::TryStreamExt;
 use spe_kernel::{
     dataset::ColumnType,
@@ -108,24 +105,23 @@ impl Scan {
         let session = files::session(sizes.batch_rows);
         let subjects = Reader {
             session: session.clone(),
+            lock: dataset.lock.clone(),
             schema: layout::subjects_schema(),
             filter: None,
             columns: vec![column(SUBJECT)],
         };
-        let table = |input| TableScan::new(dataset, input, &session);
+        let table = |input| TableScan::new(dataset, input, cohort, &session);
         let tables = plan.inputs().iter().map(table).collect::<Result<_, _>>()?;
         Ok(Self { dir: dataset.dir.clone(), subjects, excluded: cohort.excluded.clone(), tables, sizes })
     }
 
     pub(crate) fn part(&self, part: Part) -> PartitionScan {
         let Part { partitions, units } = part;
-        let files =
-            |file: &dyn Fn(&Path, usize) -> PathBuf| partitions.clone().map(|p| file(&self.dir, p)).collect::<Vec<_>>();
         let table = |t: &TableScan| {
-            let rows = t.reader.rows(files(&|dir, p| layout::table_file(dir, &t.table, p)));
-            Cursor::new(rows, &t.kinds, t.rows_max)
+            let names = partitions.clone().map(|p| layout::table_file(&t.table, p)).collect();
+            Cursor::new(t.reader.rows(&self.dir, names), &t.kinds, t.rows_max)
         };
-        let subjects = self.subjects.rows(files(&layout::subjects_file));
+        let subjects = self.subjects.rows(&self.dir, partitions.clone().map(layout::subjects_file).collect());
         let tables = self.tables.iter().map(table).collect();
         let exclusion = Exclusion::of(self.excluded.clone());
         let open = Opened { units, subjects, waiting: Vec::new(), exclusion, tables };
@@ -134,7 +130,7 @@ impl Scan {
 }
 
 impl TableScan {
-    fn new(dataset: &Dataset, input: &Input, session: &SessionContext) -> Result<Self, Fault> {
+    fn new(dataset: &Dataset, input: &Input, cohort: &Cohort, session: &SessionContext) -> Result<Self, Fault> {
         let fault = |what: String| Fault::new("scanning", what);
         let table = dataset.schema.table(&input.table);
         let table = table.ok_or_else(|| fault(format!("no table {}", input.table)))?;
@@ -145,11 +141,14 @@ impl TableScan {
         };
         let filter = input.filter.as_ref().map(|text| Filter::parse(text, table)).transpose();
         let filter = filter.map_err(Fault::while_("reading the plan's filter"))?;
+        let asked = filter.map(|f| expression(f.predicate()));
+        let window = cohort.windows.of(&input.table).map(expression);
         let columns = [SUBJECT].into_iter().chain(input.columns.iter().map(ColumnName::as_str));
         let reader = Reader {
             session: session.clone(),
+            lock: dataset.lock.clone(),
             schema: layout::table_schema(table),
-            filter: filter.map(|f| expression(f.predicate())),
+            filter: window.into_iter().chain(asked).reduce(Expr::and),
             columns: columns.map(column).collect(),
         };
         Ok(Self {

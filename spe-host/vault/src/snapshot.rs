@@ -1,11 +1,11 @@
 //! Snapshots on disk: immutable directories, published by one rename (`docs/dataset-format.md`).
 //!
 //! ```text
-//! <vault>/<dataset>/CURRENT                  name of the current snapshot's directory
-//! <vault>/<dataset>/optout.log, optout.head  the register of opt-outs, which every snapshot keeps
-//! <vault>/<dataset>/<digest>/snapshot.json   schema, digest, counts
-//! <vault>/<dataset>/<digest>/subjects/…      pseudonyms, by partition
-//! <vault>/<dataset>/<digest>/tables/<table>/…
+//! <vault>/<dataset>/CURRENT                     name of the current snapshot's directory
+//! <vault>/<dataset>/optout.log, optout.head     the register of opt-outs, which every snapshot keeps
+//! <vault>/<dataset>/<digest>.<n>/snapshot.json  schema, digest, which keys
+//! <vault>/<dataset>/<digest>.<n>/subjects/…     pseudonyms, by partition; encrypted
+//! <vault>/<dataset>/<digest>.<n>/tables/<table>/…
 //! ```
 
 use std::{
@@ -15,39 +15,69 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use serde::{Deserialize, Serialize};
 use spe_kernel::{
     dataset::DatasetSchema,
-    ids::{Digest, TableName},
+    ids::Digest,
+    keys::{DataKey, KeySource, Scheme},
 };
 use tempfile::TempDir;
 
 use crate::{
-    ingest::{Ingest, IngestError, Sorted},
-    optout,
+    ingest::{IngestError, Session, Sorted},
+    layout,
+    optout::{self, Turnover},
+    seal::Seal,
 };
 
+mod content;
 mod writer;
 pub(crate) use writer::{Writer, Written};
 
 /// [`SnapshotFile::format`] of this version.
-pub(crate) const FORMAT: &str = "spe.snapshot/2";
+pub(crate) const FORMAT: &str = "spe.snapshot/3";
+/// Snapshots of that format stand beside no register of opt-outs.
+const FORMAT_WITHOUT_REGISTER: &str = "spe.snapshot/1";
 /// The future snapshot inside the staging directory.
 pub(crate) const SNAPSHOT_DIR: &str = "snapshot";
 const STAGING_PREFIX: &str = ".staging-";
 const CURRENT: &str = "CURRENT";
 const SNAPSHOT_FILE: &str = "snapshot.json";
 
-/// What `snapshot.json` holds. Counts stay inside the vault.
+/// What `snapshot.json` holds, in the clear: nothing about people, and no count.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SnapshotFile {
     pub(crate) format: String,
     pub(crate) digest: Digest,
     pub(crate) partitions: usize,
-    pub(crate) subjects: u64,
-    pub(crate) rows: Vec<(TableName, u64)>,
+    pub(crate) pseudonyms: KeyName,
+    pub(crate) data_key: KeyName,
+    /// The generation of the register of opt-outs.
+    pub(crate) register: u32,
     pub(crate) schema: DatasetSchema,
+}
+
+/// Which key was used; says nothing about it.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyName {
+    pub(crate) version: u32,
+    pub(crate) check: Digest,
+}
+
+impl From<Scheme> for KeyName {
+    fn from(Scheme { version, check }: Scheme) -> Self {
+        Self { version, check }
+    }
+}
+
+impl KeyName {
+    /// Of a data key in the dataset that the snapshot is of.
+    pub(crate) fn of(key: &DataKey, schema: &DatasetSchema) -> Self {
+        Self { version: key.version(), check: key.check_value(&schema.name) }
+    }
 }
 
 /// The part of `snapshot.json` that tells whether the rest can be read.
@@ -56,10 +86,11 @@ struct Format {
     format: String,
 }
 
-/// The part of `snapshot.json` that the next ingest reports.
+/// The part of `snapshot.json` that says which register of opt-outs is the snapshot's; older formats had but one.
 #[derive(Deserialize)]
-struct Count {
-    subjects: u64,
+struct Registered {
+    #[serde(default)]
+    register: u32,
 }
 
 /// A directory for one ingest; removed when dropped, whatever happened.
@@ -99,38 +130,82 @@ impl Staging {
     }
 
     /// Makes the staged snapshot the dataset's current one.
-    pub(crate) fn publish(self, ingest: &Ingest<'_>, sorted: &Sorted) -> Result<Digest, IngestError> {
-        let digest = digest(ingest, sorted);
-        let snapshot = self.path().join(SNAPSHOT_DIR);
-        let schema = ingest.declaration.schema().clone();
+    pub(crate) fn publish(self, session: &Session<'_>, sorted: &Sorted) -> Result<Digest, IngestError> {
+        let declaration = session.ingest.declaration;
+        let schema = declaration.schema().clone();
+        let digest = digest(session, sorted);
+        let home = self.vault.join(schema.name.as_str());
+        make_home(&home).map_err(IngestError::write(&home))?;
         let name = schema.name.clone();
-        let rows = schema.tables.iter().map(|t| t.name.clone()).zip(sorted.rows.iter().copied()).collect();
-        let (partitions, subjects) = (ingest.declaration.partitions, sorted.subjects);
-        let file = SnapshotFile { format: FORMAT.into(), digest, partitions, subjects, rows, schema };
-        write_json(&snapshot.join(SNAPSHOT_FILE), &file).map_err(IngestError::write(&snapshot))?;
-        sync_dirs(&snapshot).map_err(IngestError::write(&snapshot))?;
-        let home = self.vault.join(name.as_str());
-        move_in(&snapshot, &home, &digest).map_err(IngestError::write(&home))?;
-        optout::found(&home, &ingest.register()).map_err(IngestError::optouts(&name))?;
+        // Nobody opts out between the register that is carried over and the moment when it counts.
+        let turn = optout::lock(&home).map_err(IngestError::optouts(&name))?;
+        let turnover = Turnover::of(&home, session).map_err(IngestError::optouts(&name))?;
+        let file = SnapshotFile {
+            format: FORMAT.into(),
+            digest,
+            partitions: declaration.partitions,
+            pseudonyms: session.newest.pseudonyms.into(),
+            data_key: KeyName::of(&session.newest.data, &schema),
+            register: turnover.generation,
+            schema,
+        };
+        let moved = self.move_in(&home, &file).inspect_err(|_| drop(fs::remove_dir(&home)));
+        let moved = moved.map_err(IngestError::write(&home))?;
+        turnover.write(&home).map_err(IngestError::optouts(&name))?;
         let current = || -> io::Result<()> {
-            let previous = fs::read_to_string(home.join(CURRENT)).unwrap_or_default();
-            point(&home, &digest)?;
+            make_current(&home, &moved)?;
+            drop(turn);
             sync_dir(&self.vault)?;
-            remove_outdated(&home, &[digest.hex(), previous])
+            turnover.finish(&home)
         };
         current().map_err(|e| IngestError::Publish { dataset: name, why: e.to_string() })?;
         Ok(digest)
     }
+
+    /// Renames the staged snapshot to a new name in `home`, durably; the name.
+    pub(crate) fn move_in(&self, home: &Path, file: &SnapshotFile) -> io::Result<String> {
+        let snapshot = self.path().join(SNAPSHOT_DIR);
+        write_json(&snapshot.join(SNAPSHOT_FILE), file)?;
+        sync_dirs(&snapshot)?;
+        let hex = file.digest.hex();
+        let names = (1_u32..).map(|n| format!("{hex}.{n}"));
+        let name = names.into_iter().find(|name| !home.join(name).exists());
+        let name = name.ok_or_else(|| io::Error::other("there is no name left"))?;
+        let target = home.join(&name);
+        fs::rename(&snapshot, &target).and_then(|()| sync_dir(home)).inspect_err(|_| {
+            let _ = fs::remove_dir_all(&target);
+        })?;
+        Ok(name)
+    }
 }
 
-/// Keyed, over everything that decides what a scan gives.
-fn digest(ingest: &Ingest<'_>, sorted: &Sorted) -> Digest {
-    let declaration = ingest.declaration;
-    let mut hasher = ingest.key.snapshot_hasher(&declaration.schema().name);
+/// Points to the snapshot of that name, and removes all but it and the one before.
+pub(crate) fn make_current(home: &Path, name: &str) -> io::Result<()> {
+    let previous = fs::read_to_string(home.join(CURRENT)).unwrap_or_default();
+    point(home, name)?;
+    remove_outdated(home, &[name.to_owned(), previous])
+}
+
+/// Exact counts of files and their sizes: for the node's user alone, whatever the umask.
+fn make_home(home: &Path) -> io::Result<()> {
+    if home.exists() { Ok(()) } else { DirBuilder::new().mode(0o700).create(home) }
+}
+
+fn digest(session: &Session<'_>, sorted: &Sorted) -> Digest {
+    digest_of(session.ingest.declaration.schema(), &session.newest.data, sorted.digests.iter().flatten())
+}
+
+/// Keyed, over everything that decides what a scan gives: the schema, and the records of each file.
+pub(crate) fn digest_of<'a>(
+    schema: &DatasetSchema,
+    key: &DataKey,
+    files: impl IntoIterator<Item = &'a blake3::Hash>,
+) -> Digest {
+    let mut hasher = key.snapshot_hasher(&schema.name);
     hasher.update(FORMAT.as_bytes());
     // Plain data always serialises.
-    hasher.update(&serde_json::to_vec(declaration.schema()).unwrap_or_default());
-    for file in sorted.digests.iter().flatten() {
+    hasher.update(&serde_json::to_vec(schema).unwrap_or_default());
+    for file in files {
         hasher.update(file.as_bytes());
     }
     Digest::from_bytes(*hasher.finalize().as_bytes())
@@ -157,49 +232,10 @@ fn sync_dirs(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Renames `snapshot` to its digest in `home`. If there is one of the same digest, its files are replaced one by one.
-fn move_in(snapshot: &Path, home: &Path, digest: &Digest) -> io::Result<()> {
-    let target = home.join(digest.hex());
-    if target.exists() {
-        return replace(snapshot, &target);
-    }
-    if !home.exists() {
-        // Exact counts and records: for the node's user alone, whatever the umask.
-        DirBuilder::new().mode(0o700).create(home)?;
-    }
-    let moved = fs::rename(snapshot, &target).and_then(|()| sync_dir(home));
-    if moved.is_err() {
-        let _ = fs::remove_dir_all(&target);
-        // Fails, as it should, when the dataset has other snapshots.
-        let _ = fs::remove_dir(home);
-    }
-    moved
-}
-
-/// Puts every file below `from` in its place below `to`. Files of one digest are equal, so a running job sees no difference; one
-/// that was damaged or lost is whole again.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let (entry, target) = entry.map(|e| (e.path(), to.join(e.file_name())))?;
-        if entry.is_dir() {
-            replace(&entry, &target)?;
-        } else if !is_held(&target) || fs::read(&entry)? != fs::read(&target)? {
-            fs::rename(&entry, &target)?;
-        }
-    }
-    sync_dir(to)
-}
-
-/// Running jobs lock this file: as long as it is whole it must stay the same file.
-fn is_held(path: &Path) -> bool {
-    path.ends_with(SNAPSHOT_FILE) && path.is_file()
-}
-
 /// Replaces the pointer in one step.
-fn point(home: &Path, digest: &Digest) -> io::Result<()> {
+fn point(home: &Path, name: &str) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(STAGING_PREFIX).tempfile_in(home)?;
-    file.write_all(digest.hex().as_bytes())?;
+    file.write_all(name.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(home.join(CURRENT))?;
     sync_dir(home)
@@ -237,8 +273,10 @@ pub(crate) fn current(home: &Path) -> io::Result<Option<Current>> {
         Err(error) => return Err(error),
     };
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-    let digest: Digest = name.parse().map_err(|_| invalid(format!("{CURRENT} holds no digest")))?;
-    let dir = home.join(digest.hex());
+    if !is_name(&name) {
+        return Err(invalid(format!("{CURRENT} holds no digest")));
+    }
+    let dir = home.join(&name);
     let held = File::open(dir.join(SNAPSHOT_FILE))?;
     held.lock_shared()?;
     let json = fs::read(dir.join(SNAPSHOT_FILE))?;
@@ -249,10 +287,16 @@ pub(crate) fn current(home: &Path) -> io::Result<Option<Current>> {
         )));
     }
     let file: SnapshotFile = serde_json::from_slice(&json)?;
-    if file.digest != digest {
+    if !name.starts_with(&file.digest.hex()) {
         return Err(invalid(format!("{SNAPSHOT_FILE} has another digest than its directory")));
     }
     Ok(Some(Current { file, dir, held }))
+}
+
+/// `<digest>.<n>`; older formats had no number.
+fn is_name(name: &str) -> bool {
+    let (digest, number) = name.split_once('.').unwrap_or((name, "1"));
+    digest.len() == 64 && digest.parse::<Digest>().is_ok() && number.parse::<u32>().is_ok()
 }
 
 /// Whether there is a dataset in `home`.
@@ -260,18 +304,36 @@ pub(crate) fn is_dataset(home: &Path) -> bool {
     home.join(CURRENT).is_file()
 }
 
-/// Whether a register of opt-outs was founded in `home`: with the first snapshot of this format.
-pub(crate) fn has_register(home: &Path) -> bool {
-    let Ok(current) = fs::read_to_string(home.join(CURRENT)) else { return is_dataset(home) };
-    let json = fs::read(home.join(current).join(SNAPSHOT_FILE)).unwrap_or_default();
-    // One that cannot be read may have been.
-    serde_json::from_slice(&json).map_or(true, |Format { format }| format == FORMAT)
+/// `snapshot.json` of the current snapshot in `home`, if it can be read.
+fn current_json(home: &Path) -> Vec<u8> {
+    let name = fs::read_to_string(home.join(CURRENT)).unwrap_or_default();
+    if is_name(&name) { fs::read(home.join(name).join(SNAPSHOT_FILE)).unwrap_or_default() } else { Vec::new() }
 }
 
-/// How many data subjects the current snapshot in `home` has, whatever its format.
-pub(crate) fn subjects(home: &Path) -> Option<u64> {
-    let current = fs::read_to_string(home.join(CURRENT)).ok()?;
-    let digest: Digest = current.parse().ok()?;
-    let json = fs::read(home.join(digest.hex()).join(SNAPSHOT_FILE)).ok()?;
-    serde_json::from_slice(&json).ok().map(|Count { subjects }| subjects)
+/// Whether a register of opt-outs was founded in `home`: with the first snapshot of the second format.
+pub(crate) fn has_register(home: &Path) -> bool {
+    if !is_dataset(home) {
+        return false;
+    }
+    // One that cannot be read may have been.
+    serde_json::from_slice(&current_json(home)).map_or(true, |Format { format }| format != FORMAT_WITHOUT_REGISTER)
+}
+
+/// Which generation of the register of opt-outs goes with the current snapshot in `home`.
+pub(crate) fn register(home: &Path) -> u32 {
+    serde_json::from_slice(&current_json(home)).map_or(1, |Registered { register }| register.max(1))
+}
+
+/// How many data subjects the current snapshot in `home` has, if its key can be had: the count stands in sealed files only.
+pub(crate) fn subjects(home: &Path, keys: &dyn KeySource) -> Option<u64> {
+    let Current { file, dir, .. } = current(home).ok()??;
+    let key = keys.data_key(&file.schema.name, file.data_key.version).ok()?;
+    let seal = Seal::of(&key, &file.schema.name);
+    let rows = |partition| {
+        let name = layout::subjects_file(partition);
+        let options = ArrowReaderOptions::new().with_file_decryption_properties(seal.reading(&name).ok()?);
+        let metadata = ArrowReaderMetadata::load(&File::open(dir.join(name)).ok()?, options).ok()?;
+        u64::try_from(metadata.metadata().file_metadata().num_rows()).ok()
+    };
+    (0..file.partitions).map(rows).sum()
 }

@@ -1,5 +1,7 @@
 //! A member's end of the wire.
 
+mod governance;
+
 use std::{
     io,
     task::{Context, Poll},
@@ -9,8 +11,10 @@ use std::{
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use spe_kernel::{
+    dsse::PublicKey,
     ids::{Digest, JobId},
     refusal::Refusal,
+    tlog::{Ask, Reply},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -25,15 +29,20 @@ use crate::{
     desk::named,
     frame::{parse, read_catalogue},
     limits::{
-        ANSWER_BYTES_MAX, FROM_HUB_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX, NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX,
+        ANSWER_BYTES_MAX, ENVELOPE_BYTES_MAX, FROM_HUB_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX,
+        NEXT_ROUND_BYTES_MAX, RECEIPT_BYTES_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
     },
     pb,
     server::{PING_INTERVAL, PING_TIMEOUT},
     service::{Assignment, NodeCatalogue, SignedAnswer, Submission, within},
     status::{chain, refusal, unreachable},
-    tls::ClientTls,
+    tls::{ClientTls, OTHER_AUTHORITY},
     view::{JobLine, View},
+    witness,
 };
+
+/// How long a caller without a certificate waits for a connection, and for an answer.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +59,7 @@ pub enum ConnectError {
 #[derive(Debug, Clone)]
 pub struct HubClient {
     hub: pb::hub_client::HubClient<Channel>,
+    door: pb::door_client::DoorClient<Channel>,
 }
 
 impl HubClient {
@@ -70,15 +80,42 @@ impl HubClient {
         let endpoint = endpoint
             .map_err(|_| wrong())?
             .connect_timeout(Duration::from_secs(connection.connect_timeout_seconds))
-            .timeout(Duration::from_secs(connection.request_timeout_seconds))
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true);
-        let dial = Dial { tls: TlsConnector::from(tls.0), hub: connection.hub.clone(), name };
-        let channel = endpoint.connect_with_connector(dial).await;
-        let channel = channel.map_err(|e| unreachable(&format!("{}: {}", connection.hub, chain(&e))))?;
-        let hub = pb::hub_client::HubClient::new(channel).max_decoding_message_size(FROM_HUB_BYTES_MAX);
-        Ok(Self { hub })
+            .timeout(Duration::from_secs(connection.request_timeout_seconds));
+        Self::dial(endpoint, Dial { tls: TlsConnector::from(tls.0), hub: connection.hub.clone(), name }).await
+    }
+
+    /// Connects without a certificate to the hub at `host:port` whose authority has the fingerprint `ca`. Only
+    /// [`HubClient::enrol`], [`HubClient::register`] and [`HubClient::activity`] are answered then.
+    ///
+    /// # Errors
+    /// The address is none; the hub cannot be reached, or is another one.
+    pub async fn stranger(hub: &str, ca: Digest) -> Result<Self, ConnectError> {
+        let why = || format!("expected host:port, not {hub:?}");
+        let wrong = || FileError { path: "the hub's address".into(), why: why() };
+        let (host, port) = hub.rsplit_once(':').ok_or_else(wrong)?;
+        port.parse::<u16>().map_err(|_| wrong())?;
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| wrong())?;
+        let tls = ClientTls::pinned(ca).map_err(|e| unreachable(&e.to_string()))?;
+        let endpoint = Endpoint::from_shared(format!("http://{hub}")).map_err(|_| wrong())?;
+        let endpoint = endpoint.connect_timeout(STRANGER_TIMEOUT).timeout(STRANGER_TIMEOUT);
+        let dialled = Self::dial(endpoint, Dial { tls: TlsConnector::from(tls.0), hub: hub.into(), name }).await;
+        dialled.map_err(|error| match error {
+            ConnectError::Refused(Refusal::Unavailable { what }) if what.contains(OTHER_AUTHORITY) => {
+                let what = format!("be taken for the hub of this invitation: {OTHER_AUTHORITY} ({ca})");
+                Refusal::NotAllowed { who: format!("the hub at {hub}"), what }.into()
+            }
+            other => other,
+        })
+    }
+
+    async fn dial(endpoint: Endpoint, dial: Dial) -> Result<Self, ConnectError> {
+        let address = dial.hub.clone();
+        let endpoint = endpoint.http2_keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+        let channel = endpoint.keep_alive_while_idle(true).connect_with_connector(dial).await;
+        let channel = channel.map_err(|e| unreachable(&format!("{address}: {}", chain(&e))))?;
+        let hub = pb::hub_client::HubClient::new(channel.clone()).max_decoding_message_size(FROM_HUB_BYTES_MAX);
+        let door = pb::door_client::DoorClient::new(channel).max_decoding_message_size(FROM_HUB_BYTES_MAX);
+        Ok(Self { hub, door })
     }
 
     /// Stores a module at the hub and returns its digest.
@@ -190,6 +227,15 @@ impl HubClient {
         let report = pb::JobReport { job: job.to_string(), frame: Some(frame.into_pb()) };
         inner(self.hub.clone().report(report).await).map(drop)
     }
+
+    /// Has the hub, as the witness of this node's audit log, cosign a checkpoint; which key it has.
+    ///
+    /// # Errors
+    /// The hub's refusal: [`Refusal::NotAllowed`] where the log is shorter than it was, or has another history.
+    pub async fn witness(&self, ask: &Ask) -> Result<(Reply, PublicKey), Refusal> {
+        let ask = within(ask.to_text(), "the request to a witness", WITNESS_BYTES_MAX)?;
+        witness::read(inner(self.hub.clone().witness(pb::WitnessAsk { ask }).await)?)
+    }
 }
 
 /// Messages from the hub, read one at a time; a reader that does not read holds the sender back.
@@ -255,7 +301,10 @@ fn read_view(view: &pb::JobView) -> Result<View, Refusal> {
 
 fn read_answer(sent: pb::SignedAnswer) -> Result<SignedAnswer, Refusal> {
     let envelope = within(sent.envelope, "the answer", ANSWER_BYTES_MAX)?;
-    Ok(SignedAnswer { node: named(&sent.node, "the node's name")?, key: named(&sent.key, "the node's key")?, envelope })
+    let receipt = within(sent.receipt, "the receipt", RECEIPT_BYTES_MAX)?;
+    let receipt = Some(receipt).filter(|text| !text.is_empty());
+    let (node, key) = (named(&sent.node, "the node's name")?, named(&sent.key, "the node's key")?);
+    Ok(SignedAnswer { node, key, envelope, receipt })
 }
 
 fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
@@ -266,6 +315,9 @@ fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
 fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
     use pb::assignment::What;
     let malformed = |why: &str| Refusal::Malformed { document: "the assignment".into(), why: why.into() };
+    if let Some(What::Revoke(pb::Document { envelope })) = sent.what {
+        return Ok(Assignment::Revoke { envelope: within(envelope, "the revocation", ENVELOPE_BYTES_MAX)? });
+    }
     let job = named(&sent.job, "the job's id")?;
     match sent.what {
         Some(What::Run(submission)) => Ok(Assignment::Run { job, submission: Submission::arrive(submission)? }),
@@ -274,16 +326,16 @@ fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
             let submission = Submission::arrive(submission.ok_or_else(|| malformed("a round of no job"))?)?;
             Ok(Assignment::Round { job, submission, next: parse(&next, "the next round", NEXT_ROUND_BYTES_MAX)? })
         }
-        None => Err(malformed("it asks for nothing this version knows")),
+        Some(What::Revoke(_)) | None => Err(malformed("it asks for nothing this version knows")),
     }
 }
 
 /// Dials the hub with our own TLS.
 #[derive(Clone)]
-struct Dial {
-    tls: TlsConnector,
-    hub: String,
-    name: ServerName<'static>,
+pub(crate) struct Dial {
+    pub(crate) tls: TlsConnector,
+    pub(crate) hub: String,
+    pub(crate) name: ServerName<'static>,
 }
 
 impl Service<Uri> for Dial {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use spe_kernel::dsse::PublicKey;
 
 use crate::{
     file::{FileError, read},
@@ -15,11 +16,15 @@ use crate::{
 pub struct Connection {
     /// Who the member is; the certificate counts.
     pub member: Role,
-    /// The hub's `host:port`.
+    /// The hub's `host:port`, or the key holder's.
+    #[serde(alias = "keyholder")]
     pub hub: String,
     /// The name in the hub's certificate, where it is not the host in `hub`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// The key with which the hub cosigns this node's audit log. Without it, the first that the hub shows is the one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<PublicKey>,
     /// The authority's certificate. Paths are relative to the file that names them.
     pub ca: PathBuf,
     /// The member's certificate.
@@ -49,6 +54,7 @@ impl Connection {
             member,
             hub: hub.into(),
             server_name: None,
+            witness: None,
             ca: "ca.pem".into(),
             cert: "cert.pem".into(),
             key: "key.pem".into(),

@@ -3,17 +3,24 @@
 use std::{fmt::Display, pin::Pin, str::FromStr, sync::Arc};
 
 use futures::{Stream, StreamExt};
-use spe_kernel::{ids::JobId, refusal::Refusal};
+use spe_kernel::{
+    ids::{ApplicationId, JobId},
+    refusal::Refusal,
+};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::{
     frame::{self, Report},
-    limits::{CATALOGUE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX, NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX},
+    limits::{
+        CATALOGUE_BYTES_MAX, ENVELOPE_BYTES_MAX, GOVERNANCE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX,
+        NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
+    },
     pb,
-    service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission, within},
+    service::{Assignment, Feed, NodeCatalogue, Peer, Ruling, Service, SignedAnswer, Submission, within},
     status::status,
     view::View,
+    witness,
 };
 
 pub(crate) struct Desk<S> {
@@ -22,7 +29,7 @@ pub(crate) struct Desk<S> {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
-type Reply<T> = Result<Response<T>, Status>;
+pub(crate) type Reply<T> = Result<Response<T>, Status>;
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl<S> Desk<S> {
@@ -121,15 +128,91 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
         ok(self.service.report(peer, ok(named(&job, "the job's id"))?, report).await)?;
         Ok(Response::new(pb::Nothing {}))
     }
+
+    async fn witness(&self, request: Request<pb::WitnessAsk>) -> Reply<pb::WitnessReply> {
+        let (peer, ask) = (peer(&request)?, request.into_inner().ask);
+        let ask = ok(within(ask, "the request to a witness", WITNESS_BYTES_MAX))?;
+        let (reply, key) = ok(self.service.witness(peer, ok(witness::ask(&ask))?).await)?;
+        Ok(Response::new(witness::reply(reply, key)))
+    }
+
+    async fn apply(&self, request: Request<pb::Document>) -> Reply<pb::ApplicationRef> {
+        let peer = peer(&request)?;
+        let envelope = ok(within(request.into_inner().envelope, "the application", ENVELOPE_BYTES_MAX))?;
+        let id = ok(self.service.apply(peer, envelope).await)?;
+        Ok(Response::new(pb::ApplicationRef { id: id.into() }))
+    }
+
+    async fn applications(&self, request: Request<pb::Nothing>) -> Reply<pb::Json> {
+        said(&ok(self.service.applications(peer(&request)?).await)?, "the list of applications")
+    }
+
+    async fn application(&self, request: Request<pb::ApplicationRef>) -> Reply<pb::Json> {
+        let (peer, id) = (peer(&request)?, application_of(&request.get_ref().id)?);
+        said(&ok(self.service.application(peer, id).await)?, APPLICATION)
+    }
+
+    async fn withdraw(&self, request: Request<pb::ApplicationRef>) -> Reply<pb::Json> {
+        let (peer, id) = (peer(&request)?, application_of(&request.get_ref().id)?);
+        said(&ok(self.service.withdraw(peer, id).await)?, APPLICATION)
+    }
+
+    async fn notify(&self, request: Request<pb::Act>) -> Reply<pb::Json> {
+        let (peer, id, envelope) = act_of(request)?;
+        said(&ok(self.service.notify(peer, id, envelope).await)?, APPLICATION)
+    }
+
+    async fn decide(&self, request: Request<pb::Ruling>) -> Reply<pb::Json> {
+        let (peer, pb::Ruling { application, decision, permit }) = (peer(&request)?, request.into_inner());
+        let decision = ok(within(decision, "the decision", ENVELOPE_BYTES_MAX))?;
+        let permit = ok(within(permit, "the permit", ENVELOPE_BYTES_MAX))?;
+        let ruling = Ruling { decision, permit: (!permit.is_empty()).then_some(permit) };
+        said(&ok(self.service.decide(peer, application_of(&application)?, ruling).await)?, APPLICATION)
+    }
+
+    async fn complete(&self, request: Request<pb::Act>) -> Reply<pb::Json> {
+        let (peer, id, envelope) = act_of(request)?;
+        said(&ok(self.service.complete(peer, id, envelope).await)?, APPLICATION)
+    }
+
+    async fn revoke(&self, request: Request<pb::Document>) -> Reply<pb::Nothing> {
+        let (peer, pb::Document { envelope }) = (peer(&request)?, request.into_inner());
+        let envelope = ok(within(envelope, "the revocation", ENVELOPE_BYTES_MAX))?;
+        ok(self.service.revoke(peer, envelope).await)?;
+        Ok(Response::new(pb::Nothing {}))
+    }
+
+    async fn publish(&self, request: Request<pb::JobRef>) -> Reply<pb::Nothing> {
+        let (peer, job) = job_of(&request)?;
+        ok(self.service.publish(peer, job).await)?;
+        Ok(Response::new(pb::Nothing {}))
+    }
 }
 
-fn ok<T>(result: Result<T, Refusal>) -> Result<T, Status> {
+const APPLICATION: &str = "the application";
+
+fn application_of(id: &str) -> Result<ApplicationId, Status> {
+    ok(named(id, "the application's id"))
+}
+
+fn act_of(request: Request<pb::Act>) -> Result<(Peer, ApplicationId, Vec<u8>), Status> {
+    let (peer, pb::Act { application, envelope }) = (peer(&request)?, request.into_inner());
+    let envelope = ok(within(envelope, "the signed document", ENVELOPE_BYTES_MAX))?;
+    Ok((peer, application_of(&application)?, envelope))
+}
+
+/// A governance document, on its way out.
+pub(crate) fn said<T: serde::Serialize>(value: &T, what: &str) -> Reply<pb::Json> {
+    Ok(Response::new(pb::Json { json: ok(json(value, what, GOVERNANCE_BYTES_MAX))? }))
+}
+
+pub(crate) fn ok<T>(result: Result<T, Refusal>) -> Result<T, Status> {
     result.map_err(|refusal| status(&refusal))
 }
 
 /// Set by the server for every connection; without it nobody is admitted.
-fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let missing = || Refusal::NotAllowed { who: "a caller without certificate".into(), what: "call the hub".into() };
+pub(crate) fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let missing = || Refusal::NotAllowed { who: "a caller whom nobody saw".into(), what: "call the hub".into() };
     ok(request.extensions().get().copied().ok_or_else(missing))
 }
 
@@ -152,8 +235,8 @@ fn view_to_pb(view: &View) -> Result<pb::JobView, Refusal> {
     Ok(pb::JobView { json: json(view, "the view", VIEW_BYTES_MAX)? })
 }
 
-fn answer_to_pb(SignedAnswer { node, key, envelope }: SignedAnswer) -> pb::SignedAnswer {
-    pb::SignedAnswer { node: node.into(), key: key.into(), envelope }
+fn answer_to_pb(SignedAnswer { node, key, envelope, receipt }: SignedAnswer) -> pb::SignedAnswer {
+    pb::SignedAnswer { node: node.into(), key: key.into(), envelope, receipt: receipt.unwrap_or_default() }
 }
 
 fn catalogue_to_pb(NodeCatalogue { node, online, catalogue }: &NodeCatalogue) -> Result<pb::NodeCatalogue, Refusal> {
@@ -170,6 +253,9 @@ fn assignment_to_pb(assignment: Assignment) -> Result<pb::Assignment, Refusal> {
             (job, What::Round(pb::Round { submission: Some(submission.into()), next }))
         }
         Assignment::Cancel { job } => (job, What::Cancel(pb::Nothing {})),
+        Assignment::Revoke { envelope } => {
+            return Ok(pb::Assignment { job: String::new(), what: Some(What::Revoke(pb::Document { envelope })) });
+        }
     };
     Ok(pb::Assignment { job: job.into(), what: Some(what) })
 }

@@ -3,12 +3,16 @@
 use serde::de::DeserializeOwned;
 use spe_kernel::{
     disclosure::{self, Catalogue, MayLeave, Released, Stage},
+    receipt::Receipt,
     refusal::Refusal,
     rounds::Finished,
 };
 
 use crate::{
-    limits::{ANSWER_BYTES_MAX, CATALOGUE_BYTES_MAX, FINISHED_BYTES_MAX, REFUSAL_BYTES_MAX, STAGE_BYTES_MAX},
+    limits::{
+        ANSWER_BYTES_MAX, CATALOGUE_BYTES_MAX, FINISHED_BYTES_MAX, RECEIPT_BYTES_MAX, REFUSAL_BYTES_MAX,
+        STAGE_BYTES_MAX,
+    },
     pb,
     service::within,
 };
@@ -85,6 +89,8 @@ pub enum Report {
     Released(Vec<u8>),
     /// The last state of a job with rounds, as the node computed it.
     Finished(Finished),
+    /// That an answer is in the node's log, told before the answer itself. Nobody has checked it yet.
+    Receipt(String),
 }
 
 impl Report {
@@ -94,6 +100,11 @@ impl Report {
             Refusal::KIND => parse(&frame.body, "the refusal", REFUSAL_BYTES_MAX).map(Self::Refused),
             Released::KIND => within(frame.body, "the answer", ANSWER_BYTES_MAX).map(Self::Released),
             Finished::KIND => parse(&frame.body, "the last state", FINISHED_BYTES_MAX).map(Self::Finished),
+            Receipt::KIND => {
+                let text = within(frame.body, "the receipt", RECEIPT_BYTES_MAX)?;
+                let malformed = |_| Refusal::Malformed { document: "the receipt".into(), why: "it is not text".into() };
+                String::from_utf8(text).map(Self::Receipt).map_err(malformed)
+            }
             _ => Err(unknown(&frame.kind)),
         }
     }

@@ -7,17 +7,23 @@
 pub mod client;
 mod connection;
 mod desk;
+mod door;
 mod file;
 mod frame;
+pub mod governance;
+mod invitation;
+pub mod keyholder;
 pub mod limits;
 mod line;
 pub mod pki;
+pub mod request;
 mod seats;
 pub mod server;
 pub mod service;
 mod status;
 pub mod tls;
 pub mod view;
+mod witness;
 
 /// Generated from `proto/spe.proto`; `tests/it/generated.rs` keeps it fresh.
 #[path = "gen/spe.v1.rs"]
@@ -25,10 +31,19 @@ pub mod view;
 #[rustfmt::skip]
 mod pb;
 
+/// Generated from `proto/keyholder.proto`; likewise.
+#[path = "gen/spe.keyholder.v1.rs"]
+#[allow(clippy::all, clippy::restriction, missing_docs, unreachable_pub, reason = "generated")]
+#[rustfmt::skip]
+mod pb_keyholder;
+
 pub use client::{ConnectError, HubClient, Incoming};
 pub use connection::Connection;
 pub use file::{FileError, write_public, write_secret};
 pub use frame::{Frame, Report, encode};
+pub use invitation::{Invitation, InvitationError, Token, token_hash};
 pub use seats::Seats;
 pub use server::{listen, serve};
-pub use service::{Assignment, Feed, NodeCatalogue, Peer, Service, SignedAnswer, Submission};
+pub use service::{
+    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Ruling, Service, SignedAnswer, Submission,
+};

@@ -26,8 +26,17 @@ pub const NEXT_ROUND_BYTES_MAX: usize = 256 + OUTPUTS_MAX * 16 + base64(16 * CEL
 pub const VIEW_BYTES_MAX: usize = 32 << 20;
 /// Jobs in one list.
 pub const JOBS_LISTED_MAX: u32 = 1_000;
+/// A receipt for an answer.
+pub const RECEIPT_BYTES_MAX: usize = spe_kernel::receipt::RECEIPT_BYTES_MAX;
+/// What a node's log asks a witness, and what that says: 63 hashes and a checkpoint with its signatures.
+pub const WITNESS_BYTES_MAX: usize = 16 << 10;
 /// A list of jobs.
 pub const JOBS_BYTES_MAX: usize = 1 << 20;
+
+/// What a caller without a certificate may send in one message: a token and a certification request.
+pub const ENROL_BYTES_MAX: usize = 16 << 10;
+/// A register, a report, or what there is to see of an application.
+pub const GOVERNANCE_BYTES_MAX: usize = 16 << 20;
 
 /// What surrounds the payload of the largest message.
 const FRAMING_BYTES_MAX: usize = 4 << 10;

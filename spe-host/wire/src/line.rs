@@ -20,6 +20,8 @@ use crate::{seats::Seat, service::Peer};
 
 /// How long a peer may take from the handshake to the end of HTTP/2's preface. From there on pings watch over it.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller without a certificate may stay: long enough to enrol or to read the register.
+const STRANGER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The fixed text with which every HTTP/2 client begins.
 const PREFACE_BYTES: usize = 24;
 
@@ -28,6 +30,8 @@ pub(crate) struct Line {
     peer: Peer,
     _seat: Seat,
     opening: Option<Opening>,
+    /// When the line ends, if the peer is a stranger.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 /// What the peer still owes, and until when.
@@ -39,7 +43,8 @@ struct Opening {
 impl Line {
     pub(crate) fn new(stream: TlsStream<TcpStream>, peer: Peer, seat: Seat) -> Self {
         let opening = Opening { bytes: PREFACE_BYTES, deadline: Box::pin(sleep(PREFACE_TIMEOUT)) };
-        Self { stream, peer, _seat: seat, opening: Some(opening) }
+        let end = peer.fingerprint.is_none().then(|| Box::pin(sleep(STRANGER_TIMEOUT)));
+        Self { stream, peer, _seat: seat, opening: Some(opening), end }
     }
 }
 
@@ -52,6 +57,9 @@ impl Connected for Line {
 
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a stranger's time is over")));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let Some(opening) = &mut self.opening else { return read };

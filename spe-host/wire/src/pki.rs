@@ -1,4 +1,5 @@
-//! Certificates: who is who on the wire. The hub's operator runs the authority and hands each member its key.
+//! Certificates: who is who on the wire. The hub's operator runs the authority. A member hands in a key of its own with a token
+//! ([`Authority::certify`]), or is handed one ([`Authority::issue`]).
 
 use std::{
     fmt, fs,
@@ -14,7 +15,10 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use spe_kernel::ids::{Digest, IdError, NodeName, PersonName};
 
-use crate::file::{FileError, read, write_public, write_secret};
+use crate::{
+    file::{FileError, read, write_public, write_secret},
+    request::RequestedKey,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 /// How long the authority's certificate is valid.
@@ -27,12 +31,14 @@ const AUTHORITY_NAME: &str = "spe federation";
 const AUTHORITY_CERT: &str = "ca.pem";
 const AUTHORITY_KEY: &str = "ca.key";
 
-/// Whom a certificate is for, written `hub`, `node <name>` or `person <name>`.
+/// Whom a certificate is for, written `hub`, `keyholder`, `node <name>` or `person <name>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Role {
     /// The hub.
     Hub,
+    /// The key holder.
+    KeyHolder,
     /// A data holder's node.
     Node(NodeName),
     /// A person who asks.
@@ -43,6 +49,7 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hub => f.pad("hub"),
+            Self::KeyHolder => f.pad("keyholder"),
             Self::Node(name) => f.pad(&format!("node {name}")),
             Self::Person(name) => f.pad(&format!("person {name}")),
         }
@@ -53,7 +60,7 @@ impl fmt::Display for Role {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// Not of the form.
-    #[error("expected \"hub\", \"node <name>\" or \"person <name>\"")]
+    #[error("expected \"hub\", \"keyholder\", \"node <name>\" or \"person <name>\"")]
     Form,
     /// The name is none.
     #[error(transparent)]
@@ -65,6 +72,7 @@ impl FromStr for Role {
     fn from_str(text: &str) -> Result<Self, RoleError> {
         match text.split_once(' ') {
             None if text == "hub" => Ok(Self::Hub),
+            None if text == "keyholder" => Ok(Self::KeyHolder),
             Some(("node", name)) => Ok(Self::Node(name.parse()?)),
             Some(("person", name)) => Ok(Self::Person(name.parse()?)),
             _ => Err(RoleError::Form),
@@ -145,7 +153,22 @@ impl Authority {
         self.sign(role, hosts).map_err(wrong)
     }
 
-    fn sign(&self, role: &Role, hosts: &[String]) -> Result<Identity, rcgen::Error> {
+    /// The certificate of a member whose key stays where it is; in PEM, with its fingerprint.
+    ///
+    /// # Errors
+    /// The hub's own certificate is not issued on request.
+    pub fn certify(&self, role: &Role, key: &RequestedKey) -> Result<(String, Digest), IssueError> {
+        let wrong = |why: String| IssueError { role: role.clone(), hosts: Vec::new(), why };
+        if matches!(role, Role::Hub | Role::KeyHolder) {
+            return Err(wrong("a hub has no invitation".into()));
+        }
+        let params = Self::params(role, &[]).map_err(|e| wrong(e.to_string()))?;
+        let signed = params.signed_by(key, &Issuer::new(authority_params(), &self.key));
+        let certificate = signed.map_err(|e| wrong(e.to_string()))?;
+        Ok((certificate.pem(), Digest::of(certificate.der())))
+    }
+
+    fn params(role: &Role, hosts: &[String]) -> Result<CertificateParams, rcgen::Error> {
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name = named(&role.to_string());
         valid_for(&mut params, MEMBER_VALID_DAYS);
@@ -153,9 +176,14 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // A member's certificate cannot be used to pose as the hub, nor the hub's to pose as a member.
         params.extended_key_usages = vec![match role {
-            Role::Hub => ExtendedKeyUsagePurpose::ServerAuth,
+            Role::Hub | Role::KeyHolder => ExtendedKeyUsagePurpose::ServerAuth,
             Role::Node(_) | Role::Person(_) => ExtendedKeyUsagePurpose::ClientAuth,
         }];
+        Ok(params)
+    }
+
+    fn sign(&self, role: &Role, hosts: &[String]) -> Result<Identity, rcgen::Error> {
+        let params = Self::params(role, hosts)?;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &Issuer::new(authority_params(), &self.key))?;
         Ok(Identity {

@@ -1,6 +1,6 @@
-//! Serving: mutual TLS on every connection, bounded in every direction.
+//! Serving: TLS on every connection, mutual but at the door, and bounded in every direction.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use spe_kernel::ids::Digest;
 use tokio::{
@@ -10,13 +10,16 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
+use tonic::{
+    body::Body,
+    codegen::{Service as Called, http},
+    transport::Server,
+};
 
 use crate::{
     desk::Desk,
-    limits::TO_HUB_BYTES_MAX,
+    door::Entrance,
     line::Line,
-    pb::hub_server::HubServer,
     seats::{Hall, Seats},
     service::{Peer, Service},
     status::chain,
@@ -66,14 +69,30 @@ pub async fn serve<S: Service>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (close, closing) = watch::channel(false);
-    let desk = HubServer::new(Desk { service, closing: closing.clone() }).max_decoding_message_size(TO_HUB_BYTES_MAX);
-    let mut closed = closing.clone();
+    let entrance = Entrance::new(Desk { service, closing });
+    served(entrance, listener, tls, seats, close, shutdown).await
+}
+
+/// The transport, whoever is called through it. `close` becomes true when `shutdown` resolves.
+pub(crate) async fn served<C>(
+    called: C,
+    listener: TcpListener,
+    tls: ServerTls,
+    seats: Seats,
+    close: watch::Sender<bool>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()>
+where
+    C: Called<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send>,
+    C: Clone + Send + 'static,
+{
+    let mut closed = close.subscribe();
     let server = Server::builder()
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(REQUESTS_MAX)
         .timeout(REQUEST_TIMEOUT)
-        .serve_with_incoming_shutdown(desk, lines(listener, tls, seats), async move {
+        .serve_with_incoming_shutdown(called, lines(listener, tls, seats), async move {
             // An error means that nobody will ever ask to close, because this function is gone.
             let _ = closed.wait_for(|closed| *closed).await;
         });
@@ -88,7 +107,7 @@ pub async fn serve<S: Service>(
     }
 }
 
-/// Accepts connections, shakes hands side by side, and hands on those that proved who they are.
+/// Accepts connections, shakes hands side by side, and hands them on with who they proved to be.
 fn lines(listener: TcpListener, tls: ServerTls, seats: Seats) -> ReceiverStream<io::Result<Line>> {
     let (ready, lines) = mpsc::channel(HANDSHAKES_MAX);
     let acceptor = TlsAcceptor::from(tls.0);
@@ -121,9 +140,9 @@ async fn shake(tcp: TcpStream, acceptor: TlsAcceptor, hall: &Arc<Hall>) -> Resul
     tcp.set_nodelay(true).map_err(|e| e.to_string())?;
     let shaken = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await;
     let stream = shaken.map_err(|_| "the handshake took too long")?.map_err(|e| e.to_string())?;
-    let certificates = stream.get_ref().1.peer_certificates();
-    let certificate = certificates.and_then(<[_]>::first).ok_or("no certificate was presented")?;
-    let peer = Peer { fingerprint: Digest::of(certificate) };
-    let seat = hall.sit(peer.fingerprint)?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = Peer { fingerprint: certificate.map(|certificate| Digest::of(certificate)) };
+    // All that come without a certificate share the seats of one member.
+    let seat = hall.sit(peer.fingerprint.unwrap_or_else(|| Digest::of(b"")))?;
     Ok(Line::new(stream, peer, seat))
 }

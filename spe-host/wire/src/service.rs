@@ -6,23 +6,48 @@ use futures::Stream;
 use spe_kernel::{
     disclosure::Catalogue,
     dsse::PublicKey,
-    ids::{Digest, JobId, NodeName},
+    ids::{ApplicationId, Digest, JobId, NodeName},
     refusal::Refusal,
     rounds::NextRound,
+    tlog::{Ask, Reply},
 };
 
 use crate::{
     frame::Report,
+    governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     limits::ENVELOPE_BYTES_MAX,
     pb,
+    pki::Role,
     view::{JobLine, View},
 };
 
 /// Who calls, as the TLS handshake proved it. Whether the caller is a member is the hub's question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// BLAKE3 of the caller's certificate.
-    pub fingerprint: Digest,
+    /// BLAKE3 of the caller's certificate; none without one, and then only the `Door` is open.
+    pub fingerprint: Option<Digest>,
+}
+
+/// A member-to-be asks for a certificate. Within [`ENROL_BYTES_MAX`](crate::limits::ENROL_BYTES_MAX); nothing is verified.
+#[derive(Clone)]
+pub struct EnrolRequest {
+    /// Whom the certificate is to be for.
+    pub member: Role,
+    /// The one-time token of the invitation.
+    pub token: String,
+    /// PKCS #10 certification request, DER.
+    pub request: Vec<u8>,
+}
+
+/// A certificate, and the authority that issued it, both in PEM; and the hub's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The authority's certificate.
+    pub ca: String,
+    /// The member's certificate.
+    pub certificate: String,
+    /// The key with which the hub, as witness, cosigns the nodes' audit logs.
+    pub witness: PublicKey,
 }
 
 /// A signed job and the permit it is asked under. Both are within [`ENVELOPE_BYTES_MAX`]; neither is verified.
@@ -45,6 +70,15 @@ impl From<Submission> for pb::Submission {
     fn from(Submission { job, permit }: Submission) -> Self {
         Self { job, permit }
     }
+}
+
+/// A decision, and the permit that a positive one gives. Both are within [`ENVELOPE_BYTES_MAX`]; neither is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// DSSE envelope of a decision.
+    pub decision: Vec<u8>,
+    /// DSSE envelope of a permit; none with a negative decision.
+    pub permit: Option<Vec<u8>>,
 }
 
 /// Work for a node.
@@ -71,6 +105,11 @@ pub enum Assignment {
         /// The job.
         job: JobId,
     },
+    /// A data access body has taken something back. It may arrive again.
+    Revoke {
+        /// DSSE envelope of a revocation, of which nothing is verified.
+        envelope: Vec<u8>,
+    },
 }
 
 /// What a node offered last.
@@ -93,6 +132,8 @@ pub struct SignedAnswer {
     pub key: PublicKey,
     /// DSSE envelope of an [`Answer`](spe_kernel::disclosure::Answer).
     pub envelope: Vec<u8>,
+    /// That it is in the node's audit log, as the node sent it: nobody has checked it.
+    pub receipt: Option<String>,
 }
 
 /// A stream of messages; it ends after the first refusal.
@@ -128,6 +169,51 @@ pub trait Service: Send + Sync + 'static {
     fn fetch_module(&self, peer: Peer, digest: Digest) -> impl Future<Output = Result<Vec<u8>, Refusal>> + Send;
     /// What a node says of a job; durable when this returns.
     fn report(&self, peer: Peer, job: JobId, report: Report) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// Cosigns the checkpoint of a node's audit log, if it continues what the hub saw of it, and says with which key.
+    fn witness(&self, peer: Peer, ask: Ask) -> impl Future<Output = Result<(Reply, PublicKey), Refusal>> + Send;
+    /// A certificate for a one-time token.
+    fn enrol(&self, peer: Peer, request: EnrolRequest) -> impl Future<Output = Result<Enrolled, Refusal>> + Send;
+    /// The public register.
+    fn register(&self, peer: Peer) -> impl Future<Output = Result<Register, Refusal>> + Send;
+    /// The activity report.
+    fn activity(&self, peer: Peer, period: Period) -> impl Future<Output = Result<Activity, Refusal>> + Send;
+    /// Accepts an application.
+    fn apply(&self, peer: Peer, envelope: Vec<u8>) -> impl Future<Output = Result<ApplicationId, Refusal>> + Send;
+    /// The applications that the caller may see.
+    fn applications(&self, peer: Peer) -> impl Future<Output = Result<Vec<ApplicationLine>, Refusal>> + Send;
+    /// How an application stands.
+    fn application(
+        &self,
+        peer: Peer,
+        id: ApplicationId,
+    ) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
+    /// Withdraws an application that is not decided everywhere.
+    fn withdraw(&self, peer: Peer, id: ApplicationId) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
+    /// A data access body's notice on the parts of its nodes.
+    fn notify(
+        &self,
+        peer: Peer,
+        id: ApplicationId,
+        envelope: Vec<u8>,
+    ) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
+    /// A data access body's decision on the parts of its nodes.
+    fn decide(
+        &self,
+        peer: Peer,
+        id: ApplicationId,
+        ruling: Ruling,
+    ) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
+    /// What the applicant adds.
+    fn complete(
+        &self,
+        peer: Peer,
+        id: ApplicationId,
+        envelope: Vec<u8>,
+    ) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
+    /// Passes a data access body's revocation on to every node.
+    fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// Makes the merged statistics of a finished job public.
+    fn publish(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<(), Refusal>> + Send;
 }
 
 /// `bytes`, if they are within `limit`; `what` names them in the refusal.

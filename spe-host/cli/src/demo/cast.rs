@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::Write,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -43,6 +43,12 @@ impl Cast {
 
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         std::fs::write(self.path(name), bytes).with_context(|| format!("writing {name}"))
+    }
+
+    /// Puts `text` at the end of a file.
+    pub(super) fn append(&self, name: &str, text: &str) -> Result<()> {
+        let file = std::fs::File::options().append(true).open(self.path(name));
+        file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("writing {name}"))
     }
 
     /// A heading.
@@ -110,10 +116,21 @@ impl Cast {
         Ok(())
     }
 
-    pub(super) fn free_port(&self) -> Result<u16> {
+    /// The first that is free from `first` on.
+    pub(super) fn free_port(&self, first: u16) -> Result<u16> {
         // Below the ports that the system gives to outgoing connections, one of which could take it before the hub does.
-        let free = (20_000..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let free = (first..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         free.context("no free port between 20000 and 32000")
+    }
+
+    /// Waits until somebody listens there.
+    pub(super) fn wait_listening(&self, port: u16) -> Result<()> {
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(start.elapsed() < PATIENCE, "nobody listens at port {port}; see the logs in {}", self.dir.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Waits until that many nodes are connected.

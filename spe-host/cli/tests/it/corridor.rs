@@ -31,8 +31,8 @@ use spe_node::{
 use crate::place::{Place, SPE, module};
 
 /// The job's price; the ledger must show its multiple by the number of charges, exactly.
-const LOSS: &str = "rho=0.001";
-const STEPS: [Step; 8] = [
+pub(crate) const LOSS: &str = "rho=0.001";
+pub(crate) const STEPS: [Step; 8] = [
     Step::Admitted,
     Step::Approved,
     Step::Drawn,
@@ -48,21 +48,24 @@ const RANDOM_KILLS: u32 = 40;
 /// Jobs that the process runs one after the other until it is killed at a random instant.
 const JOBS: u32 = 40;
 
-fn open(place: &Path) -> Site {
+pub(crate) fn open(place: &Path) -> Site {
     Site::open(&place.join("north"), (SPE.into(), vec!["compile-module".into()])).unwrap()
 }
 
 /// A module that is run once, and one with rounds.
 const ONCE: &str = "visits-by-coinsurance";
-const IN_ROUNDS: &str = "kmeans";
+pub(crate) const IN_ROUNDS: &str = "kmeans";
 /// Rounds of the one with rounds.
-const COUNT: u32 = 3;
+pub(crate) const COUNT: u32 = 3;
+
+/// Number and file of the permit that is asked under.
+pub(crate) const PERMIT: (&str, &str) = ("dap-2026-0001", "permit.json");
 
 /// What is asked: by which module, and which time.
 #[derive(Clone, Copy)]
-struct Question {
-    module: &'static str,
-    attempt: u32,
+pub(crate) struct Question {
+    pub(crate) module: &'static str,
+    pub(crate) attempt: u32,
 }
 
 impl Question {
@@ -70,7 +73,7 @@ impl Question {
         std::fs::read(module(self.module)).unwrap()
     }
 
-    fn plan(self, site: &Site) -> Plan {
+    pub(crate) fn plan(self, site: &Site) -> Plan {
         let inspection = spe_sandbox::inspect(&self.wasm()).unwrap();
         let offer = site.offer(&"rand-hie".parse().unwrap()).unwrap();
         let rounds = (self.module == IN_ROUNDS).then_some(COUNT);
@@ -78,32 +81,55 @@ impl Question {
         Plan::new(&inspection.manifest, inspection.digest, &offer.schema, &choices).unwrap()
     }
 
-    fn key(self, site: &Site) -> AnswerKey {
+    pub(crate) fn key(self, site: &Site) -> AnswerKey {
         let plan = self.plan(site);
         let snapshot = site.offer(plan.dataset()).unwrap().snapshot;
         AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot, round: 0 }
     }
 
-    fn submitted(self, site: &Site, place: &Path, next: Option<NextRound>) -> Submitted {
+    pub(crate) fn submitted(self, site: &Site, place: &Path, next: Option<NextRound>) -> Submitted {
+        self.submitted_under(PERMIT, site, place, next)
+    }
+
+    /// Ada's job under the permit of that number, which is in the file of that name.
+    pub(crate) fn submitted_under(
+        self,
+        (number, file): (&str, &str),
+        site: &Site,
+        place: &Path,
+        next: Option<NextRound>,
+    ) -> Submitted {
         let signer: SecretKey = std::fs::read_to_string(place.join("researcher/signing.key")).unwrap().parse().unwrap();
         let body = JobBody {
             format: JOB_FORMAT.into(),
-            permit: "dap-2026-0001".parse().unwrap(),
+            permit: number.parse().unwrap(),
             person: "ada".parse().unwrap(),
             purpose: Purpose::Policymaking,
             nodes: vec![],
             signed_at: Timestamp::now(),
             plan: self.plan(site),
+            identity: None,
         };
-        let permit = std::fs::read(place.join("permit.json")).unwrap();
+        let permit = std::fs::read(place.join(file)).unwrap();
         Submitted { job: body.sign(&signer), permit, next }
     }
 }
 
-/// Says which step was passed, and waits there for its death if it is the last one wished for.
-struct Doomed {
+/// Says which step was passed, and waits there for its death if it is the last one wished for. Waits for no other time, but
+/// writes down until when it should.
+pub(crate) struct Doomed {
     question: Question,
     last: Option<Step>,
+    /// The step after which the job is cancelled.
+    pub(crate) cancel: Option<Step>,
+    cancelled: bool,
+    pub(crate) held: Vec<Timestamp>,
+}
+
+impl Doomed {
+    pub(crate) fn new(question: Question, last: Option<Step>) -> Self {
+        Self { question, last, cancel: None, cancelled: false, held: Vec::new() }
+    }
 }
 
 impl Escort for Doomed {
@@ -115,45 +141,51 @@ impl Escort for Doomed {
             println!("passed {step:?}");
             std::thread::sleep(Duration::from_secs(600));
         }
+        self.cancelled |= self.cancel == Some(step);
     }
     fn cancelled(&self) -> bool {
-        false
+        self.cancelled
     }
-    async fn hold(&mut self, _: Timestamp) {}
+    async fn hold(&mut self, time: Timestamp) {
+        self.held.push(time);
+    }
 }
 
-fn once(attempt: u32) -> Question {
+pub(crate) fn once(attempt: u32) -> Question {
     Question { module: ONCE, attempt }
 }
 
-fn given(
+pub(crate) fn given(
     site: &Site,
     place: &Path,
     question: Question,
     next: Option<NextRound>,
     last: Option<Step>,
 ) -> Result<Given, Stop> {
+    escorted(site, &question.submitted(site, place, next), &mut Doomed::new(question, last))
+}
+
+pub(crate) fn escorted(site: &Site, submitted: &Submitted, escort: &mut Doomed) -> Result<Given, Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
-    let submitted = question.submitted(site, place, next);
-    runtime.block_on(run(site, &submitted, &mut Doomed { question, last }))
+    runtime.block_on(run(site, submitted, escort))
 }
 
 fn go(site: &Site, place: &Path, attempt: u32, last: Option<Step>) -> Result<Released, Stop> {
     match given(site, place, once(attempt), None, last)? {
         Given::Answer(released) => Ok(released),
-        Given::Finished(_) => panic!("a job without rounds has no last state"),
+        _ => panic!("a job without rounds has an answer and no last state"),
     }
 }
 
 /// What the hub would hand out after `answer`, if this node were the only one.
-fn next(plan: &Plan, answer: &Released) -> NextRound {
+pub(crate) fn next(plan: &Plan, answer: &Released) -> NextRound {
     let opened = dsse::verify(answer.envelope(), spe_kernel::disclosure::ANSWER_TYPE, "the answer").unwrap();
     let answer: Answer = serde_json::from_slice(&opened.payload).unwrap();
     NextRound { round: answer.round + 1, merged: Merged::of(plan, &[answer]) }
 }
 
 /// All rounds one after the other, up to the last state; says the digest of each answer. `doom` is where to wait for death.
-fn walk(
+pub(crate) fn walk(
     site: &Site,
     place: &Path,
     question: Question,
@@ -171,6 +203,7 @@ fn walk(
                 answers.push(released);
             }
             Ok(Given::Finished(finished)) => return (answers, Ok(finished)),
+            Ok(Given::Waits(_)) => panic!("nobody has to approve anything here"),
             Err(stop) => return (answers, Err(stop)),
         }
     }
@@ -209,12 +242,12 @@ fn process(place: &Path, last: usize, first: u32, jobs: u32) -> Command {
     command
 }
 
-fn start(place: &Path, last: usize, first: u32, jobs: u32) -> Child {
+pub(crate) fn start(place: &Path, last: usize, first: u32, jobs: u32) -> Child {
     process(place, last, first, jobs).spawn().unwrap()
 }
 
 /// Lets the process pass `step`, and kills it; what it said before.
-fn kill_after(mut child: Child, step: Step) -> Vec<String> {
+pub(crate) fn kill_after(mut child: Child, step: Step) -> Vec<String> {
     let passed = format!("passed {step:?}");
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut said = Vec::new();
@@ -229,11 +262,11 @@ fn records(place: &Path) -> Records {
     Records::open(&NodeConfig::read(&place.join("north")).unwrap().ledger_file()).unwrap()
 }
 
-fn spent_pico(records: &mut Records) -> u64 {
+pub(crate) fn spent_pico(records: &mut Records) -> u64 {
     records.totals().unwrap().iter().map(|t| t.spent.pico()).sum()
 }
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new("rho=1000");
     place.node("north", "site = \"1\"", "rho=1000");
     place

@@ -6,7 +6,7 @@
 //!
 //! What would be a bug: more right guesses than that, beyond chance; and an audit that does not notice noise a fifth too small.
 
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, num::NonZeroU32, path::Path};
 
 use spe_kernel::{
     disclosure::{Draw, NO_KEY},
@@ -36,7 +36,7 @@ const RIGHT_MAX: f64 = 0.691_462_461_274_013_1;
 const FALSE_ALARM: f64 = 1e-6;
 /// Nobody looks at the clock.
 const RULES: Rules = Rules {
-    pace: Pace { slot_ms: 1, hold: Hold::Slot, job_seconds_max: 600, ..PACE },
+    pace: Pace { slot_ms: NonZeroU32::MIN, hold: Hold::Slot, job_seconds_max: 600, ..PACE },
     measure: Measure::Zcdp,
     subjects_max: 10_000,
     workers: 2,

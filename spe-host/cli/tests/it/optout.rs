@@ -81,6 +81,7 @@ impl Question<'_> {
             nodes: vec![],
             signed_at: Timestamp::now(),
             plan: self.plan(site),
+            identity: None,
         };
         let permit = std::fs::read(place.path(&format!("{}.json", self.permit))).unwrap();
         let submitted = Submitted { job: body.sign(&signer), permit, next };
@@ -88,7 +89,7 @@ impl Question<'_> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
         match runtime.block_on(run(site, &submitted, &mut escort))? {
             Given::Answer(released) => Ok(released),
-            Given::Finished(_) => panic!("nobody asked for the last state"),
+            _ => panic!("nobody asked for the last state"),
         }
     }
 
@@ -110,14 +111,18 @@ fn number(permit: &str) -> String {
 pub fn permit(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str]) {
     let mut permit: toml::Table = toml::from_str(&std::fs::read_to_string(place.path("permit.toml")).unwrap()).unwrap();
     permit["number"] = number(name).into();
+    permit["original"] = number(name).into();
     permit["issued_at"] = issued_at.to_string().into();
-    permit["purposes"] = purposes.to_vec().into();
+    permit["purpose"]["article53"] = purposes.to_vec().into();
     let mut columns: Vec<String> =
         ["coins", "mdvis", "xage", "totadm", "disea", "hlthg", "hlthf", "hlthp"].map(|c| format!("years.{c}")).to_vec();
     columns.extend(["mdvis", "mhi", "year", "female"].map(|c| format!("years.{c}")));
     permit["data"][0]["columns"] = columns.into();
     let canaries = toml::Table::from_iter([
         ("dataset".into(), "canaries".into()),
+        ("category".into(), "a".into()),
+        ("format".into(), "table".into()),
+        ("pseudonymised".into(), true.into()),
         ("columns".into(), vec![toml::Value::from("subjects.coordinate")].into()),
     ]);
     permit["data"].as_array_mut().unwrap().push(canaries.into());
@@ -127,7 +132,7 @@ pub fn permit(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str]
 }
 
 pub fn permit_now(place: &Place, name: &str) {
-    permit(place, name, Timestamp::now(), &["policymaking"]);
+    permit(place, name, Timestamp::now(), &["b"]);
 }
 
 /// The first rows of the public file, by person.
@@ -314,7 +319,7 @@ fn an_opt_out_from_research_does_not_keep_a_person_out_of_policymaking() {
         "add",
         &["--id", &people[0].0, "--purpose", "scientific-research", "--purpose", "education"],
     );
-    permit(&place, "both", Timestamp::now(), &["policymaking", "scientific-research"]);
+    permit(&place, "both", Timestamp::now(), &["b", "e"]);
     let site = open(&place, "north");
     let counted = |purpose| {
         let answer = Question { permit: "both", purpose, ..HOSPITAL }.answer(&place, &site);
@@ -338,7 +343,7 @@ fn a_permit_that_is_dated_ahead_is_refused() {
     let (header, people) = people();
     node(&place, "north", &header, &people[..50]);
     let tomorrow = Timestamp::now() + jiff::SignedDuration::from_hours(24);
-    permit(&place, "ahead", tomorrow, &["policymaking"]);
+    permit(&place, "ahead", tomorrow, &["b"]);
     let site = open(&place, "north");
     let refused = Question { permit: "ahead", ..HOSPITAL }.ask(&place, &site, None).err().unwrap();
     assert!(matches!(refused, Stop::Refused(Refusal::PermitFromTheFuture { .. })), "{refused:?}");

@@ -1,6 +1,7 @@
 //! A folder with a hub, nodes and a researcher in it, set up by the commands that their owners would type.
 
 use std::{
+    cell::OnceCell,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -27,6 +28,7 @@ pub fn module(name: &str) -> String {
 pub struct Place {
     pub dir: TempDir,
     running: Vec<(String, Child)>,
+    keyholder: OnceCell<KeyHolder>,
     pub access_body: String,
 }
 
@@ -44,13 +46,13 @@ fn free_port() -> u16 {
 impl Place {
     /// A hub's and a researcher's folders, a signed permit; nothing runs yet.
     pub fn new(loss_cap: &str) -> Self {
-        let mut place = Self { dir: tempfile::tempdir().unwrap(), running: Vec::new(), access_body: String::new() };
+        let mut place = Self { dir: tempfile::tempdir().unwrap(), running: Vec::new(), keyholder: OnceCell::new(), access_body: String::new() };
         let port = free_port();
         place.ok(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"]);
         place.ok(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"]);
         let ada = place.key("researcher/signing.key");
         place.access_body = place.key("access-body.key");
-        place.permit("permit", &ada, loss_cap, "2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+        place.permit("permit", &ada, loss_cap, "2026-01-01T00:00:00Z", "2036-01-01T00:00:00Z");
         place
     }
 
@@ -61,7 +63,8 @@ impl Place {
     pub fn permit(&self, name: &str, ada: &str, loss_cap: &str, from: &str, until: &str) {
         let text = std::fs::read_to_string(example("policies/permits/visits.toml")).unwrap();
         let mut permit: toml::Table = toml::from_str(&text).unwrap();
-        permit["loss_cap"] = loss_cap.into();
+        permit["environment"]["loss_cap"] = loss_cap.into();
+        permit["environment"]["limits"]["fuel_per_subject_max"] = i64::MAX.into();
         permit["valid_from"] = from.into();
         permit["valid_until"] = until.into();
         permit["persons"][0]["key"] = ada.into();
@@ -97,7 +100,7 @@ impl Place {
     pub fn node_at_default_pace(&self, name: &str, declaration: &Path, sites: &str, budget: &str) {
         let invitation = format!("{name}-invitation");
         self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
-        self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body]);
+        self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body, "--unmeasured"]);
         let table = format!("years={}", example("examples/data/randhie.csv").display());
         let declaration = declaration.display().to_string();
         let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table];
@@ -112,9 +115,28 @@ impl Place {
         std::fs::write(&file, text.replace(from, to)).unwrap();
     }
 
+    /// The folder with a node's way to the place's key holder, which serves from a thread of the test: with a process of its own is
+    /// `keyholder.rs` concerned.
+    pub fn keys(&self, node: &str) -> String {
+        let (name, keyholder) = (format!("{node}-keys"), self.path("keyholder"));
+        self.keyholder.get_or_init(|| KeyHolder::found(&keyholder));
+        if !self.path(&name).exists() {
+            std::fs::create_dir(self.path(&name)).unwrap();
+            spe_keyholder::invite(&keyholder, &node.parse().unwrap(), &self.path(&name)).unwrap();
+        }
+        name
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(SPE);
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        if let ["node", "init", node, ..] = args
+            && !args.contains(&"--keyholder")
+        {
+            command.args(args).args(["--keyholder", &self.keys(node)]);
+        } else {
+            command.args(args);
+        }
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 
@@ -224,6 +246,33 @@ impl Place {
             serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("spe {}: {e}: {error}", args.join(" ")));
         assert!(view["error"].is_null(), "spe {}: {view}", args.join(" "));
         (view, output.status.code().unwrap())
+    }
+}
+
+/// A key holder in this process.
+struct KeyHolder {
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl KeyHolder {
+    fn found(dir: &Path) -> Self {
+        std::fs::create_dir(dir).unwrap();
+        let listen = format!("127.0.0.1:{}", free_port()).parse().unwrap();
+        let (config, _) = spe_keyholder::init(dir, &["localhost".into()], listen).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let config = spe_keyholder::Config { dir: dir.to_owned(), ..config };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(spe_keyholder::serve(&config, async { drop(stopped.await) })).unwrap();
+        });
+        eventually("the key holder listens", || std::net::TcpStream::connect(listen).is_ok());
+        Self { stop: Some(stop) }
+    }
+}
+
+impl Drop for KeyHolder {
+    fn drop(&mut self) {
+        self.stop.take();
     }
 }
 

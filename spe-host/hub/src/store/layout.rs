@@ -7,7 +7,7 @@ use super::rows;
 use crate::stop::Stop;
 
 /// What [`upgrade`] makes.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 5;
 
 /// Version 2, from which the others are made.
 const TABLES: &str = "
@@ -64,6 +64,30 @@ const ROUNDS: &str = "
     UPDATE node SET catalogue = NULL;
 ";
 
+/// Version 4: roles, invitations by token, and the log of governance.
+const GOVERNANCE: &str = "
+    -- node: empty where the role is not for nodes.
+    CREATE TABLE person_role (
+        person TEXT NOT NULL, role TEXT NOT NULL, node TEXT NOT NULL, PRIMARY KEY (person, role, node)
+    ) STRICT;
+    -- Whoever was a person could do what these two roles may.
+    INSERT INTO person_role SELECT substr(role, 8), 'data-user', '' FROM member WHERE role LIKE 'person %';
+    INSERT INTO person_role SELECT substr(role, 8), 'applicant', '' FROM member WHERE role LIKE 'person %';
+    -- hash: of the token, which is nowhere here. key, certificate: whose key it was used for, and what it got.
+    CREATE TABLE invitation (
+        hash TEXT PRIMARY KEY, member TEXT NOT NULL, until TEXT NOT NULL, used_at TEXT, key TEXT, certificate TEXT
+    ) STRICT;
+    -- What happened, in order; nothing is ever changed. what: submitted, part, act, added, withdrawn, published or revoked.
+    -- subject: the application, or the job that was published. body: the signed document, or JSON.
+    CREATE TABLE governance (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL,
+        node TEXT NOT NULL, person TEXT NOT NULL, digest TEXT NOT NULL, body BLOB NOT NULL,
+        UNIQUE (subject, what, node, digest)
+    ) STRICT;
+    CREATE TRIGGER governance_is_not_changed BEFORE UPDATE ON governance BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+    CREATE TRIGGER governance_is_not_deleted BEFORE DELETE ON governance BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+";
+
 /// Brings a store of version `found` (0: an empty file) as far as this program can, and returns the version that it then has.
 pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
     let mut version = found;
@@ -75,6 +99,14 @@ pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
         db.execute_batch(ROUNDS)?;
         name_purposes(db)?;
         version = 3;
+    }
+    if version == 3 {
+        db.execute_batch(GOVERNANCE)?;
+        version = 4;
+    }
+    if version == 4 {
+        db.execute_batch(super::witness::TABLES)?;
+        version = 5;
     }
     if version != found {
         db.pragma_update(None, "user_version", version)?;

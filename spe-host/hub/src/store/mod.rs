@@ -1,5 +1,7 @@
 //! The hub's state in SQLite. What a method of `Service` has acknowledged is on disk: WAL with `synchronous=FULL`.
 
+pub(crate) mod governance;
+pub(crate) mod invitations;
 pub(crate) mod jobs;
 mod layout;
 pub(crate) mod members;
@@ -7,6 +9,7 @@ pub(crate) mod modules;
 pub(crate) mod nodes;
 pub(crate) mod outcomes;
 pub(crate) mod rounds;
+pub(crate) mod witness;
 
 use std::{
     fmt::Display,

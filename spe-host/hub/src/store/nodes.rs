@@ -95,6 +95,9 @@ fn difference(ours: &DatasetSchema, theirs: &DatasetSchema) -> String {
     }
     for table in &ours.tables {
         let Some(other) = theirs.table(&table.name) else { return format!("table {} is not there", table.name) };
+        if ours.rows_max(table) != theirs.rows_max(other) {
+            return format!("rows_max of {} {}, there {}", table.name, ours.rows_max(table), theirs.rows_max(other));
+        }
         for column in &table.columns {
             match other.column(&column.name) {
                 None => return format!("column {}.{} is not there", table.name, column.name),

@@ -14,7 +14,7 @@ use spe_kernel::{
 };
 use spe_wire::{Report, SignedAnswer, limits::answer_bytes_max};
 
-use super::{first, jobs::not_found, nodes, parsed, rounds, rounds::Turn, rows};
+use super::{first, jobs::not_found, nodes, parsed, rounds, rounds::Turn, rows, witness};
 use crate::stop::Stop;
 
 /// One node's line of a job, as stored.
@@ -52,7 +52,7 @@ pub(crate) fn lines(db: &Connection, job: &JobId) -> Result<Vec<Line>, Stop> {
 /// The valid answers to a job without rounds, by node.
 pub(crate) fn answers(db: &Connection, job: &JobId) -> Result<Vec<SignedAnswer>, Stop> {
     let said = lines(db, job)?.into_iter().filter_map(|line| match line.said {
-        Some(Said::Answered { key, envelope }) => Some(SignedAnswer { node: line.node, key, envelope }),
+        Some(Said::Answered { key, envelope }) => Some(SignedAnswer { node: line.node, key, envelope, receipt: None }),
         _ => None,
     });
     Ok(said.collect())
@@ -88,6 +88,7 @@ pub(crate) fn record(db: &Connection, node: &NodeName, job: &JobId, report: Repo
             None => Ok((record_answer(db, node, job, &envelope)?, Turn::Rest)),
         },
         Report::Finished(finished) => rounds::record_finished(db, node, job, &finished),
+        Report::Receipt(receipt) => Ok((witness::keep_receipt(db, node, job, &receipt)?, Turn::Rest)),
     }
 }
 

@@ -294,6 +294,6 @@ pub(crate) fn answers(db: &Connection, job: &JobId, round: u32) -> Result<Vec<Si
     let sql = "SELECT node, key, body FROM said WHERE job = ?1 AND round = ?2 AND what = 'answered' ORDER BY node";
     rows(db, sql, params![job.as_str(), round], |row| {
         let (node, key): (NodeName, PublicKey) = (parsed(row, "node")?, parsed(row, "key")?);
-        Ok(SignedAnswer { node, key, envelope: row.get("body")? })
+        Ok(SignedAnswer { node, key, envelope: row.get("body")?, receipt: None })
     })
 }

@@ -1,13 +1,16 @@
 //! Answers made on the one lawful way, with numbers that a test chooses: a lying node has the same types as an honest one.
 
+use jiff::Timestamp;
 use spe_kernel::{
     audit::{self, AuditLog},
-    disclosure::{Confidential, Draw, DrawnOutput, Fresh, OutputSums, Released},
+    disclosure::{Committed, Confidential, Draw, DrawnOutput, Fresh, OutputSums, Released},
     dsse::SecretKey,
     fault::Fault,
     federation::{mechanism, nominal_scale},
-    ids::{Digest, NodeName},
+    gate::Cleared,
+    ids::{Digest, NodeName, PersonName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
+    officer::{Duty, Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
     permit::PermitId,
     plan::Plan,
 };
@@ -21,6 +24,12 @@ impl Journal for Before {
     }
     fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok((key.round < self.0).then(|| Entry::Answered(Vec::new())))
+    }
+    fn leaves_at(&mut self, _: &AnswerKey) -> Result<Option<Timestamp>, Fault> {
+        Ok(None)
+    }
+    fn paid_by(&mut self, _: &Charge) -> Result<bool, Fault> {
+        Ok(true)
     }
     fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         Ok(None)
@@ -70,12 +79,14 @@ impl<'a> Claim<'a> {
                 round: 0,
             },
             permit: PermitId { number: "permit-1".parse().unwrap(), issuer: self.signer.public() },
+            person: "anna".parse().unwrap(),
             job: Digest::of(b"job"),
             loss: self.plan.charge(),
             dataset_cap: cap,
             permit_cap: cap,
             overlap: self.plan.overlap(),
             subjects_max: 1_000,
+            leaves_at: Timestamp::UNIX_EPOCH,
         };
         let mut ledger = Ledger::open(Before(self.round)).unwrap();
         let reserving = match self.round {
@@ -92,6 +103,23 @@ impl<'a> Claim<'a> {
             noise: Fresh::Cells(vec![0; self.cells]),
         };
         let noised = Confidential::seal(sums).noise(paid, Draw::new(self.plan.digest(), vec![drawn])).unwrap();
-        audit::append(&mut Before(0), ledger.commit(noised, self.node, self.signer).unwrap()).unwrap()
+        audit::append(&mut Before(0), waved_through(ledger.commit(noised, self.node, self.signer).unwrap(), self.node))
+            .unwrap()
     }
+}
+
+/// A lying node has an officer who agrees to everything.
+fn waved_through(committed: Committed, node: &NodeName) -> Cleared {
+    let (key, name): (_, PersonName) = (SecretKey::from_seed(&[9; 32]), "olaf".parse().unwrap());
+    let body = VerdictBody {
+        format: VERDICT_FORMAT.into(),
+        node: node.clone(),
+        matter: Matter::Release(committed.digest()),
+        allowed: true,
+        reason: String::new(),
+        officer: name.clone(),
+        decided_at: Timestamp::UNIX_EPOCH,
+    };
+    let officer = Officer { name, key: key.public(), duties: vec![Duty::CheckOutputs] };
+    Cleared::by_officer(committed, &Verdict::verify(&body.sign(&key), node, &[officer]).unwrap()).unwrap()
 }

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use spe_hub::{Config, Hub, init, invite};
+use jiff::Timestamp;
+use spe_hub::{Calendar, Clock, Config, Hub, Winder, init, invite};
 use spe_kernel::{
     dataset::{ColumnSchema, ColumnType, DatasetSchema, Offer, TableSchema},
     disclosure::Catalogue,
@@ -15,13 +16,16 @@ use spe_kernel::{
     ids::{Digest, JobId, NodeName},
     job::{JOB_FORMAT, JobBody, Purpose},
     manifest::Manifest,
-    permit::{Modules, PERMIT_FORMAT, PermitBody},
+    permit::{PermitBody, PermitPerson},
     plan::{Choices, Plan},
+    purpose::Article53,
     refusal::Refusal,
 };
 use spe_wire::{Assignment, Connection, Frame, HubClient, Incoming, Submission, encode, listen, pki::Role, view::View};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
+/// When everything begins.
+pub(crate) const TODAY: &str = "2026-03-02T09:00:00Z";
 pub(crate) const MODULE: &[u8] = b"\0asm pretends";
 /// Longer than anything that is expected takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +36,12 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 pub(crate) struct Federation {
     pub(crate) dir: tempfile::TempDir,
+    /// Makes the hub's patience go on, which stands still otherwise.
+    pub(crate) winder: Winder,
+    clock: Clock,
+    /// What time it is for periods of weeks and months, and what sets it.
+    calendar: Calendar,
+    pub(crate) set_time: Box<dyn Fn(Timestamp) + Send + Sync>,
     address: SocketAddr,
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
 }
@@ -58,7 +68,10 @@ impl Federation {
         let listener = port_of_its_own().await;
         let address = listener.local_addr().unwrap();
         init(dir.path(), &["127.0.0.1".into()], address).unwrap();
-        let mut federation = Self { dir, address, running: None };
+        let (winder, clock) = Winder::new();
+        let (calendar, set_time) = Calendar::by_hand(TODAY.parse().unwrap());
+        let set_time = Box::new(set_time);
+        let mut federation = Self { dir, winder, clock, calendar, set_time, address, running: None };
         federation.serve(listener, change);
         federation
     }
@@ -72,7 +85,8 @@ impl Federation {
         let mut config = Config::read(self.dir.path()).unwrap();
         change(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
-        let hub = Hub::open(config).unwrap();
+        let hub = Hub::open(config).unwrap().with_clock(self.clock.clone());
+        let hub = hub.with_calendar(self.calendar.clone());
         let serving = tokio::spawn(hub.serve(listener, async { drop(stopped.await) }));
         self.running = Some((stop, serving));
     }
@@ -113,7 +127,7 @@ pub(crate) fn schema() -> DatasetSchema {
         kind: ColumnType::Integer { min: 0, max: 120 },
         description: String::new(),
     };
-    let people = TableSchema { name: "people".parse().unwrap(), columns: vec![age] };
+    let people = TableSchema { name: "people".parse().unwrap(), rows_max: None, time: None, columns: vec![age] };
     DatasetSchema {
         name: "census".parse().unwrap(),
         title: "Census".into(),
@@ -167,20 +181,12 @@ impl Person {
             nodes: nodes.iter().map(|n| n.parse().unwrap()).collect(),
             signed_at: now,
             plan,
+            identity: None,
         };
-        let permit = PermitBody {
-            format: PERMIT_FORMAT.into(),
-            number: number.parse().unwrap(),
-            issuer: "a data access body".into(),
-            issued_at: now,
-            valid_from: now,
-            valid_until: "2030-01-01T00:00:00Z".parse().unwrap(),
-            persons: Vec::new(),
-            purposes: Vec::new(),
-            data: Vec::new(),
-            modules: Modules::Any,
-            loss_cap: "rho=1".parse().unwrap(),
-        };
+        let period = (now, "2030-01-01T00:00:00Z".parse().unwrap());
+        let mut permit = PermitBody::granted(number.parse().unwrap(), period, "rho=1".parse().unwrap());
+        permit.persons = vec![PermitPerson::investigator(self.name.parse().unwrap(), self.key.public())];
+        permit.purpose.article53 = vec![Article53(Purpose::PublicHealth)];
         Submission { job: job.sign(&self.key), permit: permit.sign(&secret("access body")) }
     }
 
@@ -224,7 +230,8 @@ impl Node {
     pub(crate) fn catalogue(&self) -> Catalogue {
         let (budget, spent) = ("rho=1".parse().unwrap(), "rho=0".parse().unwrap());
         let offer = Offer { schema: schema(), snapshot: Digest::of(self.name.as_str().as_bytes()), budget, spent };
-        Catalogue { node: self.name.clone(), key: self.key.public(), datasets: vec![offer] }
+        let access_bodies = vec![secret(&format!("access body of {}", self.name)).public()];
+        Catalogue { node: self.name.clone(), key: self.key.public(), access_bodies, datasets: vec![offer] }
     }
 
     pub(crate) async fn attend(&self) -> Incoming<Assignment> {
@@ -247,6 +254,7 @@ pub(crate) async fn job_of(work: &mut Incoming<Assignment>) -> JobId {
         Assignment::Run { job, .. } => job,
         Assignment::Round { job, next, .. } => panic!("{job} is in round {}, not to be run", next.round),
         Assignment::Cancel { job } => panic!("{job} is cancelled, not to be run"),
+        revoked @ Assignment::Revoke { .. } => panic!("{revoked:?} is no job"),
     }
 }
 

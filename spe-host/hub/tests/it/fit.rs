@@ -1,5 +1,7 @@
 //! A job with rounds, and nodes that do what its module would: each round's level is the number of people of the one before.
 
+use std::time::Duration;
+
 use spe_hub::Config;
 use spe_kernel::{
     ids::JobId,
@@ -26,6 +28,9 @@ pub(crate) fn level(next: &NextRound) -> f64 {
 pub(crate) fn people(next: &NextRound) -> i128 {
     next.merged.sums[0].0[0] >> 20
 }
+
+/// How long a hub waits for the slow, by its clock.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node at its work.
 pub(crate) struct Worker {
@@ -104,6 +109,20 @@ impl Fit {
 
     pub(crate) async fn view(&self) -> View {
         self.anna.hub.view(&self.job).await.unwrap()
+    }
+
+    /// So much of the hub's patience is over, and the hub has noticed.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.federation.winder.pass(time);
+        self.view().await;
+    }
+
+    /// That these nodes have nothing to do: the next that they hear of is a job that is asked now, for the first time.
+    pub(crate) async fn are_idle(&mut self, nodes: &[usize]) {
+        let next = self.anna.ask(0).await.unwrap();
+        for at in nodes {
+            assert_eq!(job_of(&mut self.workers[*at].work).await, next);
+        }
     }
 
     /// The node comes again, on a new stream.

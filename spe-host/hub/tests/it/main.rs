@@ -9,13 +9,17 @@
 )]
 
 mod answers;
+mod applications;
+mod enrolment;
 mod federation;
 mod fit;
 mod jobs;
 mod liars;
 mod limits;
 mod members;
+mod register;
 mod restart;
+mod roles;
 mod rounds;
 mod rounds_ending;
 mod upgrade;

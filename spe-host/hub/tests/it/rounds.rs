@@ -170,7 +170,8 @@ async fn answers_of_one_job_have_a_limit_together() {
     fit.anna.ask(0).await.expect("a job without rounds is not counted");
 }
 
-/// Three nodes that answer at once, each over its own connection. The figure is printed; the limit is far wider.
+/// Three nodes that answer at once, each over its own connection. The figure is printed. Whatever waited for the hub's patience would
+/// wait for ever: its clock stands still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_round_takes_milliseconds() {
     const ROUNDS: u32 = 100;
@@ -198,7 +199,6 @@ async fn a_round_takes_milliseconds() {
     eprintln!("figures: {each:?} a round, three nodes");
     let view = anna.hub.view(&job).await.unwrap();
     assert_eq!((view.state, view.parameters.unwrap()[0].value), (State::Complete, 21.0));
-    assert!(each < Duration::from_millis(500), "{each:?} a round: something waits");
 }
 
 /// What a node was given, to the last byte.

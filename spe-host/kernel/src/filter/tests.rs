@@ -7,6 +7,8 @@ fn table() -> TableSchema {
     let column = |name: &str, kind| ColumnSchema { name: name.parse().unwrap(), kind, description: String::new() };
     TableSchema {
         name: "years".parse().unwrap(),
+        rows_max: None,
+        time: None,
         columns: vec![
             column("xage", ColumnType::Number { min: 0.0, max: 100.0 }),
             column("mdvis", ColumnType::Integer { min: 0, max: 100 }),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BOUND_MAX, ManifestError,
-    kind::{Axes, Axis, Bounds, Coordinate, Edges, Groups, Keys, Kind, Labels},
+    kind::{Axes, Axis, BETWEEN_AXES, Bounds, Coordinate, Edges, Groups, Keys, Kind, Labels},
     reject,
 };
 use crate::dataset::CATEGORIES_MAX;
@@ -155,6 +155,14 @@ impl RawOutput {
         if !(1..=AXES_MAX).contains(&axes.len()) {
             return self.wrong(format!("1 to {AXES_MAX} axes are needed"));
         }
+        let categories = axes.iter().filter_map(|axis| match &axis.groups {
+            Groups::Categories(list) if axes.len() > 1 => Some(list),
+            _ => None,
+        });
+        if let Some(ambiguous) = categories.flatten().find(|name| name.contains(BETWEEN_AXES)) {
+            return self
+                .wrong(format!("{ambiguous:?}: with several axes {BETWEEN_AXES:?} stands between their groups"));
+        }
         Ok(Axes { axes, per_subject: self.per_subject()? })
     }
 
@@ -165,14 +173,21 @@ impl RawOutput {
     }
 
     fn categories(&self, list: Vec<String>) -> Result<Vec<String>, ManifestError> {
-        let distinct: BTreeSet<_> = list.iter().collect();
-        if list.is_empty() || list.len() > CATEGORIES_MAX || distinct.len() != list.len() {
-            return self.wrong(format!("1 to {CATEGORIES_MAX} distinct categories are needed"));
+        if list.is_empty() || list.len() > CATEGORIES_MAX {
+            return self.wrong(format!("1 to {CATEGORIES_MAX} categories are needed"));
         }
+        self.distinct("categories", list.iter())?;
         if list.iter().any(|c| c.len() > 128 || c == "other") {
             return self.wrong("a category is at most 128 bytes and not \"other\", which is always added");
         }
         Ok(list)
+    }
+
+    /// Two groups or coordinates of one name could not be told apart in an answer.
+    fn distinct<'a>(&self, what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), ManifestError> {
+        let mut seen = BTreeSet::new();
+        let twice = names.into_iter().find(|name| !seen.insert(*name));
+        twice.map_or(Ok(()), |name| self.wrong(format!("\"{what}\" must be distinct: {name:?} is there twice")))
     }
 
     fn quantiles(&mut self) -> Result<Kind, ManifestError> {
@@ -195,8 +210,11 @@ impl RawOutput {
         if !(1..=COORDINATES_MAX).contains(&labels.len()) {
             return self.wrong(format!("1 to {COORDINATES_MAX} labels are needed"));
         }
-        if matches!(&labels, Labels::Named(names) if names.iter().any(|n| n.len() > 64)) {
-            return self.wrong("a label has at most 64 bytes");
+        if let Labels::Named(names) = &labels {
+            if names.iter().any(|name| name.len() > 64) {
+                return self.wrong("a label has at most 64 bytes");
+            }
+            self.distinct("labels", names.iter())?;
         }
         if 0.0 < norm && norm <= BOUND_MAX {
             return Ok(Kind::VectorSum { labels, norm });
@@ -224,6 +242,7 @@ impl RawOutput {
         if !(1..=COORDINATES_MAX).contains(&coordinates.len()) || coordinates.iter().any(|c| c.name.len() > 64) {
             return self.wrong(format!("1 to {COORDINATES_MAX} coordinates with names of at most 64 bytes are needed"));
         }
+        self.distinct("coordinates", coordinates.iter().map(|c| &c.name))?;
         let coordinate = |c: RawCoordinate| Ok(Coordinate { name: c.name, bounds: self.bounds_of(c.lower, c.upper)? });
         Ok(Kind::BlockMean(coordinates.into_iter().map(coordinate).collect::<Result<_, ManifestError>>()?))
     }

@@ -1,9 +1,11 @@
 //! How a register is written: a line for each entry, each chained to the one before.
 //!
 //! ```text
-//! spe.optout/1 ⇥ dataset ⇥ key columns ⇥ check value of the pseudonym key ⇥ chain
-//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,… ⇥ pseudonym ⇥ source ⇥ chain
+//! spe.optout/2 ⇥ dataset ⇥ key columns ⇥ version of the pseudonym key ⇥ its check value ⇥ chain
+//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,… ⇥ version:pseudonym ⇥ source ⇥ chain
 //! ```
+//!
+//! Format 1 had no versions: all that it says is of version 1.
 //!
 //! Beside it stands the head, one line: how many bytes were acknowledged, and the chain after them. The list alone would not show
 //! that its last lines are gone.
@@ -11,10 +13,15 @@
 use jiff::Timestamp;
 
 use super::{Channel, Choice, Entry, Subject, from_hex, hex};
-use crate::ids::{DatasetName, Digest};
+use crate::{
+    ids::{DatasetName, Digest},
+    keys::Scheme,
+};
 
 /// First word of a register.
-const FORMAT: &str = "spe.optout/1";
+const FORMAT: &str = "spe.optout/2";
+/// First word of one from before pseudonyms had versions.
+const FORMAT_1: &str = "spe.optout/1";
 /// First word of its head.
 const HEAD_FORMAT: &str = "spe.optout-head/1";
 
@@ -25,8 +32,8 @@ pub struct Header {
     pub dataset: DatasetName,
     /// How many columns the key of a data subject has.
     pub key_columns: usize,
-    /// Check value of the key that makes the pseudonyms: under another key every entry would be about nobody.
-    pub key_check: Digest,
+    /// Which key makes the pseudonyms: under another key every entry would be about nobody.
+    pub pseudonyms: Scheme,
 }
 
 /// Why a register cannot be relied on.
@@ -93,9 +100,19 @@ pub struct Addition {
 
 /// The first contents of a register, and its head.
 pub fn founding(header: &Header) -> (Vec<u8>, Vec<u8>) {
-    let (line, chain) = linked(start(), &header.body());
-    let head = head(line.len(), chain);
-    (line, head)
+    written(header, [])
+}
+
+/// A whole register, and its head.
+fn written(header: &Header, entries: impl IntoIterator<Item = Entry>) -> (Vec<u8>, Vec<u8>) {
+    let (mut lines, mut chain) = linked(start(FORMAT), &header.body());
+    for entry in entries {
+        let (line, next) = linked(chain, &body(&entry));
+        lines.extend_from_slice(&line);
+        chain = next;
+    }
+    let head = head(lines.len(), chain);
+    (lines, head)
 }
 
 impl History {
@@ -114,7 +131,8 @@ impl History {
         })?;
         let mut lines = acknowledged.split_inclusive(|b| *b == b'\n');
         let first = lines.next().unwrap_or_default();
-        let (body, mut chain) = open(first, start()).ok_or_else(|| Damage("its first line is not whole".into()))?;
+        let begun = [FORMAT, FORMAT_1].into_iter().find_map(|format| open(first, start(format)));
+        let (body, mut chain) = begun.ok_or_else(|| Damage("its first line is not whole".into()))?;
         let header = Header::parse(body).ok_or_else(|| Damage(format!("it is not of format {FORMAT}")))?;
         let mut entries = Vec::new();
         for line in lines {
@@ -166,6 +184,24 @@ impl History {
         self.torn_bytes
     }
 
+    /// The same entries under other pseudonyms, in their order: whoever `renamed` knows by an older pseudonym has the new one. Entries
+    /// of persons whom nobody has met since stay as they are, and wait for them.
+    pub fn carried(&self, header: &Header, renamed: impl Fn(u32, &Subject) -> Option<Subject>) -> (Vec<u8>, Vec<u8>) {
+        let carry = |entry: &Entry| match renamed(entry.version, &entry.subject) {
+            Some(subject) => Entry { subject, version: header.pseudonyms.version, ..entry.clone() },
+            None => entry.clone(),
+        };
+        written(header, self.entries.iter().map(carry))
+    }
+
+    /// The versions of pseudonyms that its entries have, ascending.
+    pub fn versions(&self) -> Vec<u32> {
+        let mut versions: Vec<u32> = self.entries.iter().map(|entry| entry.version).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
     /// What to write so that `decision` is entered for each of `subjects`.
     ///
     /// # Errors
@@ -178,7 +214,8 @@ impl History {
         };
         let Decision { choice, scope, effective_at, channel } = decision.clone();
         let effective_at = effective_at.unwrap_or(recorded_at);
-        let mut entry = Entry { subject: Subject::default(), choice, scope, effective_at, recorded_at, channel };
+        let version = self.header.pseudonyms.version;
+        let mut entry = Entry { subject: Subject::default(), version, choice, scope, effective_at, recorded_at, channel };
         let (mut lines, mut chain) = (Vec::new(), self.chain);
         for subject in subjects {
             entry.subject = *subject;
@@ -194,16 +231,20 @@ impl History {
 
 impl Header {
     fn body(&self) -> String {
-        format!("{FORMAT}\t{}\t{}\t{}", self.dataset, self.key_columns, self.key_check.hex())
+        let Scheme { version, check } = self.pseudonyms;
+        format!("{FORMAT}\t{}\t{}\t{version}\t{}", self.dataset, self.key_columns, check.hex())
     }
 
     fn parse(body: &str) -> Option<Self> {
-        let [FORMAT, dataset, key_columns, key_check] = fields(body)? else { return None };
-        Some(Self {
-            dataset: dataset.parse().ok()?,
-            key_columns: key_columns.parse().ok()?,
-            key_check: key_check.parse().ok()?,
-        })
+        let [dataset, key_columns, version, check] = match fields(body) {
+            Some([FORMAT, dataset, key_columns, version, check]) => [dataset, key_columns, version, check],
+            _ => match fields(body)? {
+                [FORMAT_1, dataset, key_columns, check] => [dataset, key_columns, "1", check],
+                _ => return None,
+            },
+        };
+        let pseudonyms = Scheme { version: version.parse().ok()?, check: check.parse().ok()? };
+        Some(Self { dataset: dataset.parse().ok()?, key_columns: key_columns.parse().ok()?, pseudonyms })
     }
 }
 
@@ -212,8 +253,8 @@ fn body(entry: &Entry) -> String {
         Choice::OptsOut => "opts-out",
         Choice::ComesBack => "comes-back",
     };
-    let Entry { subject, scope, effective_at, recorded_at, channel, .. } = entry;
-    format!("{recorded_at}\t{effective_at}\t{choice}\t{scope}\t{}\t{}", hex(subject), channel.as_str())
+    let Entry { subject, version, scope, effective_at, recorded_at, channel, .. } = entry;
+    format!("{recorded_at}\t{effective_at}\t{choice}\t{scope}\t{version}:{}\t{}", hex(subject), channel.as_str())
 }
 
 /// The entry in `line`, and the chain after it; `None` when the line is not whole, or not the one that follows `before`.
@@ -225,8 +266,10 @@ fn entry(line: &[u8], before: Digest) -> Option<(Entry, Digest)> {
         "comes-back" => Choice::ComesBack,
         _ => return None,
     };
+    let (version, subject) = subject.split_once(':').unwrap_or(("1", subject));
     let entry = Entry {
         subject: from_hex(subject).ok()?,
+        version: version.parse().ok()?,
         choice,
         scope: scope.parse().ok()?,
         effective_at: effective_at.parse().ok()?,
@@ -241,8 +284,8 @@ fn fields<const N: usize>(body: &str) -> Option<[&str; N]> {
 }
 
 /// The chain before the first line.
-fn start() -> Digest {
-    Digest::of(FORMAT.as_bytes())
+fn start(format: &str) -> Digest {
+    Digest::of(format.as_bytes())
 }
 
 fn link(before: Digest, body: &str) -> Digest {

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::LazyLock};
 
+use jiff::Timestamp;
 use spe_kernel::{
     disclosure::{ANSWER_TYPE, Answer, Confidential, Draw, DrawnOutput, Fresh, Mechanism, OutputSums},
     dsse::{self, PublicKey, SecretKey},
@@ -19,6 +20,7 @@ pub(crate) struct Stored {
     /// With the first round only.
     pub(crate) charge: Option<Charge>,
     pub(crate) state: Vec<f64>,
+    pub(crate) leaves_at: Timestamp,
     pub(crate) answer: Option<Vec<u8>>,
 }
 
@@ -64,6 +66,15 @@ impl Journal for Memory {
         Ok(self.stored(key).map(|stored| stored.answer.map_or(Entry::Open, Entry::Answered)))
     }
 
+    fn leaves_at(&mut self, key: &AnswerKey) -> Result<Option<Timestamp>, Fault> {
+        Ok(self.stored(key).map(|stored| stored.leaves_at))
+    }
+
+    fn paid_by(&mut self, charge: &Charge) -> Result<bool, Fault> {
+        let paid = self.stored(&charge.key.at_round(0)).and_then(|stored| stored.charge);
+        Ok(paid.is_some_and(|paid| paid.permit == charge.permit && paid.person == charge.person))
+    }
+
     fn state(&mut self, key: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         Ok(self.stored(key).map(|stored| stored.state))
     }
@@ -78,13 +89,13 @@ impl Journal for Memory {
         if fail == Some(false) {
             return Err(Fault::new("test", "the disk failed before the event"));
         }
-        let mut begin = |key: &AnswerKey, charge, state| {
-            let new = disk.rounds.insert(key.clone(), Stored { charge, state, answer: None }).is_none();
+        let mut begin = |key: &AnswerKey, charge, state, leaves_at| {
+            let new = disk.rounds.insert(key.clone(), Stored { charge, state, leaves_at, answer: None }).is_none();
             assert!(new, "the same question was charged, or the same round begun, twice");
         };
         match event {
-            Event::Reserved(charge) => begin(&charge.key, Some((*charge).clone()), Vec::new()),
-            Event::Began { key, state } => begin(key, None, state.to_vec()),
+            Event::Reserved(charge) => begin(&charge.key, Some((*charge).clone()), Vec::new(), charge.leaves_at),
+            Event::Began { key, state, leaves_at } => begin(key, None, state.to_vec(), *leaves_at),
             Event::Committed { key, envelope } => {
                 let slot = &mut disk.rounds.get_mut(*key).expect("committed without a charge").answer;
                 assert!(slot.replace(envelope.to_vec()).is_none(), "a second answer to the same question");
@@ -112,12 +123,14 @@ pub(crate) fn charge(question: u8, permit: u8, loss: Loss) -> Charge {
     Charge {
         key: key(question),
         permit: permit_id(permit),
+        person: "ada".parse().unwrap(),
         job: Digest::of(&[question, 1]),
         loss,
         dataset_cap: rho(1_000),
         permit_cap: rho(600),
         overlap: 1,
         subjects_max: 10_000,
+        leaves_at: Timestamp::UNIX_EPOCH,
     }
 }
 

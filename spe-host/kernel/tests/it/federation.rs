@@ -11,7 +11,7 @@ use spe_kernel::{
     manifest::Manifest,
     permit::PermitId,
     plan::{Choices, Plan, Planned},
-    rounds::{Merged, state_digest},
+    rounds::{Merged, state_digest, update_input},
     units::Loss,
 };
 
@@ -48,9 +48,10 @@ fn certificate(plan: &Plan, spent: Spent) -> Certificate {
     let permit = PermitId { number: "dap-1".parse().unwrap(), issuer: self::key().public() };
     let (budget, loss) = (loss("rho=1"), plan.charge());
     let job = Digest::of(b"job");
-    let (overlap, subjects_max) = (plan.overlap(), 10_000);
+    let (overlap, subjects_max, leaves_at) = (plan.overlap(), 10_000, jiff::Timestamp::UNIX_EPOCH);
+    let (person, dataset_cap, permit_cap) = ("ada".parse().unwrap(), budget, budget);
     Certificate::of(
-        &Charge { key, permit, job, loss, dataset_cap: budget, permit_cap: budget, overlap, subjects_max },
+        &Charge { key, permit, person, job, loss, dataset_cap, permit_cap, overlap, subjects_max, leaves_at },
         spent,
     )
 }
@@ -121,6 +122,31 @@ fn an_answer_of_a_later_round_costs_nothing() {
     let at = |round: u32, cost: &str| open(&Answer { round, loss: loss(cost), ..answer(&plan, 0) }, &plan);
     assert!(at(0, "rho=0.1").is_ok() && at(1, "rho=0").is_ok());
     assert!(at(0, "rho=0").is_err() && at(1, "rho=0.1").is_err() && at(2, "rho=0").is_err());
+}
+
+/// A module learns moments in either ledger: shares, or sums of other numbers, would make another model.
+#[test]
+fn a_round_goes_on_with_moments() {
+    let outputs = json!([
+        { "name": "stay", "kind": "mean", "lower": 0.0, "upper": 30.0 },
+        { "name": "spread", "kind": "variance", "lower": 0.0, "upper": 30.0 },
+        { "name": "people", "kind": "count" }
+    ]);
+    let change = |m: &mut serde_json::Value| {
+        m["outputs"] = outputs.clone();
+        m["rounds"] = json!({ "default": 2, "max": 2, "state": ["w"] });
+    };
+    // Eight people with y = ½.
+    for (cost, variance) in [("rho=0.1", [16, 8, -4]), ("epsilon=0.1", [1, 6, 9])] {
+        let plan = other(change, cost);
+        let halves = |cells: &[i128]| Cells(cells.iter().map(|cell| cell << 19).collect());
+        let merged = Merged { nodes: 2, sums: vec![halves(&[4, 12]), halves(&variance), halves(&[16])] };
+        assert_eq!(
+            update_input(&plan, 1, &[0.5], Some(&merged)),
+            [1.0, 2.0, 0.5, 8.0, 4.0, 8.0, 4.0, -2.0, 8.0],
+            "in a ledger of {cost}"
+        );
+    }
 }
 
 #[test]

@@ -6,12 +6,15 @@ use spe_kernel::{
     admission::NodePolicy,
     dataset::{DatasetSchema, Offer},
     dsse::SecretKey,
+    gate::OutputRules,
     ids::Digest,
     job::{JOB_FORMAT, JobBody, Purpose},
     manifest::Manifest,
     pace::Pace,
-    permit::{Modules, PERMIT_FORMAT, PermitBody, PermitData, PermitPerson},
+    permit::{Modules, PermitBody, PermitData, PermitPerson},
+    person::People,
     plan::{Choices, Plan},
+    purpose::Article53,
     units::Loss,
 };
 
@@ -70,22 +73,21 @@ pub fn person_key() -> SecretKey {
 }
 
 pub fn permit() -> PermitBody {
-    PermitBody {
-        format: PERMIT_FORMAT.into(),
-        number: "p-1".parse().unwrap(),
-        issuer: "Body".into(),
-        issued_at: "2030-01-01T00:00:00Z".parse().unwrap(),
-        valid_from: "2030-01-01T00:00:00Z".parse().unwrap(),
-        valid_until: "2031-01-01T00:00:00Z".parse().unwrap(),
-        persons: vec![PermitPerson { name: "ada".parse().unwrap(), key: person_key().public() }],
-        purposes: vec![Purpose::ScientificResearch],
-        data: vec![PermitData {
-            dataset: "care".parse().unwrap(),
-            columns: vec!["visits.clinic".into(), "visits.days".into()],
-        }],
-        modules: Modules::Only(vec![module()]),
-        loss_cap: loss("rho=1"),
-    }
+    let period = ("2030-01-01T00:00:00Z".parse().unwrap(), "2031-01-01T00:00:00Z".parse().unwrap());
+    let mut permit = PermitBody::granted("p-1".parse().unwrap(), period, loss("rho=1"));
+    permit.persons = vec![PermitPerson::investigator("ada".parse().unwrap(), person_key().public())];
+    permit.purpose.article53 = vec![Article53(Purpose::ScientificResearch)];
+    permit.data = vec![PermitData {
+        dataset: "care".parse().unwrap(),
+        nodes: vec![],
+        category: "a".parse().unwrap(),
+        columns: vec!["visits.clinic".into(), "visits.days".into()],
+        time_range: None,
+        format: "table".into(),
+        pseudonymised: true,
+    }];
+    permit.environment.modules = Modules::Only(vec![module()]);
+    permit
 }
 
 pub fn job() -> JobBody {
@@ -97,6 +99,7 @@ pub fn job() -> JobBody {
         nodes: vec![],
         signed_at: "2030-06-01T00:00:00Z".parse().unwrap(),
         plan: plan("rho=0.1", 0),
+        identity: None,
     }
 }
 
@@ -105,6 +108,7 @@ pub fn policy() -> NodePolicy {
         access_bodies: vec![body_key().public()],
         purposes: Purpose::ALL.to_vec(),
         modules: Modules::Any,
+        opt_out_exceptions: false,
         loss_per_job_min: vec![loss("rho=0.0001")],
         loss_per_job_max: vec![loss("rho=0.5")],
         fuel_per_subject_max: 100_000_000,
@@ -112,6 +116,9 @@ pub fn policy() -> NodePolicy {
         suppress_below_min: 0,
         release: Pace::default(),
         job_age_days_max: 30,
+        people: People::default(),
+        outputs: OutputRules::default(),
+        officers: Vec::new(),
     }
 }
 

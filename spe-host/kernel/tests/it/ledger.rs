@@ -24,7 +24,7 @@ const ROUNDS: u32 = 3;
 #[derive(Debug, Clone)]
 enum Act {
     Ask { question: u8, permit: u8, pico: u64, atto: u64, overlap: u32, commit: bool },
-    Next { question: u8, round: u32, commit: bool },
+    Next { question: u8, permit: u8, round: u32, commit: bool },
     FailNext(bool),
     Restart,
 }
@@ -35,8 +35,8 @@ fn act() -> impl Strategy<Value = Act> {
         6 => ask.prop_map(|(question, permit, pico, atto, overlap, commit)| {
             Act::Ask { question, permit, pico, atto, overlap, commit }
         }),
-        6 => (0..8_u8, 0..=ROUNDS, prop::bool::weighted(0.8))
-            .prop_map(|(question, round, commit)| Act::Next { question, round, commit }),
+        6 => (0..8_u8, 0..3_u8, 0..=ROUNDS, prop::bool::weighted(0.8))
+            .prop_map(|(question, permit, round, commit)| Act::Next { question, permit, round, commit }),
         1 => any::<bool>().prop_map(Act::FailNext),
         2 => Just(Act::Restart),
     ]
@@ -78,9 +78,12 @@ impl Model {
         let last = round.checked_sub(1).map(|last| asked.key.at_round(last));
         let in_turn = round < ROUNDS && last.is_some_and(|last| answered(self.disk.stored(&last)));
         let (before, spent) = (self.disk.stored(&at), self.disk.0.borrow().spent(|_| true));
+        let payer = self.disk.stored(&asked.key).and_then(|stored| stored.charge).map(|charge| charge.permit);
+        let paid_by_asker = payer.as_ref() == Some(&asked.permit);
         match (self.ledger.begin(asked, round, ROUNDS, &state), before) {
             (Ok(Reserving::Paid(paid)), None) => {
                 prop_assert!(in_turn, "round {round} does not follow an answered one: nobody paid for it");
+                prop_assert!(paid_by_asker, "round {round} was paid for under another permit");
                 let durable = self.ledger.state(&at).unwrap();
                 prop_assert_eq!(durable.as_deref(), Some(&state[..]), "not durable before data is read");
                 prop_assert_eq!((paid.loss(), paid.state()), (Loss::zero(Measure::Zcdp), state_digest(&state)));
@@ -92,6 +95,9 @@ impl Model {
             (Ok(Reserving::Answered(_)), Some(Stored { answer: Some(_), .. })) => {}
             (Err(Stop::Refused(Refusal::Interrupted { .. })), Some(Stored { answer: None, .. })) => {}
             (Err(Stop::Refused(Refusal::RoundOutOfTurn { .. })), None) => prop_assert!(!in_turn, "its turn had come"),
+            (Err(Stop::Refused(Refusal::RoundOfAnother { .. })), None) => {
+                prop_assert!(in_turn && !paid_by_asker, "it was paid for under this permit");
+            }
             (Err(Stop::Failed(_)), _) => {}
             (_, before) => prop_assert!(false, "unexpected outcome; before: {before:?}"),
         }
@@ -137,8 +143,8 @@ proptest! {
                     let asked = Charge { overlap, ..charge(question, permit, one.times(overlap).unwrap()) };
                     model.ask(&asked, commit, step as i128)?;
                 }
-                Act::Next { question, round, commit } => {
-                    model.next(&charge(question, 0, rho(1)), round, commit, step as i128)?;
+                Act::Next { question, permit, round, commit } => {
+                    model.next(&charge(question, permit, rho(1)), round, commit, step as i128)?;
                 }
             }
             model.check()?;
@@ -169,6 +175,52 @@ fn all_rounds_are_charged_with_the_first() {
         matches!(beyond, Err(Stop::Refused(Refusal::RoundOutOfTurn { round: ROUNDS }))),
         "more rounds than paid for"
     );
+}
+
+/// A bug would be: another permit holder with the same plan who uses up its rounds on states of their own; or one who is kept from what
+/// was answered already.
+#[test]
+fn only_who_paid_goes_on_with_the_rounds() {
+    let disk = Memory::default();
+    let mut ledger = Ledger::open(disk.clone()).unwrap();
+    let asked = charge(1, 0, rho(5));
+    let first = paid(ledger.reserve(&asked, &[0.5]));
+    commit(&mut ledger, first, 1).unwrap();
+    let other_permit = charge(1, 1, rho(5));
+    let other_person = Charge { person: "eve".parse().unwrap(), ..asked.clone() };
+    for other in [&other_permit, &other_person] {
+        assert!(matches!(ledger.reserve(other, &[0.5]), Ok(Reserving::Answered(_))), "the first answer is theirs too");
+        let refused = ledger.begin(other, 1, ROUNDS, &[9.0]);
+        assert!(
+            matches!(refused, Err(Stop::Refused(Refusal::RoundOfAnother { round: 1 }))),
+            "they chose the next question"
+        );
+        let early = ledger.begin(other, 2, ROUNDS, &[9.0]);
+        assert!(matches!(early, Err(Stop::Refused(Refusal::RoundOutOfTurn { round: 2 }))));
+    }
+    // Signed again after a crash: the job is another, the person is not.
+    let signed_again = Charge { job: Digest::of(b"signed again"), ..asked };
+    let next = paid(ledger.begin(&signed_again, 1, ROUNDS, &[2.5]));
+    commit(&mut ledger, next, 1).unwrap();
+    for other in [&other_permit, &other_person] {
+        assert!(matches!(ledger.begin(other, 1, ROUNDS, &[9.0]), Ok(Reserving::Answered(_))));
+    }
+}
+
+/// A bug would be: a process that comes after a crash and does not know until when the one before would have held what it gives.
+#[test]
+fn when_it_leaves_is_durable_with_the_charge_and_with_each_round() {
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let disk = Memory::default();
+    let mut ledger = Ledger::open(disk.clone()).unwrap();
+    let asked = Charge { leaves_at: at(100), ..charge(1, 0, rho(5)) };
+    assert_eq!(ledger.leaves_at(&asked.key).unwrap(), None);
+    let first = paid(ledger.reserve(&asked, &[]));
+    commit(&mut ledger, first, 1).unwrap();
+    drop(paid(ledger.begin(&Charge { leaves_at: at(200), ..asked.clone() }, 1, ROUNDS, &[2.5])));
+    let mut ledger = Ledger::open(disk).unwrap();
+    let known = [0, 1, 2].map(|round| ledger.leaves_at(&asked.key.at_round(round)).unwrap());
+    assert_eq!(known, [Some(at(100)), Some(at(200)), None]);
 }
 
 /// Were the round run again, there would be two draws of noise on the same sums.

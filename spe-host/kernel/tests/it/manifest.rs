@@ -53,6 +53,7 @@ fn a_bad_output_is_named() {
     let vector =
         |labels: Value, norm: f64| output(json!({"name": "o", "kind": "vector_sum", "labels": labels, "norm": norm}));
     assert!(vector(json!(0), 1.0).contains("labels") && vector(json!(16_385), 1.0).contains("labels"));
+    assert!(vector(json!(["u", "v", "u"]), 1.0).contains("\"u\" is there twice"));
     assert!(vector(json!(2), 0.0).contains("norm") && vector(json!(["u"]), 1e300).contains("norm"));
     let histogram = json!({"name": "o", "kind": "histogram", "categories": ["a"]});
     let with = |field: &str, value: Value| {
@@ -69,6 +70,10 @@ fn a_bad_output_is_named() {
     assert!(with("default", json!([0, 0])).contains("default"));
     let axes = |count: usize| vec![json!({"name": "x", "edges": [0, 1]}); count];
     assert!(output(json!({"name": "o", "kind": "grouped_count", "groups": axes(5)})).contains("1 to 4 axes"));
+    let named = |a: &str, b: &str| json!([{"name": "x", "categories": [a, b]}, {"name": "y", "categories": ["c"]}]);
+    let cross = |groups: Value| output(json!({"name": "o", "kind": "grouped_count", "groups": groups}));
+    assert!(cross(named("a", "a")).contains("\"a\" is there twice"));
+    assert!(cross(named("a", "a · b")).contains("stands between"), "two groups of a cross could have one name");
     assert!(output(json!({"name": "o", "kind": "keys"})).contains("released_max"));
     assert!(output(json!({"name": "o", "kind": "keys", "released_max": 8_193})).contains("released_max"));
 }
@@ -77,7 +82,10 @@ fn a_bad_output_is_named() {
 /// sensitivity.
 #[test]
 fn blocks_and_people_do_not_mix() {
-    let mean = json!({"name": "o", "kind": "block_mean", "coordinates": [{"name": "u", "lower": 0, "upper": 1}]});
+    let coordinate = json!({"name": "u", "lower": 0, "upper": 1});
+    let mean = json!({"name": "o", "kind": "block_mean", "coordinates": [coordinate]});
+    let twice = json!([{"name": "o", "kind": "block_mean", "coordinates": [coordinate, coordinate]}]);
+    assert!(refused(|m| m["outputs"] = twice).contains("\"u\" is there twice"));
     assert!(refused(|m| m["unit"] = json!({"blocks": 9})).contains("every output is a block_mean"));
     assert!(refused(|m| m["outputs"] = json!([mean])).contains("block_mean needs"));
     let blocks = |count: u64| {

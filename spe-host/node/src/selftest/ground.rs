@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,14 +14,18 @@ use spe_kernel::{
     dataset::{DatasetSchema, TableSchema},
     dsse::SecretKey,
     fault::Fault,
+    gate::OutputRules,
+    keys::{KeySource, LocalKeys},
     job::{JOB_FORMAT, JobBody, Purpose},
     pace::Pace,
-    permit::{Modules, PERMIT_FORMAT, PermitBody, PermitData, PermitPerson},
+    permit::{Modules, PermitBody, PermitData, PermitPerson},
+    person::People,
     plan::{Choices, Plan},
+    purpose::Article53,
     units::{Loss, Measure},
 };
 use spe_sandbox::inspect;
-use spe_vault::{Declaration, Ingest, PseudonymKey, Source};
+use spe_vault::{Declaration, Ingest, Source};
 
 use super::people::{Person, csv, declaration};
 use crate::{
@@ -52,6 +57,7 @@ pub struct Rules {
 /// A node's folder, and the keys of those who may ask it.
 pub struct Ground {
     folder: PathBuf,
+    keys: [u8; 32],
     access_body: SecretKey,
     researcher: SecretKey,
 }
@@ -73,11 +79,7 @@ impl Ground {
         let ground = Self::at(folder, seed);
         let declaration = Declaration::parse(declaration).map_err(Fault::while_(DOING))?;
         ground.configure(&declaration, rules, &key("spe selftest node", seed))?;
-        ground.ingest(
-            &declaration,
-            csv,
-            &PseudonymKey::from_bytes(blake3::derive_key("spe selftest pseudonyms", seed)),
-        )?;
+        ground.ingest(&declaration, csv)?;
         Ok(ground)
     }
 
@@ -85,9 +87,15 @@ impl Ground {
     pub fn at(folder: &Path, seed: &[u8; 32]) -> Self {
         Self {
             folder: folder.to_owned(),
+            keys: blake3::derive_key("spe selftest keys", seed),
             access_body: key("spe selftest access body", seed),
             researcher: key("spe selftest researcher", seed),
         }
+    }
+
+    /// The keys of nobody's data: there is no key holder.
+    pub fn keys(&self) -> Arc<dyn KeySource> {
+        Arc::new(LocalKeys::from_seed(self.keys))
     }
 
     /// The node's folder.
@@ -102,8 +110,10 @@ impl Ground {
             data_dir: "data".into(),
             connection_file: "connection.toml".into(),
             signing_key_file: "signing.key".into(),
-            pseudonym_key_file: "pseudonym.key".into(),
+            keyholder_file: "keyholder.toml".into(),
             policy_file: "policy.toml".into(),
+            rules_file: None,
+            log_retention_days: spe_kernel::audit::RETENTION_DAYS_MIN,
             workers: rules.workers,
             datasets: BTreeMap::from([served]),
         };
@@ -118,13 +128,17 @@ impl Ground {
             access_bodies: vec![self.access_body.public()],
             purposes: Purpose::ALL.to_vec(),
             modules: Modules::Any,
+            opt_out_exceptions: false,
             loss_per_job_min: Vec::new(),
             loss_per_job_max: vec![budget(rules.measure)],
             fuel_per_subject_max: u64::MAX >> 1,
-            guest_memory_bytes_max: 256 << 20,
+            guest_memory_bytes_max: super::GUEST_MEMORY_BYTES_MAX,
             suppress_below_min: 0,
             release: rules.pace,
             job_age_days_max: 1,
+            people: People::default(),
+            outputs: OutputRules::default(),
+            officers: Vec::new(),
         }
     }
 
@@ -132,13 +146,13 @@ impl Ground {
         fs::write(self.folder.join(name), text).map_err(Fault::while_(DOING))
     }
 
-    fn ingest(&self, declaration: &Declaration, csv: &str, key: &PseudonymKey) -> Result<(), Fault> {
+    fn ingest(&self, declaration: &Declaration, csv: &str) -> Result<(), Fault> {
         let (file, vault) = (self.folder.join("table.csv"), self.folder.join("data/vault"));
         fs::write(&file, csv).map_err(Fault::while_(DOING))?;
         let tables = &declaration.schema().tables;
         let source = |table: &TableSchema| Source { table: table.name.clone(), file: file.clone(), rows: None };
         let sources: Vec<_> = tables.iter().map(source).collect();
-        Ingest::new(declaration, &sources, key, &vault).run(|_| {}).map_err(Fault::while_(DOING))?;
+        Ingest::new(declaration, &sources, &*self.keys(), &vault).run(|_| {}).map_err(Fault::while_(DOING))?;
         fs::remove_file(&file).map_err(Fault::while_(DOING))
     }
 
@@ -147,7 +161,7 @@ impl Ground {
     /// # Errors
     /// As [`Site::open`].
     pub fn open(&self, compiler: Compiler) -> Result<Site, Fault> {
-        Site::open(&self.folder, compiler).map_err(Fault::while_("opening a proving ground"))
+        Site::open_with(&self.folder, compiler, self.keys()).map_err(Fault::while_("opening a proving ground"))
     }
 
     /// What the researcher signs to have `wasm` run, and the plan of it.
@@ -180,6 +194,7 @@ impl Ground {
             nodes: Vec::new(),
             signed_at: now()?,
             plan: plan.clone(),
+            identity: None,
         };
         let permit = self.permit(schema, plan.measure())?;
         Ok((Submitted { job: job.sign(&self.researcher), permit: permit.sign(&self.access_body), next: None }, plan))
@@ -190,25 +205,26 @@ impl Ground {
         let columns = |table: &TableSchema| -> Vec<String> {
             table.columns.iter().map(|column| format!("{}.{}", table.name, column.name)).collect()
         };
-        Ok(PermitBody {
-            format: PERMIT_FORMAT.into(),
-            number: "selftest".parse().map_err(Fault::while_(ASKING))?,
-            issuer: "the self-test".into(),
-            issued_at: now,
-            valid_from: now.checked_sub(day).map_err(Fault::while_(ASKING))?,
-            valid_until: now.checked_add(day).map_err(Fault::while_(ASKING))?,
-            persons: vec![PermitPerson {
-                name: "mallory".parse().map_err(Fault::while_(ASKING))?,
-                key: self.researcher.public(),
-            }],
-            purposes: Purpose::ALL.to_vec(),
-            data: vec![PermitData {
-                dataset: schema.name.clone(),
-                columns: schema.tables.iter().flat_map(columns).collect(),
-            }],
-            modules: Modules::Any,
-            loss_cap: budget(measure),
-        })
+        let period = (
+            now.checked_sub(day).map_err(Fault::while_(ASKING))?,
+            now.checked_add(day).map_err(Fault::while_(ASKING))?,
+        );
+        let number = "selftest".parse().map_err(Fault::while_(ASKING))?;
+        let mut permit = PermitBody::granted(number, period, budget(measure));
+        let mallory = "mallory".parse().map_err(Fault::while_(ASKING))?;
+        permit.issued_at = now;
+        permit.persons = vec![PermitPerson::investigator(mallory, self.researcher.public())];
+        permit.purpose.article53 = Purpose::ALL.map(Article53).to_vec();
+        permit.data = vec![PermitData {
+            dataset: schema.name.clone(),
+            nodes: Vec::new(),
+            category: "a".parse().map_err(|why: String| Fault::new(ASKING, why))?,
+            columns: schema.tables.iter().flat_map(columns).collect(),
+            time_range: None,
+            format: "table".into(),
+            pseudonymised: true,
+        }];
+        Ok(permit)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How fast this machine is, at its slowest: what `[release]` in a node's policy promises of it.
 
-use std::time::Instant;
+use std::{num::NonZeroU64, time::Instant};
 
 use jiff::Timestamp;
 use spe_kernel::{
@@ -10,7 +10,7 @@ use spe_kernel::{
     job::Purpose,
     manifest::{ABI, COLUMNS_MAX, Input, Kind, Manifest, Output, Unit},
     optout::AsOf,
-    pace::Pace,
+    pace::{GuestPace, Pace},
     plan::{Choices, Plan},
     record::{Chunk, ColumnChunk, TableChunk, Values},
     refusal::Stop,
@@ -21,7 +21,8 @@ use spe_vault::{Dataset, Vault};
 use tokio::runtime::Builder;
 
 use super::{
-    slow::{PAGE_BYTES, SYSTEM_PAGE_BYTES, Toil},
+    people::READER_VALUES,
+    slow::{PAGE_BYTES, PAGES_LEAST, SYSTEM_PAGE_BYTES, Workload},
     world::World,
 };
 use crate::site::Site;
@@ -31,27 +32,37 @@ const DOING: &str = "measuring the machine";
 pub const SAFETY: u32 = 2;
 /// Fuel of the shorter and of the longer run, whose difference is timed.
 const FUEL: (u64, u64) = (500_000, 4_500_000);
+/// Fuel of those that end by themselves.
+const ENOUGH_FUEL: u64 = 1 << 40;
 /// How often each is timed; the slowest counts.
 const REPEATS: usize = 3;
 /// Guests that are started and return at once, to see what that costs; guests that write to all their memory.
 const GUESTS: (u32, u32) = (2_000, 20);
 
-/// Memory of the guests that are measured for comparison: what the sandbox keeps ready, and caches hold.
-pub const SMALL_BYTES: u64 = 1 << 20;
 /// Guests are not measured with more memory than that.
-const LARGE_BYTES: u64 = 256 << 20;
+const MEMORY_BYTES_MAX: u64 = 256 << 20;
 
 /// What was measured; nothing of it is rounded in this machine's favour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
-    /// Guests with as much memory as the policy allows.
-    pub largest: Guests,
-    /// Guests with [`SMALL_BYTES`], or as much as the policy allows if that is less.
-    pub small: Guests,
-    /// What a row costs to read, in nanoseconds.
-    pub row_nanos: f64,
+    /// Guests with little memory, and with as much as the policy allows.
+    pub guests: [Guests; 2],
+    /// What a value costs to read, in nanoseconds, as [`Pace::value_nanos`] counts them.
+    pub value_nanos: f64,
     /// What a job costs besides its data subjects, in milliseconds.
     pub job_ms: f64,
+}
+
+/// What tells this machine, running this program, from others.
+pub fn description() -> String {
+    let lines = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let first = lines.split("\n\n").next().unwrap_or_default().lines();
+    let says = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        ["model name", "CPU implementer", "CPU part"].contains(&name.trim()).then(|| value.trim().to_owned())
+    };
+    let model = first.filter_map(says).collect::<Vec<_>>().join(" ");
+    format!("{} {model}, spe {}", std::env::consts::ARCH, env!("CARGO_PKG_VERSION"))
 }
 
 /// The worst that guests with so much memory can do, on one thread.
@@ -67,67 +78,80 @@ pub struct Guests {
     pub page_nanos: f64,
 }
 
-impl Machine {
-    /// The policy's lines for this machine and such guests, with [`SAFETY`]; slots and limits as `like` has them.
+impl Guests {
+    fn slowest(&self) -> f64 {
+        self.fuel_per_second.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "`as` saturates, and nothing is negative"
     )]
-    pub fn proposal(&self, guests: &Guests, like: &Pace) -> Pace {
-        let safety = f64::from(SAFETY);
-        let slowest = guests.fuel_per_second.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
-        // Down to two digits, up to whole units: round numbers, on the safe side.
-        let down = |x: f64| {
-            let step = 10_f64.powf(x.max(1.0).log10().floor() - 1.0).max(1.0);
-            ((x / step).floor() * step) as u64
-        };
-        let up = |x: f64| (x * safety).ceil().max(1.0) as u32;
-        Pace {
-            fuel_per_second: down(slowest / safety).max(1),
-            subject_micros: up(guests.subject_micros),
-            page_nanos: up(guests.page_nanos),
-            row_nanos: up(self.row_nanos),
-            job_ms: up(self.job_ms),
-            ..*like
+    fn proposal(&self) -> GuestPace {
+        // Down to two digits: round numbers, on the safe side.
+        let fuel = self.slowest() / f64::from(SAFETY);
+        let step = 10_f64.powf(fuel.max(1.0).log10().floor() - 1.0).max(1.0);
+        GuestPace {
+            memory_bytes: self.memory_bytes,
+            fuel_per_second: NonZeroU64::new(((fuel / step).floor() * step) as u64).unwrap_or(NonZeroU64::MIN),
+            subject_micros: up(self.subject_micros),
+            page_nanos: up(self.page_nanos),
         }
     }
+}
 
-    /// In what `configured` says that this machine is faster than it is with the largest guests, in the words of the policy.
+/// With [`SAFETY`], up to whole units.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, and nothing is negative")]
+fn up(measured: f64) -> u32 {
+    (measured * f64::from(SAFETY)).ceil().max(1.0) as u32
+}
+
+impl Machine {
+    /// `[release]` of a policy for this machine, with [`SAFETY`]; slots and limits as `like` has them.
+    pub fn proposal(&self, like: &Pace) -> Pace {
+        let [few, many] = &self.guests;
+        let (value_nanos, job_ms) = (up(self.value_nanos), up(self.job_ms));
+        let pace = Pace { guests: [few.proposal(), many.proposal()], value_nanos, job_ms, ..*like };
+        pace.measured_on(&description(), Timestamp::now())
+    }
+
+    /// In what `configured` says that this machine is faster than it is, in the words of the policy.
     pub fn contradicts(&self, configured: &Pace) -> Vec<String> {
-        let Pace { fuel_per_second, subject_micros, page_nanos, row_nanos, job_ms, .. } = *configured;
-        let (mut wrong, guests) = (Vec::new(), &self.largest);
-        for (toil, rate) in &guests.fuel_per_second {
-            #[expect(clippy::cast_precision_loss, reason = "a comparison of rates")]
-            if *rate < fuel_per_second as f64 {
-                wrong.push(format!("fuel_per_second = {fuel_per_second}, but {toil} spend {rate:.0}"));
+        let mut wrong = Vec::new();
+        for (says, seen) in configured.guests.iter().zip(&self.guests) {
+            let (fuel, memory) = (says.fuel_per_second.get(), seen.memory_bytes);
+            for (workload, rate) in &seen.fuel_per_second {
+                #[expect(clippy::cast_precision_loss, reason = "a comparison of rates")]
+                if *rate < fuel as f64 {
+                    wrong.push(format!("fuel_per_second = {fuel}, but {workload} in {memory} bytes spend {rate:.0}"));
+                }
             }
+            wrong.extend(too_little("subject_micros", says.subject_micros, seen.subject_micros));
+            wrong.extend(too_little("page_nanos", says.page_nanos, seen.page_nanos));
         }
-        let mut at_least = |name: &str, says: u32, seen: f64| {
-            if f64::from(says) < seen {
-                wrong.push(format!("{name} = {says}, but {seen:.0} was measured"));
-            }
-        };
-        at_least("subject_micros", subject_micros, guests.subject_micros);
-        at_least("page_nanos", page_nanos, guests.page_nanos);
-        at_least("row_nanos", row_nanos, self.row_nanos);
-        at_least("job_ms", job_ms, self.job_ms);
+        wrong.extend(too_little("value_nanos", configured.value_nanos, self.value_nanos));
+        wrong.extend(too_little("job_ms", configured.job_ms, self.job_ms));
         wrong
     }
 }
 
-/// Measures the machine with the node of `world`, who holds `rows` rows, and guests of that much memory. A job was seen to take
-/// `job_ms`.
+fn too_little(name: &str, says: u32, seen: f64) -> Option<String> {
+    (f64::from(says) < seen).then(|| format!("{name} = {says}, but {seen:.0} was measured"))
+}
+
+/// Measures the machine with the node of `world`, who holds `rows` rows, and guests with so much memory: little, and all that they
+/// may have. A job was seen to take `job_ms`.
 ///
 /// # Errors
 /// A guest that is refused, or a table that cannot be read; neither should be.
-pub fn measure(world: &World, rows: u32, job_ms: f64, memory_bytes: u64) -> Result<Machine, Fault> {
+pub fn measure(world: &World, rows: u32, job_ms: f64, memory_bytes: [u64; 2]) -> Result<Machine, Fault> {
     let site = &world.site;
+    let [few, many] = memory_bytes.map(|bytes| bytes.clamp((PAGES_LEAST * PAGE_BYTES).into(), MEMORY_BYTES_MAX));
     let measured = || -> Result<Machine, Stop> {
         Ok(Machine {
-            largest: guests(site, memory_bytes.min(LARGE_BYTES))?,
-            small: guests(site, memory_bytes.min(SMALL_BYTES))?,
-            row_nanos: world.block_on(async { row(site, rows).await })?,
+            guests: [guests(site, few.min(many))?, guests(site, many)?],
+            value_nanos: world.block_on(async { value(site, rows).await })?,
             job_ms,
         })
     };
@@ -139,15 +163,17 @@ pub fn measure(world: &World, rows: u32, job_ms: f64, memory_bytes: u64) -> Resu
 
 /// Times guests on one thread of `site`, whose people are of no matter.
 fn guests(site: &Site, memory_bytes: u64) -> Result<Guests, Stop> {
-    let rate = |toil: Toil| Ok((toil.name(), rate(site, toil, memory_bytes)?));
+    let rate = |workload: Workload| Ok((workload.name(), rate(site, workload, memory_bytes)?));
     let (subject_micros, page_nanos) = overhead(site, memory_bytes)?;
-    let fuel_per_second = Toil::ENDLESS.into_iter().map(rate).collect::<Result<_, Stop>>()?;
+    let fuel_per_second = Workload::ENDLESS.into_iter().map(rate).collect::<Result<_, Stop>>()?;
     Ok(Guests { memory_bytes, fuel_per_second, subject_micros, page_nanos })
 }
 
 /// Fuel in a second: that of a long run over that of a short one, so that what is not fuel falls out.
-fn rate(site: &Site, toil: Toil, memory_bytes: u64) -> Result<f64, Stop> {
-    let (short, long) = (approved(site, toil, memory_bytes, FUEL.0)?, approved(site, toil, memory_bytes, FUEL.1)?);
+fn rate(site: &Site, workload: Workload, memory_bytes: u64) -> Result<f64, Stop> {
+    let before = workload.fuel_before(pages(memory_bytes)?);
+    let approved = |fuel: u64| approved(site, workload, memory_bytes, before + fuel);
+    let (short, long) = (approved(FUEL.0)?, approved(FUEL.1)?);
     let mut slowest = f64::INFINITY;
     for _ in 0..REPEATS {
         let seconds = seconds(&long, 1)? - seconds(&short, 1)?;
@@ -161,21 +187,21 @@ fn rate(site: &Site, toil: Toil, memory_bytes: u64) -> Result<f64, Stop> {
 /// What a data subject costs besides fuel, in microseconds, with a guest that does nothing; and for each page, in nanoseconds, what
 /// one adds that writes to all its memory.
 fn overhead(site: &Site, memory_bytes: u64) -> Result<(f64, f64), Stop> {
-    let micros = |toil: Toil, guests: u32| -> Result<f64, Stop> {
-        let module = approved(site, toil, memory_bytes, FUEL.0)?;
+    let micros = |workload: Workload, guests: u32| -> Result<f64, Stop> {
+        let module = approved(site, workload, memory_bytes, ENOUGH_FUEL)?;
         let mut slowest = 0.0_f64;
         for _ in 0..REPEATS {
             slowest = slowest.max(seconds(&module, guests)? * 1e6 / f64::from(guests));
         }
         Ok(slowest)
     };
-    let subject = micros(Toil::Rest, GUESTS.0)?;
+    let subject = micros(Workload::Rest, GUESTS.0)?;
     let touched = pages(memory_bytes)? * (PAGE_BYTES / SYSTEM_PAGE_BYTES);
-    Ok((subject, (micros(Toil::Touch, GUESTS.1)? - subject).max(0.0) * 1e3 / f64::from(touched.max(1))))
+    Ok((subject, (micros(Workload::Touch, GUESTS.1)? - subject).max(0.0) * 1e3 / f64::from(touched.max(1))))
 }
 
-fn approved(site: &Site, toil: Toil, memory_bytes: u64, fuel: u64) -> Result<ApprovedModule, Stop> {
-    let wasm = toil.module(pages(memory_bytes)?);
+fn approved(site: &Site, workload: Workload, memory_bytes: u64, fuel: u64) -> Result<ApprovedModule, Stop> {
+    let wasm = workload.module(pages(memory_bytes)?);
     let plan = plan(site, &wasm, memory_bytes, fuel)?;
     let offer = site.offer(plan.dataset())?;
     site.sandbox.approve(&wasm, &plan, &offer.schema)
@@ -206,19 +232,20 @@ fn seconds(module: &ApprovedModule, guests: u32) -> Result<f64, Stop> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// What a row costs to read, in nanoseconds, of the `rows` rows that `site` holds.
-async fn row(site: &Site, rows: u32) -> Result<f64, Stop> {
-    let plan = plan(site, &Toil::Rest.module(pages(SMALL_BYTES)?), SMALL_BYTES, FUEL.0)?;
+/// What a value costs to read, in nanoseconds, of the `rows` rows that `site` holds.
+async fn value(site: &Site, rows: u32) -> Result<f64, Stop> {
+    let memory = u64::from(PAGES_LEAST * PAGE_BYTES);
+    let plan = plan(site, &Workload::Rest.module(PAGES_LEAST), memory, FUEL.0)?;
     let mut slowest = 0.0_f64;
     for _ in 0..REPEATS {
         slowest = slowest.max(scan_seconds(&site.vault, &plan).await?);
     }
-    Ok(slowest * 1e9 / f64::from(rows.max(1)))
+    Ok(slowest * 1e9 / f64::from(rows.max(1)) / READER_VALUES)
 }
 
 /// Tables that take longer to read than `pace` gives the least job that reads them, in words.
 ///
-/// A plan pays for its own `max_rows`; whoever has more rows has them read all the same.
+/// A plan pays for the rows that each table may have, by the number and length of their values; values that read slower show here.
 ///
 /// # Errors
 /// A table that cannot be read.

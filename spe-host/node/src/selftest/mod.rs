@@ -7,11 +7,11 @@
 //! What is seen of a job is what the corridor lets out: the bytes of each message, its time, the steps that are reported, and the
 //! ledger. Numbers may move by what one person may add (the noise pays for it); nothing else may move at all.
 
-use std::{path::Path, thread};
+use std::{num::NonZeroU32, path::Path, thread};
 
 use spe_kernel::{
     fault::Fault,
-    pace::Pace,
+    pace::{GuestPace, Pace},
     units::{Loss, Measure},
 };
 
@@ -32,9 +32,16 @@ use world::World;
 /// People beside the target, and the number that is public.
 const PEOPLE: (u32, u32) = (12, 16);
 /// People and rows of each, to see what reading a row costs.
-const READERS: (u32, u32) = (400, 400);
-/// Slots of the proving ground, in milliseconds.
-const SLOT_MS: u32 = 50;
+const READERS: (u32, u32) = (1_000, 100);
+/// The proving ground's: a busy machine must not be late, or there is nothing to judge.
+fn unhurried() -> Pace {
+    let (slot_ms, [few, many]) = (NonZeroU32::new(50).unwrap_or(NonZeroU32::MIN), Pace::default().guests);
+    let guests = [few, GuestPace { memory_bytes: GUEST_MEMORY_BYTES_MAX, ..many }];
+    Pace { slot_ms, job_ms: 1_000, misses_max: NonZeroU32::MAX, unmeasured: true, guests, ..Pace::default() }
+}
+
+/// Most memory of a proving ground's guests.
+const GUEST_MEMORY_BYTES_MAX: u64 = 256 << 20;
 
 /// What came of one attack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,20 +114,19 @@ impl Worlds {
 }
 
 /// Runs all attacks and measures the machine, in `folder`, which must be there and empty. Guests are measured with
-/// `guest_memory_bytes` of memory, the most that the node's policy allows them. Takes less than a minute.
+/// `guest_memory_bytes` of memory: little, and the most that the node's policy allows them. Takes less than a minute.
 ///
 /// # Errors
 /// What keeps the test from being made, such as a full disk. A protection that does not hold is no error but a [`Verdict`].
 pub fn run(
     folder: &Path,
     compiler: &Compiler,
-    guest_memory_bytes: u64,
+    guest_memory_bytes: [u64; 2],
     mut tell: impl FnMut(Progress<'_>),
 ) -> Result<Report, Fault> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(Fault::while_("drawing keys"))?;
-    let pace = Pace { slot_ms: SLOT_MS, ..Pace::default() };
-    let rules = Rules { pace, measure: Measure::Pure, subjects_max: PEOPLE.1, workers: 0 };
+    let rules = Rules { pace: unhurried(), measure: Measure::Pure, subjects_max: PEOPLE.1, workers: 0 };
     let worlds = Worlds::new(folder, &seed, PEOPLE.0, &rules, compiler)?;
     let mut verdicts = Vec::new();
     let mut job_ms = 0.0_f64;

@@ -33,6 +33,9 @@ pub fn crowd(count: u32) -> Vec<Person> {
     (1..=count).map(person).collect()
 }
 
+/// What a row of theirs counts as: itself, three columns, and a text of 32 bytes.
+pub(super) const READER_VALUES: f64 = 5.0;
+
 /// So many people with so many rows each.
 pub(super) fn readers((people, rows): (u32, u32)) -> Vec<Person> {
     let visit = |row: u32| Visit { amount: f64::from(row % 1_000), note: format!("row {row} of many and some text") };

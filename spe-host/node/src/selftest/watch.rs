@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
-    disclosure::{Answer, MayLeave},
+    disclosure::{Answer, Cells, MayLeave},
     federation::open_answer,
     ids::Digest,
     pace::Pace,
@@ -65,6 +65,38 @@ impl Times {
     }
 }
 
+/// Everything that is seen of a message but numbers and times: what must be the same whoever is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// What the message says that it is.
+    pub kind: &'static str,
+    /// How long it is.
+    pub bytes: usize,
+    /// The refusal, without what is random in it.
+    pub refusal: Option<Refusal>,
+    /// The answer, without its numbers.
+    pub answer: Option<Answer>,
+    /// The steps of the corridor, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Outline {
+    /// What is left of `seen`.
+    pub fn of(seen: &Seen) -> Self {
+        let refusal = match seen.refusal.clone() {
+            Some(Refusal::Internal { .. }) => Some(Refusal::Internal { id: String::new() }),
+            other => other,
+        };
+        let mut answer = seen.answer.clone();
+        if let Some(answer) = &mut answer {
+            // Keyed: it says that two datasets differ, and every ingest of other data has another.
+            answer.snapshot = Digest::of(b"");
+            answer.outputs.iter_mut().for_each(|output| output.cells = Cells(Vec::new()));
+        }
+        Self { kind: seen.kind, bytes: seen.bytes.len(), refusal, answer, steps: seen.steps.clone() }
+    }
+}
+
 /// Runs one job, and looks on.
 pub async fn watch(site: &Site, submitted: &Submitted, plan: &Plan, wasm: &[u8]) -> Seen {
     let mut watch = Watch::new(wasm);
@@ -92,6 +124,7 @@ impl Watch {
         let (kind, bytes, refusal) = match given {
             Ok(Given::Answer(released)) => message(&released, None),
             Ok(Given::Finished(finished)) => message(&finished, None),
+            Ok(Given::Waits(stage)) => message(&stage, None),
             Err(stop) => {
                 let refusal = leaving(stop);
                 message(&refusal, Some(refusal.clone()))

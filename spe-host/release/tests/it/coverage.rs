@@ -6,6 +6,7 @@ use spe_kernel::{
     federation::key_threshold,
     plan::Plan,
     statistic::{Estimate, Noise, decode, decode_keys},
+    units::Measure,
 };
 use spe_release::noise;
 
@@ -52,7 +53,7 @@ fn counts_are_covered() {
     }
 }
 
-/// Noise has a standard deviation of 14 (Gaussian) or 28 (Laplace) people; groups go from far below to far above it.
+/// Noise has a standard deviation of 14 (Gaussian) or 20 (Laplace) people; groups go from far below to far above it.
 #[test]
 fn means_are_covered_however_few_people() {
     let groups =
@@ -61,7 +62,8 @@ fn means_are_covered_however_few_people() {
         let plan = plan(&groups, 20, loss);
         let noise = merged(&plan, nodes, 8);
         for (people, tenths) in [(3, 5), (30, 0), (30, -9), (100, 10), (300, 5), (10_000, -5)] {
-            let estimates = estimates(&plan, &[people * UNIT, people * UNIT * tenths / 10], &noise).concat();
+            let shares = [10 - tenths, 10 + tenths].map(|twentieths| people * UNIT * twentieths / 20);
+            let estimates = estimates(&plan, &shares, &noise).concat();
             let truth = 20.0 + tenths as f64;
             let held = coverage(&estimates, truth);
             assert!(held >= 0.94, "{people} people, mean {truth}, {loss} at {nodes} nodes: {held}");
@@ -72,7 +74,7 @@ fn means_are_covered_however_few_people() {
     }
 }
 
-/// Noise has a standard deviation of 15 (Gaussian) or 35 (Laplace) people. Half of the people lie at the mean plus, half at the mean
+/// Noise has a standard deviation of 11 (Gaussian) or 24 (Laplace) people. Half of the people lie at the mean plus, half at the mean
 /// minus one standard deviation.
 #[test]
 fn variances_are_covered_however_few_people() {
@@ -82,9 +84,15 @@ fn variances_are_covered_however_few_people() {
         let noise = merged(&plan, nodes, 40_000);
         for people in [2, 20, 60, 200, 1_000, 100_000] {
             for (mean, sd) in [(0.0, 0.0), (0.0, 0.25), (0.0, 1.0), (0.5, 0.5), (-0.75, 0.125), (1.0, 0.0)] {
-                let square: f64 = mean * mean + sd * sd - 0.5;
-                let grid = |x: f64| people * (x * UNIT as f64) as i128;
-                let estimates = estimates(&plan, &[grid(1.0), grid(mean), grid(square)], &noise);
+                let square: f64 = mean * mean + sd * sd;
+                let cells = match plan.measure() {
+                    Measure::Zcdp => [1.0, mean, square - 0.5],
+                    Measure::Pure => {
+                        [(1.0 + square) / 4.0 - mean / 2.0, (1.0 - square) / 2.0, (1.0 + square) / 4.0 + mean / 2.0]
+                    }
+                };
+                let sums = cells.map(|cell| people * (cell * UNIT as f64) as i128);
+                let estimates = estimates(&plan, &sums, &noise);
                 let truths = [20.0 + 10.0 * mean, 100.0 * sd * sd, 10.0 * sd];
                 for (i, truth) in truths.into_iter().enumerate() {
                     let (held, case) = (coverage(estimates.iter().map(|e| &e[i]), truth), &estimates[0][i].label);

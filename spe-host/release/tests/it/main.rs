@@ -25,3 +25,4 @@ mod sensitivity;
 mod statistics;
 mod sums;
 mod upstream;
+mod zeroed;

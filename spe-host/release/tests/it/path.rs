@@ -2,13 +2,15 @@
 
 use serde_json::json;
 use spe_kernel::{
+    Timestamp,
     disclosure::{Answer, Confidential, Draw},
     dsse::SecretKey,
     fault::Fault,
     federation::{merge, open_answer},
+    gate::{self, Cleared, OutputRules},
     ids::{Digest, NodeName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reservation, Reserving, Total},
-    permit::PermitId,
+    permit::{PermitId, Review},
     plan::Plan,
     record::Contribution,
 };
@@ -26,6 +28,12 @@ impl Journal for Forgetful {
     fn find(&mut self, _: &AnswerKey) -> Result<Option<Entry>, Fault> {
         Ok(None)
     }
+    fn leaves_at(&mut self, _: &AnswerKey) -> Result<Option<Timestamp>, Fault> {
+        Ok(None)
+    }
+    fn paid_by(&mut self, _: &Charge) -> Result<bool, Fault> {
+        Ok(false)
+    }
     fn state(&mut self, _: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         Ok(None)
     }
@@ -42,9 +50,18 @@ fn pay(ledger: &mut Ledger<Forgetful>, plan: &Plan) -> Reservation {
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot, round: 0 };
     let issuer = SecretKey::from_seed(&[1; 32]).public();
     let (loss, permit) = (plan.charge(), PermitId { number: "p-1".parse().unwrap(), issuer });
-    let (job, overlap) = (Digest::of(b"job"), plan.overlap());
-    let charge =
-        Charge { key, permit, job, loss, dataset_cap: loss, permit_cap: loss, overlap, subjects_max: 1_000_000 };
+    let charge = Charge {
+        key,
+        permit,
+        person: "ada".parse().unwrap(),
+        job: Digest::of(b"job"),
+        loss,
+        dataset_cap: loss,
+        permit_cap: loss,
+        overlap: plan.overlap(),
+        subjects_max: 1_000_000,
+        leaves_at: Timestamp::UNIX_EPOCH,
+    };
     let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge, &[]) else { panic!("refused") };
     paid
 }
@@ -63,7 +80,9 @@ pub(crate) fn answer(plan: &Plan, node: &str, sums: Accumulator) -> Answer {
     let paid = pay(&mut ledger, plan);
     let noised = Confidential::seal(sums).map(Accumulator::finish).noise(paid, noise).unwrap();
     let committed = ledger.commit(noised, &node, &key).unwrap();
-    let released = spe_kernel::audit::append(&mut Log, committed).unwrap();
+    let examined = gate::examine(&committed, plan, (&node, key.public()), &OutputRules::default()).unwrap();
+    let cleared = Cleared::automatically(committed, &examined, Review::Automatic).ok().expect("an answer in order");
+    let released = spe_kernel::audit::append(&mut Log, cleared).unwrap();
     open_answer(released.envelope(), plan, &node, key.public()).expect("an answer that the hub accepts")
 }
 

@@ -13,7 +13,7 @@ use spe_release::{
     clip::{Entry, clip},
 };
 
-use crate::plans::{NASTY, Sparse, every_kind, minus, plan, sparse, sums, wide_kinds};
+use crate::plans::{NASTY, Sparse, cells, every_kind, minus, plan, sparse, sums, wide_kinds};
 
 /// Bounds that are ordinary, lopsided, finer than the grid, closer than `f64` can halve, and as wide as allowed.
 const BOUNDS: [(f64, f64); 10] = [
@@ -75,7 +75,7 @@ fn is_explained(planned: &Planned) -> bool {
         // Finer than the grid: 1 is the least that a sensitivity may be.
         Kind::Sum(_) | Kind::VectorSum { .. } => planned.norm_max() == 1,
         // On the grid of whole units y² − ½ is 0 and counted as a half.
-        Kind::Variance(_) => planned.grid_bits == 0,
+        Kind::Variance(_) => planned.grid_bits == 0 && planned.loss.measure() == Measure::Zcdp,
         _ => false,
     }
 }
@@ -97,6 +97,24 @@ fn no_contribution_exceeds_the_sensitivity() {
     for (bits, loss) in GRIDS.iter().flat_map(|bits| LOSSES.map(|loss| (*bits, loss))) {
         for output in BOUNDS.iter().flat_map(|bounds| every_kind(*bounds)).chain(wide_kinds()) {
             check_largest(&output, bits, loss);
+        }
+    }
+}
+
+/// A share below 0, or shares that add up to more or less than a person, would be a larger L1 norm or another number of people.
+#[test]
+fn shares_add_up_to_one_person() {
+    for (bounds, bits) in BOUNDS.iter().flat_map(|bounds| GRIDS.map(|bits| (*bounds, bits))) {
+        for (kind, loss) in [(2, "rho=0.5"), (2, "epsilon=1"), (5, "epsilon=1")] {
+            let plan = plan(&every_kind(bounds)[kind], bits, loss);
+            // Between the bounds as well, where every share is between two grid points.
+            let (lower, width) = (bounds.0, bounds.1 - bounds.0);
+            let between = (0..1_000).map(|i| lower + width * f64::from(i) / 999.0);
+            for y in NASTY.into_iter().chain(between).filter(|y| !y.is_nan()) {
+                let shares = cells(&plan, [&vec![y]]);
+                let whole = shares.iter().sum::<i128>() == 1 << bits && shares.iter().all(|share| *share >= 0);
+                assert!(whole, "{y} in {bounds:?} on grid {bits} gave {shares:?}: not one person");
+            }
         }
     }
 }

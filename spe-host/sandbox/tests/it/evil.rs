@@ -31,6 +31,8 @@ fn wanted(manifest: &Manifest) -> DatasetSchema {
     };
     let table = |i: &spe_kernel::manifest::Input| TableSchema {
         name: i.table.clone(),
+        rows_max: None,
+        time: None,
         columns: i.columns.iter().map(column).collect(),
     };
     DatasetSchema { tables: manifest.inputs.iter().map(table).collect(), ..schema() }

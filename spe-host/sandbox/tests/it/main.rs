@@ -21,6 +21,7 @@ mod evil;
 mod fixture;
 mod fuel;
 mod hostile;
+mod interrupt;
 mod isolation;
 mod record;
 mod regions;

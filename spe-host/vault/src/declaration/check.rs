@@ -72,6 +72,11 @@ fn table_inner(raw: raw::Table) -> Checked<TableSource> {
     if raw.columns.is_empty() || raw.columns.len() > COLUMNS_MAX {
         return reject(format!("1 to {COLUMNS_MAX} columns are needed, not {}", raw.columns.len()));
     }
+    if raw.rows_max == Some(0) {
+        return reject(
+            "\"rows_max\" must be at least 1: how many rows the table has at most at any one node, decided before looking at the data",
+        );
+    }
     let delimiter = u8::try_from(raw.delimiter).ok().filter(|d| matches!(d, b',' | b';' | b'\t' | b'|'));
     let Some(delimiter) = delimiter else { return reject("\"delimiter\" must be one of , ; | and tab") };
     let columns = raw.columns.into_iter().map(|c| column(c, &raw.missing)).collect::<Checked<Vec<_>>>()?;
@@ -81,7 +86,9 @@ fn table_inner(raw: raw::Table) -> Checked<TableSource> {
         raw::Drop::Named(names) => Dropped::Named(names),
     };
     check_sources(&raw.key, &columns, &dropped)?;
-    let schema = TableSchema { name: raw.name, columns: columns.iter().map(|c| c.schema.clone()).collect() };
+    let columns_of = |columns: &[ColumnSource]| columns.iter().map(|c| c.schema.clone()).collect();
+    let schema = TableSchema { name: raw.name, rows_max: raw.rows_max, time: raw.time, columns: columns_of(&columns) };
+    check_time(&schema)?;
     distinct("columns of order_by", raw.order_by.iter().map(|c| c.as_str()))?;
     if let Some(stray) = raw.order_by.iter().find(|c| schema.column(c).is_none()) {
         return reject(format!("\"order_by\" names {stray}, which is not a declared column"));
@@ -90,6 +97,17 @@ fn table_inner(raw: raw::Table) -> Checked<TableSource> {
     let rows = rows.map_err(|e| DeclarationError(format!("\"rows\" is not a filter: {e}")))?;
     let raw::Table { key, missing, order_by, .. } = raw;
     Ok(TableSource { schema, key, missing, order_by, dropped, delimiter, rows, columns })
+}
+
+/// What says when a row is from must say it: permits cut rows by it.
+fn check_time(schema: &TableSchema) -> Checked<()> {
+    use ColumnType::{Date, Integer, Timestamp};
+    let Some(time) = &schema.time else { return Ok(()) };
+    match schema.column(time).map(|c| &c.kind) {
+        Some(Date | Timestamp | Integer { .. }) => Ok(()),
+        Some(other) => reject(format!("\"time\" names {time}, a {}; expected a date, a timestamp, or an integer that is a year", other.name())),
+        None => reject(format!("\"time\" names {time}, which is not a declared column")),
+    }
 }
 
 /// The subject key is an identifier: it is used, and never stored.

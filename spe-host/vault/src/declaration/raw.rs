@@ -42,6 +42,8 @@ pub(super) struct Table {
     #[serde(default = "comma")]
     pub(super) delimiter: char,
     pub(super) rows: Option<String>,
+    pub(super) rows_max: Option<u64>,
+    pub(super) time: Option<ColumnName>,
     pub(super) columns: Vec<Column>,
 }
 

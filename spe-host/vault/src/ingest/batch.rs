@@ -85,11 +85,6 @@ impl BatchBuilder {
         Self { schema, subjects: Vec::new(), columns: kinds.map(Builder::new).collect() }
     }
 
-    /// Rows so far.
-    pub(super) const fn len(&self) -> usize {
-        self.subjects.len() / 16
-    }
-
     pub(super) fn push_subject(&mut self, subject: &Pseudonym) {
         self.subjects.extend_from_slice(subject);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use spe_kernel::{
     filter::FilterError,
     ids::{DatasetName, TableName},
+    keys::KeyError,
 };
 
 use crate::optout::RegisterError;
@@ -56,6 +57,20 @@ pub enum IngestError {
         /// How many are declared at most.
         declared: u32,
     },
+    /// More rows than the declaration promises to the public.
+    #[error(
+        "table {table} has {rows} rows, and at any one node it may have {declared} (\"rows_max\", or 100 for each of \"subjects_max\" where \
+         none is declared): ingest fewer, or declare a larger bound, at all nodes alike; every job's time is computed from it, so leave \
+         room rather than declare the number itself"
+    )]
+    TooManyRows {
+        /// The table.
+        table: TableName,
+        /// How many rows the sources have.
+        rows: u64,
+        /// How many there may be.
+        declared: u64,
+    },
     /// The register of opt-outs is lost or damaged, or would be about nobody.
     #[error("dataset {dataset}: {why}; nothing was published")]
     Optouts {
@@ -63,6 +78,14 @@ pub enum IngestError {
         dataset: DatasetName,
         /// What is wrong.
         why: RegisterError,
+    },
+    /// No pseudonyms, or no data key.
+    #[error("dataset {dataset}: {why}; nothing was published")]
+    Keys {
+        /// The dataset.
+        dataset: DatasetName,
+        /// Why.
+        why: KeyError,
     },
     /// Another process ingests into the same vault.
     #[error("another ingest is writing to {}; wait until it has finished", vault.display())]
@@ -170,6 +193,11 @@ impl IngestError {
     /// For `map_err` where the register of `dataset` is used.
     pub(crate) fn optouts(dataset: &DatasetName) -> impl FnOnce(RegisterError) -> Self {
         move |why| Self::Optouts { dataset: dataset.clone(), why }
+    }
+
+    /// For `map_err` where keys of `dataset` are asked for.
+    pub(crate) fn keys(dataset: &DatasetName) -> impl FnOnce(KeyError) -> Self {
+        move |why| Self::Keys { dataset: dataset.clone(), why }
     }
 
     /// For `map_err` where `path` is written.

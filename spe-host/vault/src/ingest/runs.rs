@@ -1,11 +1,6 @@
 //! Sorting one bucket: in memory when it fits, else in runs on disk that are merged.
 
-use std::{
-    fs::{self, File},
-    io::{BufReader, BufWriter},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -13,7 +8,6 @@ use datafusion::{
         compute::{SortOptions, concat_batches, take_record_batch},
         datatypes::SchemaRef,
         error::ArrowError,
-        ipc::{reader::StreamReader, writer::StreamWriter},
     },
     error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
@@ -27,7 +21,8 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{declaration::TableSource, layout::BATCH_ROWS};
+use super::sealed::{self, SealedWriter};
+use crate::{declaration::TableSource, layout::BATCH_ROWS, seal::Seal};
 
 /// Missing values last.
 const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
@@ -41,6 +36,7 @@ pub(super) struct Sorter {
     columns: Vec<usize>,
     run_bytes: usize,
     spill: PathBuf,
+    seal: Seal,
 }
 
 impl Sorter {
@@ -49,20 +45,20 @@ impl Sorter {
         table: &TableSource,
         schema: SchemaRef,
         run_bytes: usize,
-        spill: PathBuf,
+        (spill, seal): (PathBuf, &Seal),
     ) -> Result<Self, DataFusionError> {
         let names = table.schema.columns.iter().map(|c| &c.name);
         let others = names.filter(|name| !table.order_by.contains(name));
         let columns = table.order_by.iter().chain(others).map(|name| schema.index_of(name.as_str()));
         let columns = columns.collect::<Result<_, _>>()?;
-        Ok(Self { schema, columns, run_bytes, spill })
+        Ok(Self { schema, columns, run_bytes, spill, seal: seal.clone() })
     }
 
     /// Hands the rows of `files` on, sorted, batch by batch.
     pub(super) fn sort(&self, files: &[PathBuf], sorted: Sorted<'_>) -> Result<(), DataFusionError> {
         let (mut runs, mut batches, mut bytes) = (Vec::new(), Vec::new(), 0);
         for file in files {
-            for batch in read(file)? {
+            for batch in sealed::read(file, &self.seal)? {
                 let batch = batch?;
                 bytes += memory_bytes(&batch)?;
                 batches.push(batch);
@@ -107,19 +103,18 @@ impl Sorter {
     }
 
     /// Writes `batches` to disk, sorted.
-    fn spill(&self, run: usize, batches: Vec<RecordBatch>) -> Result<PathBuf, DataFusionError> {
+    fn spill(&self, run: usize, batches: Vec<RecordBatch>) -> Result<Vec<PathBuf>, DataFusionError> {
         fs::create_dir_all(&self.spill)?;
-        let path = self.spill.join(format!("{run}.arrow"));
-        let mut file = StreamWriter::try_new(BufWriter::new(File::create(&path)?), &self.schema)?;
-        self.sort_in_memory(batches, &mut |batch| Ok(file.write(&batch)?))?;
-        file.finish()?;
-        file.flush()?;
-        Ok(path)
+        let mut file = SealedWriter::new(self.spill.join(format!("{run}.0")), self.seal.clone());
+        self.sort_in_memory(batches, &mut |batch| file.write(&batch))?;
+        file.close()
     }
 
     /// Merges sorted runs; in memory is one batch of each.
-    fn merge(&self, runs: Vec<PathBuf>, sorted: Sorted<'_>) -> Result<(), DataFusionError> {
-        let run = |path| Arc::new(Run { schema: self.schema.clone(), path }) as Arc<dyn PartitionStream>;
+    fn merge(&self, runs: Vec<Vec<PathBuf>>, sorted: Sorted<'_>) -> Result<(), DataFusionError> {
+        let run = |files| {
+            Arc::new(Run { schema: self.schema.clone(), files, seal: self.seal.clone() }) as Arc<dyn PartitionStream>
+        };
         let runs = runs.into_iter().map(run).collect();
         let by = |column: &usize| {
             let name = self.schema.field(*column).name();
@@ -134,20 +129,22 @@ impl Sorter {
     }
 }
 
-fn read(path: &Path) -> Result<StreamReader<BufReader<File>>, ArrowError> {
-    StreamReader::try_new(BufReader::with_capacity(1 << 16, File::open(path)?), None)
-}
-
 /// What `batch` takes by itself: batches read from a file share buffers.
 fn memory_bytes(batch: &RecordBatch) -> Result<usize, ArrowError> {
     batch.columns().iter().map(|column| column.to_data().get_slice_memory_size()).sum()
 }
 
 /// A sorted run on disk.
-#[derive(Debug)]
 struct Run {
     schema: SchemaRef,
-    path: PathBuf,
+    files: Vec<PathBuf>,
+    seal: Seal,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl PartitionStream for Run {
@@ -156,8 +153,12 @@ impl PartitionStream for Run {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let path = self.path.clone();
-        let batches = stream::once(async move { read(&path) }).map_ok(stream::iter).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches.map_err(DataFusionError::from)))
+        let (files, seal) = (self.files.clone(), self.seal.clone());
+        let open = move |file: PathBuf| {
+            let batches = sealed::read(&file, &seal);
+            batches.map(|batches| stream::iter(batches.map(|batch| batch.map_err(DataFusionError::from))))
+        };
+        let batches = stream::iter(files).map(open).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches))
     }
 }

@@ -23,7 +23,7 @@ use datafusion::{
     error::DataFusionError,
 };
 
-use super::{Ingest, Progress, error::IngestError, runs::Sorter, stage::Staged};
+use super::{Progress, error::IngestError, runs::Sorter, session::Session, stage::Staged};
 use crate::{
     declaration::TableSource,
     layout,
@@ -53,14 +53,15 @@ struct SortedPartition {
 
 /// Sorts all partitions into `dir`, some at a time.
 pub(super) fn sort(
-    ingest: &Ingest<'_>,
+    session: &Session<'_>,
     staged: &Staged,
     dir: &Path,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Sorted, IngestError> {
+    let ingest = session.ingest;
     let of = ingest.declaration.partitions;
     let (next, (sender, receiver)) = (AtomicUsize::new(0), channel());
-    let sort = PartitionSort { ingest, staged, dir };
+    let sort = PartitionSort { session, staged, dir };
     let mut partitions: Vec<Option<SortedPartition>> = (0..of).map(|_| None).collect();
     thread::scope(|scope| {
         for _ in 0..ingest.threads.clamp(1, of) {
@@ -91,7 +92,7 @@ pub(super) fn sort(
 }
 
 struct PartitionSort<'a> {
-    ingest: &'a Ingest<'a>,
+    session: &'a Session<'a>,
     staged: &'a Staged,
     dir: &'a Path,
 }
@@ -102,18 +103,18 @@ impl PartitionSort<'_> {
         let mut sorted = SortedPartition { subjects: 0, rows: Vec::new(), digests: Vec::new() };
         let mut subjects = Vec::new();
         let snapshot = self.dir.join(SNAPSHOT_DIR);
-        for (number, table) in self.ingest.declaration.tables.iter().enumerate() {
-            let path = layout::table_file(&snapshot, &table.schema.name, partition);
-            let written = self.table((number, table), partition, &path, &mut subjects);
-            let written = written.map_err(IngestError::write(&path))?;
+        for (number, table) in self.session.ingest.declaration.tables.iter().enumerate() {
+            let name = layout::table_file(&table.schema.name, partition);
+            let written = self.table((number, table), partition, (&snapshot, &name), &mut subjects);
+            let written = written.map_err(IngestError::write(&snapshot.join(name)))?;
             sorted.rows.push(written.rows);
             sorted.digests.push(written.digest);
         }
         subjects.sort_unstable();
         subjects.dedup();
         sorted.subjects = u64::try_from(subjects.len()).unwrap_or(0);
-        let path = layout::subjects_file(&snapshot, partition);
-        let written = self.subjects(subjects, &path).map_err(IngestError::write(&path))?;
+        let name = layout::subjects_file(partition);
+        let written = self.subjects(subjects, (&snapshot, &name)).map_err(IngestError::write(&snapshot.join(name)))?;
         sorted.digests.push(written.digest);
         Ok(sorted)
     }
@@ -123,14 +124,15 @@ impl PartitionSort<'_> {
         &self,
         (number, table): (usize, &TableSource),
         partition: usize,
-        path: &Path,
+        file: (&Path, &str),
         subjects: &mut Vec<Pseudonym>,
     ) -> Result<Written, DataFusionError> {
         let schema = layout::table_schema(&table.schema);
-        let mut writer = self.writer(path, &schema)?;
-        let run_bytes = self.ingest.memory_bytes / self.ingest.threads.max(1) / RUN_COPIES;
+        let mut writer = self.writer(file, &schema)?;
+        let ingest = self.session.ingest;
+        let run_bytes = ingest.memory_bytes / ingest.threads.max(1) / RUN_COPIES;
         let spill = self.dir.join("spill").join(format!("{number}-{partition}"));
-        let sorter = Sorter::new(table, schema, run_bytes, spill)?;
+        let sorter = Sorter::new(table, schema, run_bytes, (spill, &self.session.seal))?;
         let buckets = self.staged.buckets_per_partition;
         for bucket in partition * buckets..(partition + 1) * buckets {
             let files = self.staged.files.get(&(number, bucket)).map_or(&[][..], Vec::as_slice);
@@ -143,17 +145,18 @@ impl PartitionSort<'_> {
         writer.close()
     }
 
-    fn subjects(&self, subjects: Vec<Pseudonym>, path: &Path) -> Result<Written, DataFusionError> {
+    fn subjects(&self, subjects: Vec<Pseudonym>, file: (&Path, &str)) -> Result<Written, DataFusionError> {
         let schema = layout::subjects_schema();
-        let mut writer = self.writer(path, &schema)?;
+        let mut writer = self.writer(file, &schema)?;
         let column = FixedSizeBinaryArray::try_new(16, Buffer::from_vec(subjects.into_flattened()), None)?;
         writer.write(RecordBatch::try_new(schema, vec![Arc::new(column)])?)?;
         writer.close()
     }
 
-    fn writer(&self, path: &Path, schema: &SchemaRef) -> Result<Writer, DataFusionError> {
-        let hasher = self.ingest.key.snapshot_hasher(&self.ingest.declaration.schema().name);
-        Writer::create(path, schema, hasher, self.ingest.row_group_rows)
+    fn writer(&self, file: (&Path, &str), schema: &SchemaRef) -> Result<Writer, DataFusionError> {
+        let Session { ingest, newest, seal, .. } = self.session;
+        let hasher = newest.data.snapshot_hasher(&ingest.declaration.schema().name);
+        Writer::create(file, schema, seal, hasher, ingest.row_group_rows)
     }
 }
 

@@ -16,11 +16,12 @@ use datafusion::{common::DFSchema, error::DataFusionError, physical_expr::Physic
 use spe_kernel::filter::Filter;
 
 use super::{
-    Altered, Ingest, Progress, Source,
+    Altered, Progress, Source,
     batch::Block,
     csv::CsvFile,
     error::{IngestError, Place, SourceError},
     parquet::ParquetFile,
+    session::Session,
     stager::{Finished, Origin, Stager},
 };
 use crate::{declaration::TableSource, layout, predicate};
@@ -43,11 +44,12 @@ type Failure = ((usize, Place), IngestError);
 
 /// Reads all sources into staging files under `dir`.
 pub(super) fn stage(
-    ingest: &Ingest<'_>,
+    session: &Session<'_>,
     filters: &[Option<Filter>],
     dir: &Path,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Staged, IngestError> {
+    let ingest = session.ingest;
     let buckets_per_partition = (FILES_MAX / ingest.threads.max(1) / ingest.declaration.partitions.max(1)).max(1);
     let mut staged = Staged { files: BTreeMap::new(), buckets_per_partition, rows_read: 0, altered: Vec::new() };
     for (number, table) in ingest.declaration.tables.iter().enumerate() {
@@ -59,7 +61,7 @@ pub(super) fn stage(
             progress(Progress::Read { rows: staged.rows_read });
         };
         let buckets = ingest.declaration.partitions * buckets_per_partition;
-        for finished in stage_table(ingest, table, &sources, (&dir, buckets), &mut count)? {
+        for finished in stage_table(session, table, &sources, (&dir, buckets), &mut count)? {
             for (bucket, file) in finished.files.into_iter().enumerate() {
                 staged.files.entry((number, bucket)).or_default().extend(file);
             }
@@ -80,20 +82,17 @@ fn add_altered(sums: &mut Vec<Altered>, table: &TableSource, counts: &[u64]) {
 }
 
 fn stage_table(
-    ingest: &Ingest<'_>,
+    session: &Session<'_>,
     table: &TableSource,
     sources: &[(usize, &Source, Option<&Filter>)],
     (dir, buckets): (&Path, usize),
     count: &mut impl FnMut(u64),
 ) -> Result<Vec<Finished>, IngestError> {
-    let threads = ingest.threads.max(1);
+    let threads = session.ingest.threads.max(1);
     let schema = layout::table_schema(&table.schema);
     let (sender, receiver) = sync_channel(2 * threads);
     let (receiver, failed) = (Mutex::new(receiver), AtomicBool::new(false));
-    let stager = |thread| {
-        let pseudonyms = ingest.key.of_dataset(&ingest.declaration.schema().name);
-        Stager::new(table, &schema, pseudonyms, buckets, (dir, thread))
-    };
+    let stager = |thread| Stager::new(table, &schema, session, buckets, (dir, thread));
     let (read, results) = thread::scope(|scope| {
         let spawn = |thread| {
             let (stager, receiver, failed) = (stager(thread), &receiver, &failed);

@@ -1,8 +1,7 @@
 //! One parsing thread: rows to pseudonyms and checked values, in one staging file a bucket.
 
 use std::{
-    fs::{self, File},
-    io::BufWriter,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,23 +11,21 @@ use datafusion::{
         array::{AsArray, FixedSizeBinaryArray, RecordBatch, UInt32Array},
         compute::{filter_record_batch, take_record_batch},
         datatypes::SchemaRef,
-        error::ArrowError,
-        ipc::writer::StreamWriter,
     },
     error::DataFusionError,
     physical_expr::PhysicalExpr,
 };
+use spe_kernel::keys::Identifiers;
 
 use super::{
     batch::{BatchBuilder, Block},
     cell::Cell,
     column::ColumnReader,
     error::{IngestError, Place, SourceError},
+    sealed::SealedWriter,
+    session::Session,
 };
-use crate::{
-    declaration::TableSource,
-    pseudonym::{Pseudonyms, range_of},
-};
+use crate::{declaration::TableSource, pseudonym::range_of, seal::Seal};
 
 /// Rows, and bytes of source, that one thread gathers before it deals them out to buckets.
 const GATHERED_ROWS_MAX: usize = 131_072;
@@ -46,9 +43,13 @@ pub(super) struct Origin {
 /// A parsing thread's state.
 pub(super) struct Stager<'a> {
     table: &'a TableSource,
-    pseudonyms: Pseudonyms,
+    session: &'a Session<'a>,
     readers: Vec<ColumnReader<'a>>,
+    /// The gathered rows without their subjects, which are still identifiers: in memory only.
     rows: BatchBuilder,
+    identifiers: Identifiers,
+    /// The place of each row's identifier.
+    subjects: Vec<usize>,
     /// Bytes of source behind `rows`.
     bytes: usize,
     buckets: Vec<Bucket>,
@@ -60,7 +61,7 @@ pub(super) struct Stager<'a> {
 /// What a parsing thread leaves.
 pub(super) struct Finished {
     /// Staging files by bucket.
-    pub(super) files: Vec<Option<PathBuf>>,
+    pub(super) files: Vec<Vec<PathBuf>>,
     /// Altered values by column.
     pub(super) altered: Vec<u64>,
 }
@@ -70,16 +71,18 @@ impl<'a> Stager<'a> {
     pub(super) fn new(
         table: &'a TableSource,
         schema: &SchemaRef,
-        pseudonyms: Pseudonyms,
+        session: &'a Session<'a>,
         buckets: usize,
         (dir, thread): (&Path, usize),
     ) -> Self {
-        let bucket = |number: usize| Bucket { path: dir.join(format!("{number:04}-{thread}.arrow")), file: None };
+        let bucket = |number: usize| Bucket::new(dir.join(format!("{number:04}-{thread}.0")), &session.seal);
         Self {
             table,
-            pseudonyms,
+            session,
             readers: table.columns.iter().map(ColumnReader::new).collect(),
             rows: BatchBuilder::new(schema.clone(), table.columns.iter().map(|c| &c.schema.kind)),
+            identifiers: Identifiers::default(),
+            subjects: Vec::new(),
             bytes: 0,
             buckets: (0..buckets).map(bucket).collect(),
             origin: None,
@@ -93,7 +96,7 @@ impl<'a> Stager<'a> {
     /// The first cell that is not as declared, or a file that cannot be written; with the place where it happened.
     pub(super) fn take(&mut self, origin: &Arc<Origin>, block: &Block) -> Result<(), (Place, IngestError)> {
         let other = self.origin.as_ref().is_some_and(|o| o.number != origin.number);
-        if other || self.rows.len() >= GATHERED_ROWS_MAX || self.bytes >= GATHERED_BYTES_MAX {
+        if other || self.subjects.len() >= GATHERED_ROWS_MAX || self.bytes >= GATHERED_BYTES_MAX {
             self.flush().map_err(|e| (block.place(0), e))?;
         }
         self.origin = Some(origin.clone());
@@ -111,12 +114,12 @@ impl<'a> Stager<'a> {
         let keys = self.table.key.len();
         for (slot, name) in self.table.key.iter().enumerate() {
             match block.cell(row, slot) {
-                Cell::Text(text) if self.is_key(text.trim_ascii()) => self.pseudonyms.push(text.trim_ascii()),
-                Cell::Integer(value) => self.pseudonyms.push(value.to_string().as_bytes()),
+                Cell::Text(text) if self.is_key(text.trim_ascii()) => self.identifiers.push(text.trim_ascii()),
+                Cell::Integer(value) => self.identifiers.push(value.to_string().as_bytes()),
                 _ => return Err(SourceError::NoKey { column: name.clone() }),
             }
         }
-        self.rows.push_subject(&self.pseudonyms.next());
+        self.subjects.push(self.identifiers.close());
         for (column, reader) in self.readers.iter_mut().enumerate() {
             self.rows.push(column, reader.read(block.cell(row, keys + column))?);
         }
@@ -127,8 +130,15 @@ impl<'a> Stager<'a> {
         !text.is_empty() && self.table.missing.iter().all(|missing| missing.as_bytes() != text)
     }
 
-    /// Deals the gathered rows out to the buckets.
+    /// Gives the gathered rows their pseudonyms, and deals them out to the buckets.
     fn flush(&mut self) -> Result<(), IngestError> {
+        let pseudonyms = self.session.pseudonyms(&self.identifiers)?;
+        self.identifiers.clear();
+        for place in self.subjects.drain(..) {
+            if let Some(pseudonym) = pseudonyms.get(place) {
+                self.rows.push_subject(pseudonym);
+            }
+        }
         self.deal().map_err(IngestError::write(&self.dir))
     }
 
@@ -143,7 +153,8 @@ impl<'a> Stager<'a> {
     /// Writes what is left and closes the files.
     pub(super) fn finish(mut self) -> Result<Finished, IngestError> {
         self.flush()?;
-        let files = self.buckets.into_iter().map(Bucket::close).collect::<Result<_, _>>()?;
+        let files = self.buckets.into_iter().map(|bucket| bucket.file.close()).collect::<Result<_, _>>();
+        let files = files.map_err(IngestError::write(&self.dir))?;
         Ok(Finished { files, altered: self.readers.iter().map(|r| r.altered).collect() })
     }
 }
@@ -161,39 +172,24 @@ fn dealt(rows: &RecordBatch, buckets: usize) -> Vec<Vec<u32>> {
     dealt
 }
 
-/// A range of pseudonyms, and its staging file, which is made when there is something to write.
+/// A range of pseudonyms, and its staging files, which are made when there is something to write.
 struct Bucket {
-    path: PathBuf,
-    file: Option<StreamWriter<BufWriter<File>>>,
+    dir: PathBuf,
+    file: SealedWriter,
 }
 
 impl Bucket {
+    fn new(path: PathBuf, seal: &Seal) -> Self {
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { dir, file: SealedWriter::new(path, seal.clone()) }
+    }
+
     fn write(&mut self, rows: &RecordBatch, numbers: Vec<u32>) -> Result<(), DataFusionError> {
         if numbers.is_empty() {
             return Ok(());
         }
-        if self.file.is_none() {
-            if let Some(parent) = self.path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            let file = BufWriter::with_capacity(1 << 16, File::create(&self.path)?);
-            self.file = Some(StreamWriter::try_new(file, &rows.schema())?);
-        }
-        match &mut self.file {
-            Some(file) => Ok(file.write(&take_record_batch(rows, &UInt32Array::from(numbers))?)?),
-            None => Ok(()),
-        }
-    }
-
-    /// The file's path, if there is one.
-    fn close(self) -> Result<Option<PathBuf>, IngestError> {
-        let Some(mut file) = self.file else { return Ok(None) };
-        let finish = |file: &mut StreamWriter<BufWriter<File>>| -> Result<(), ArrowError> {
-            file.finish()?;
-            file.flush()
-        };
-        finish(&mut file).map_err(IngestError::write(&self.path))?;
-        Ok(Some(self.path))
+        fs::create_dir_all(&self.dir)?;
+        self.file.write(&take_record_batch(rows, &UInt32Array::from(numbers))?)
     }
 }
 

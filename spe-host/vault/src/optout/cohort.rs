@@ -6,6 +6,7 @@ use spe_kernel::{
     fault::Fault,
     ids::{DatasetName, Digest},
     optout::{AsOf, excluded},
+    permit::Windows,
 };
 
 use super::read;
@@ -18,6 +19,8 @@ pub struct Cohort {
     pub(crate) dataset: DatasetName,
     /// Ascending.
     pub(crate) excluded: Arc<[Pseudonym]>,
+    /// To what the rows of each table are cut.
+    pub(crate) windows: Windows,
     digest: Digest,
 }
 
@@ -26,6 +29,16 @@ impl Cohort {
     /// two cohorts are never taken for one (**same-answer**).
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The same people, and of their rows only those within the time ranges of a permit.
+    ///
+    /// # Privacy
+    /// The cut is a function of permit and public schema, and part of the digest. Who has no row left is still a data subject, without rows.
+    /// Watched by `cli/tests/it/scopes.rs`.
+    #[must_use]
+    pub fn within(self, windows: Windows) -> Self {
+        Self { digest: windows.digest(self.digest), windows, ..self }
     }
 }
 
@@ -40,9 +53,29 @@ impl Vault {
     pub fn cohort(&self, dataset: &DatasetName, as_of: AsOf) -> Result<Cohort, Fault> {
         let held = self.dataset(dataset);
         let held = held.ok_or_else(|| Fault::new("choosing a cohort", format!("no dataset {dataset}")))?;
-        let history = read(&held.home, dataset).map_err(Fault::while_("choosing a cohort"))?;
+        let (history, _) = read(&held.home, dataset).map_err(Fault::while_("choosing a cohort"))?;
+        if history.header().pseudonyms != held.pseudonyms {
+            let why = "the register of opt-outs is about the pseudonyms of a newer snapshot: restart the node, which then serves it";
+            return Err(Fault::new("choosing a cohort", why));
+        }
         let excluded = excluded(history.entries(), as_of);
         let digest = excluded.cohort(held.digest);
-        Ok(Cohort { dataset: dataset.clone(), excluded: excluded.subjects().into(), digest })
+        Ok(Cohort {
+            dataset: dataset.clone(),
+            excluded: excluded.subjects().into(),
+            windows: Windows::default(),
+            digest,
+        })
+    }
+
+    /// All data subjects of `dataset`, those who opted out among them: for permits with an exception under Art. 71(4) that this node
+    /// accepts, and for nothing else.
+    ///
+    /// # Errors
+    /// No such dataset.
+    pub fn cohort_of_everybody(&self, dataset: &DatasetName) -> Result<Cohort, Fault> {
+        let held = self.dataset(dataset);
+        let held = held.ok_or_else(|| Fault::new("choosing a cohort", format!("no dataset {dataset}")))?;
+        Ok(Cohort { dataset: dataset.clone(), excluded: [].into(), windows: Windows::default(), digest: held.digest })
     }
 }

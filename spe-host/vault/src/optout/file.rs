@@ -1,4 +1,4 @@
-//! A register's two files: read, append, found.
+//! A register's two files: read, append, write anew.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,35 +8,68 @@ use std::{
 };
 
 use spe_kernel::{
-    ids::DatasetName,
-    optout::{Addition, Header, History, founding},
+    ids::{DatasetName, Digest},
+    optout::{Addition, History},
 };
 
 use super::RegisterError;
 use crate::snapshot;
 
-const LOG: &str = "optout.log";
-const HEAD: &str = "optout.head";
+/// The names of log and head of a generation, from 1.
+fn names(generation: u32) -> [String; 2] {
+    match generation {
+        0 | 1 => ["optout.log".into(), "optout.head".into()],
+        later => [format!("optout.{later}.log"), format!("optout.{later}.head")],
+    }
+}
 
-fn failed<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> RegisterError {
+pub(super) fn failed<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> RegisterError {
     move |why| RegisterError::File { path: path.to_owned(), why: why.to_string() }
 }
 
 /// Waits for the turn to write to the register in `home`; the turn ends when the file is dropped.
-pub(super) fn lock(home: &Path) -> Result<File, RegisterError> {
+pub(crate) fn lock(home: &Path) -> Result<File, RegisterError> {
     let turn = File::open(home).map_err(failed(home))?;
     turn.lock().map_err(failed(home))?;
     Ok(turn)
 }
 
-/// The register in `home`, which must be that of `dataset`.
+/// The register in `home`, which must be that of `dataset`, and its generation.
 ///
 /// # Errors
 /// It is missing, damaged, or another dataset's.
-pub(crate) fn read(home: &Path, dataset: &DatasetName) -> Result<History, RegisterError> {
+pub(crate) fn read(home: &Path, dataset: &DatasetName) -> Result<(History, u32), RegisterError> {
+    let generation = snapshot::register(home);
+    match read_generation(home, dataset, generation) {
+        Ok(history) => Ok((history, generation)),
+        // A new one became current meanwhile.
+        Err(_) if snapshot::register(home) != generation => read(home, dataset),
+        Err(error) => Err(error),
+    }
+}
+
+/// Digest of the head of the register in `home`.
+pub(super) fn head(home: &Path) -> Result<Digest, RegisterError> {
+    let [log, head] = names(snapshot::register(home));
+    let path = home.join(head);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RegisterError::Missing { log: home.join(log) }),
+        read => read.map(|bytes| Digest::of(&bytes)).map_err(failed(&path)),
+    }
+}
+
+fn read_generation(home: &Path, dataset: &DatasetName, generation: u32) -> Result<History, RegisterError> {
+    let [log_name, head_name] = names(generation);
+    let at = || home.join(&log_name);
+    let bytes = |name: &str| {
+        let path = home.join(name);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RegisterError::Missing { log: at() }),
+            read => read.map_err(failed(&path)),
+        }
+    };
     // The head first: the log has all that it acknowledges, and maybe more by the time that it is read.
-    let (head, log) = (bytes(home, HEAD)?, bytes(home, LOG)?);
-    let at = || home.join(LOG);
+    let (head, log) = (bytes(&head_name)?, bytes(&log_name)?);
     let history = History::read(&log, &head).map_err(|why| RegisterError::Damaged { log: at(), why })?;
     let found = &history.header().dataset;
     if found != dataset {
@@ -45,18 +78,16 @@ pub(crate) fn read(home: &Path, dataset: &DatasetName) -> Result<History, Regist
     Ok(history)
 }
 
-fn bytes(home: &Path, name: &str) -> Result<Vec<u8>, RegisterError> {
-    let path = home.join(name);
-    match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(RegisterError::Missing { log: home.join(LOG) }),
-        read => read.map_err(failed(&path)),
-    }
-}
-
 /// Makes `addition` durable behind the first `whole_bytes`; what an interrupted append left there is cut off. All or nothing, but for a
 /// crash, which may leave lines that the head does not acknowledge.
-pub(super) fn append(home: &Path, whole_bytes: usize, addition: &Addition) -> Result<(), RegisterError> {
-    let path = home.join(LOG);
+pub(super) fn append(
+    home: &Path,
+    generation: u32,
+    whole_bytes: usize,
+    addition: &Addition,
+) -> Result<(), RegisterError> {
+    let [log, head] = names(generation);
+    let path = home.join(log);
     let mut log = OpenOptions::new().write(true).open(&path).map_err(failed(&path))?;
     let end = u64::try_from(whole_bytes).map_err(failed(&path))?;
     let mut write = || -> io::Result<()> {
@@ -64,7 +95,7 @@ pub(super) fn append(home: &Path, whole_bytes: usize, addition: &Addition) -> Re
         log.seek(SeekFrom::Start(end))?;
         log.write_all(&addition.lines)?;
         log.sync_all()?;
-        replace(home, HEAD, &addition.head)
+        replace(home, &head, &addition.head)
     };
     if let Err(why) = write() {
         // The caller is told that nothing was entered, so nothing is left of it.
@@ -83,41 +114,23 @@ fn replace(home: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&new, home.join(name))
 }
 
-/// Whether a dataset with `header` can be ingested into `home`: `false` when its register is still to be founded.
-///
-/// # Errors
-/// A register that is lost or damaged; or one with entries that would be about nobody, for the dataset's pseudonyms would be others.
-pub(crate) fn fits(home: &Path, header: &Header) -> Result<bool, RegisterError> {
-    let register = match read(home, &header.dataset) {
-        // There was no register before there was one in every dataset.
-        Err(RegisterError::Missing { .. }) if !snapshot::has_register(home) => return Ok(false),
-        read => read?,
-    };
-    let (found, empty) = (register.header(), register.entries().is_empty());
-    match (found == header, empty) {
-        (true, _) => Ok(true),
-        (false, true) => Ok(false),
-        (false, false) if found.key_columns != header.key_columns => {
-            Err(RegisterError::OtherColumns { register: found.key_columns, declared: header.key_columns })
-        }
-        (false, false) => Err(RegisterError::OtherKey),
-    }
+/// Writes both files of a generation that is not current yet.
+pub(super) fn write(home: &Path, generation: u32, (log, head): &(Vec<u8>, Vec<u8>)) -> io::Result<()> {
+    let [log_name, head_name] = names(generation);
+    replace(home, &log_name, log)?;
+    replace(home, &head_name, head)?;
+    File::open(home)?.sync_all()
 }
 
-/// Founds the register of a dataset that has none, or whose register is empty and of another key.
-///
-/// # Errors
-/// As [`fits`]; or the files cannot be written.
-pub(crate) fn found(home: &Path, header: &Header) -> Result<(), RegisterError> {
-    let _turn = lock(home)?;
-    if fits(home, header)? {
-        return Ok(());
+/// Removes the files of all generations but the current one.
+pub(super) fn remove_others(home: &Path, generation: u32) -> io::Result<()> {
+    let current = names(generation);
+    for entry in fs::read_dir(home)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("optout.") && !current.contains(&name) {
+            fs::remove_file(entry.path())?;
+        }
     }
-    let (log, head) = founding(header);
-    let write = || -> io::Result<()> {
-        replace(home, LOG, &log)?;
-        replace(home, HEAD, &head)?;
-        File::open(home)?.sync_all()
-    };
-    write().map_err(failed(home))
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! Files of a snapshot as one stream of sorted rows.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
+    common::config::TableParquetOptions,
     datasource::{
         file_format::parquet::ParquetFormat,
         listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
@@ -15,6 +16,8 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use url::Url;
+
+use crate::seal::Lock;
 
 /// Sorted rows, batch by batch.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
@@ -34,6 +37,7 @@ pub(super) fn session(batch_rows: usize) -> SessionContext {
 #[derive(Clone)]
 pub(super) struct Reader {
     pub(super) session: SessionContext,
+    pub(super) lock: Arc<Lock>,
     /// All columns of a file.
     pub(super) schema: SchemaRef,
     pub(super) filter: Option<Expr>,
@@ -42,18 +46,27 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The rows of `files`, one after the other. A file is opened when the one before has ended, the first when rows are asked for.
-    pub(super) fn rows(&self, files: Vec<PathBuf>) -> Rows {
-        let reader = self.clone();
-        stream::iter(files).then(move |file| reader.clone().open(file)).try_flatten().fuse().boxed()
+    /// The rows of the files of these names in `dir`, one after the other. A file is opened when the one before has ended, the first when
+    /// rows are asked for.
+    pub(super) fn rows(&self, dir: &Path, names: Vec<String>) -> Rows {
+        let (reader, dir) = (self.clone(), dir.to_owned());
+        let open = move |name: String| {
+            let (reader, dir) = (reader.clone(), dir.clone());
+            async move { reader.open(&dir, &name).await }
+        };
+        stream::iter(names).then(open).try_flatten().fuse().boxed()
     }
 
-    async fn open(self, file: PathBuf) -> Result<SendableRecordBatchStream, DataFusionError> {
+    async fn open(self, dir: &Path, name: &str) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let file = dir.join(name);
         // DataFusion reads a file that is not there as one without rows: a wrong answer, which nobody would notice.
         std::fs::File::open(&file).map_err(|e| DataFusionError::External(format!("{}: {e}", file.display()).into()))?;
         let unusable = || DataFusionError::Configuration("the vault's directory must be an absolute path".into());
         let url = ListingTableUrl::try_new(Url::from_file_path(file).map_err(|()| unusable())?, None)?;
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
+        let gone = || DataFusionError::External("the dataset's data key was taken away".into());
+        let mut parquet = TableParquetOptions::default();
+        parquet.crypto.file_decryption = Some((&self.lock.seal().ok_or_else(gone)?.reading(name)?).try_into()?);
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default().with_options(parquet)));
         let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(self.schema);
         let rows = self.session.read_table(Arc::new(ListingTable::try_new(config)?))?;
         let rows = self.filter.into_iter().try_fold(rows, DataFrame::filter)?;

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
     path::Path,
 };
 
@@ -12,14 +11,16 @@ use datafusion::{
 };
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 
-use crate::layout::BATCH_ROWS;
+use super::content;
+use crate::{layout::BATCH_ROWS, seal::Seal};
 
 /// A row group of long texts is cut earlier: a scan holds one of each table in memory.
 const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
 
-/// Writes, hashes and syncs one file. Equal rows give equal bytes: batches are cut anew, to one size.
+/// Writes, hashes and syncs one file. Equal rows give equal digests: batches are cut anew, to one size.
 pub(crate) struct Writer {
-    arrow: ArrowWriter<Hashing>,
+    arrow: ArrowWriter<File>,
+    hasher: blake3::Hasher,
     batches: BatchCoalescer,
     rows: u64,
 }
@@ -31,12 +32,15 @@ pub(crate) struct Written {
 }
 
 impl Writer {
+    /// The file `name` of the snapshot in `dir`.
     pub(crate) fn create(
-        path: &Path,
+        (dir, name): (&Path, &str),
         schema: &SchemaRef,
+        seal: &Seal,
         hasher: blake3::Hasher,
         row_group_rows: usize,
     ) -> Result<Self, DataFusionError> {
+        let path = dir.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -45,10 +49,10 @@ impl Writer {
             .set_max_row_group_row_count(Some(row_group_rows.max(1)))
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
             .set_created_by("spe".into())
+            .with_file_encryption_properties(seal.writing(name)?)
             .build();
-        let file = Hashing { file: File::create(path)?, hasher };
-        let arrow = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
-        Ok(Self { arrow, batches: BatchCoalescer::new(schema.clone(), BATCH_ROWS), rows: 0 })
+        let arrow = ArrowWriter::try_new(File::create(path)?, schema.clone(), Some(properties))?;
+        Ok(Self { arrow, hasher, batches: BatchCoalescer::new(schema.clone(), BATCH_ROWS), rows: 0 })
     }
 
     pub(crate) fn write(&mut self, batch: RecordBatch) -> Result<(), DataFusionError> {
@@ -59,6 +63,7 @@ impl Writer {
 
     fn write_completed(&mut self) -> Result<(), DataFusionError> {
         while let Some(batch) = self.batches.next_completed_batch() {
+            content::hash(&batch, &mut self.hasher)?;
             self.arrow.write(&batch)?;
         }
         Ok(())
@@ -68,25 +73,7 @@ impl Writer {
     pub(crate) fn close(mut self) -> Result<Written, DataFusionError> {
         self.batches.finish_buffered_batch()?;
         self.write_completed()?;
-        let Hashing { file, hasher } = self.arrow.into_inner()?;
-        file.sync_all()?;
-        Ok(Written { rows: self.rows, digest: hasher.finalize() })
-    }
-}
-
-struct Hashing {
-    file: File,
-    hasher: blake3::Hasher,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.arrow.into_inner()?.sync_all()?;
+        Ok(Written { rows: self.rows, digest: self.hasher.finalize() })
     }
 }

@@ -6,7 +6,7 @@ use spe_vault::{Ingest, ScanSizes, Source, Vault};
 
 use super::{
     scan::{COHORT, site},
-    support::{Site, Subject, block_plan, chunks, key, partition, plan, scan},
+    support::{Site, Subject, block_plan, chunks, keys, partition, plan, pseudonym, scan},
 };
 
 const LABS: &str = r#"[{"table":"labs","columns":["note","v.al-1","day"],"max_rows":65536},{"table":"people","columns":["age"],"max_rows":65536}]"#;
@@ -14,7 +14,7 @@ const NOTES: &str = r#"[{"table":"labs","columns":["note"],"max_rows":65536}]"#;
 
 /// The block that `person` must be in, by the rule as it is documented.
 fn block_of(person: &str, blocks: usize) -> usize {
-    let pseudonym = key().pseudonym(&"cohort".parse().unwrap(), &[person.as_bytes()]);
+    let pseudonym = pseudonym("cohort", &[person.as_bytes()]);
     let high = u64::from_be_bytes(*pseudonym.first_chunk().unwrap());
     usize::try_from((u128::from(high) * u128::try_from(blocks).unwrap()) >> 64).unwrap()
 }
@@ -81,7 +81,7 @@ fn ingested(people: &[&Person], partitions: usize, reversed: bool) -> Site {
         site.source("labs", "labs.csv", format!("person,day,value,note\n{}", labs.concat())),
     ];
     // Row groups of a few rows, so that blocks straddle them as well.
-    Ingest { row_group_rows: 3, ..Ingest::new(&site.declaration, &sources, &key(), &site.vault()) }
+    Ingest { row_group_rows: 3, ..Ingest::new(&site.declaration, &sources, &keys(), &site.vault()) }
         .run(|_| {})
         .unwrap();
     site

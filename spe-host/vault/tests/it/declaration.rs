@@ -45,6 +45,14 @@ fn errors_name_the_place_and_what_is_expected() {
         ),
         (with("key = [\"pid\"]", "key = [\"ssn\"]"), "table visits: \"ssn\" is both used and dropped"),
         (
+            with("order_by", "time = \"pid\"\norder_by"),
+            "table visits: \"time\" names pid, which is not a declared column",
+        ),
+        (
+            with("order_by", "time = \"ward\"\norder_by"),
+            "table visits: \"time\" names ward, a category; expected a date, a timestamp, or an integer that is a year",
+        ),
+        (
             with("order_by = [\"day\"]", "order_by = [\"pid\"]"),
             "table visits: \"order_by\" names pid, which is not a declared column",
         ),
@@ -105,6 +113,7 @@ fn a_bound_on_data_subjects_must_be_declared() {
             "\"subjects_max\" is needed, and at least 1: how many data subjects any one node has at most, decided before looking at the data"
         );
     }
+    assert!(with("name = \"visits\"", "name = \"visits\"\nrows_max = 0").contains("\"rows_max\" must be at least 1"));
     assert!(with("subjects_max = 900", "subjects_max = 4294967296").contains("expected u32"));
     let most = CLINIC.replace("subjects_max = 900", "subjects_max = 4294967295");
     assert_eq!(Declaration::parse(&most).unwrap().schema().subjects_max, u32::MAX);

@@ -4,16 +4,16 @@ use std::{fs, path::PathBuf};
 
 use proptest::prelude::*;
 use spe_kernel::{
-    ids::Digest,
     job::Purpose,
+    keys::LocalKeys,
     optout::{AsOf, Choice, Clock, Decision, Scope},
     plan::Plan,
 };
-use spe_vault::{Cohort, Declaration, Ingest, PseudonymKey, Recorded, Register, ScanSizes, Vault};
+use spe_vault::{Cohort, Declaration, Ingest, Recorded, Register, ScanSizes, Vault};
 
 use super::{
     scan::{COHORT, site},
-    support::{CLINIC, HEADER, Site, Subject, block_plan, grep, key, partition, plan},
+    support::{CLINIC, HEADER, Site, Subject, block_plan, current, grep, keys, partition, plan, pseudonym},
 };
 
 const LABS: &str =
@@ -48,7 +48,7 @@ fn named<'a>(people: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {
 /// Enters a choice of `people` on a day of January 2030.
 fn enter(site: &Site, people: &[&str], choice: Choice, purposes: &[Purpose], day: u32) -> Recorded {
     let register = register(site);
-    let subjects = register.subjects(&key(), &named(people.iter().copied())).unwrap();
+    let subjects = register.subjects(&keys(), &named(people.iter().copied())).unwrap();
     let clock = || Clock::Says(time(day).parse().unwrap());
     register.record(&subjects, &decision(choice, purposes), clock).unwrap()
 }
@@ -172,7 +172,7 @@ fn people_and_labs(people: &[(u16, u8)], site: &Site) -> [spe_vault::Source; 2] 
 fn ingested(people: &[(u16, u8)], partitions: usize) -> Site {
     let site = Site::new(&COHORT.replace("partitions = 2", &format!("partitions = {partitions}")));
     let sources = people_and_labs(people, &site);
-    Ingest { row_group_rows: 3, ..Ingest::new(&site.declaration, &sources, &key(), &site.vault()) }
+    Ingest { row_group_rows: 3, ..Ingest::new(&site.declaration, &sources, &keys(), &site.vault()) }
         .run(|_| {})
         .unwrap();
     site
@@ -339,12 +339,12 @@ fn a_register_is_of_one_pseudonym_key_and_one_shape_of_key() {
     let site = Site::new(CLINIC);
     let table = |name: &str| site.source("visits", name, format!("{HEADER}a,1,,,,,,\nb,2,,,,,,\n"));
     let sources = [table("visits.csv")];
-    let other = PseudonymKey::from_bytes([8; 32]);
-    let ingest = |key: &PseudonymKey, declaration: &Declaration| {
-        Ingest::new(declaration, &sources, key, &site.vault()).run(|_| {}).map_err(|e| e.to_string())
+    let other = LocalKeys::from_seed([8; 32]);
+    let ingest = |keys: &LocalKeys, declaration: &Declaration| {
+        Ingest::new(declaration, &sources, keys, &site.vault()).run(|_| {}).map_err(|e| e.to_string())
     };
     ingest(&other, &site.declaration).unwrap();
-    ingest(&key(), &site.declaration).unwrap();
+    ingest(&keys(), &site.declaration).unwrap();
     // Nobody had opted out, so nothing was lost. Now somebody does.
     let refused = register(&site).subjects(&other, &named(["a"])).unwrap_err().to_string();
     assert!(refused.contains("another pseudonym key"), "{refused}");
@@ -352,15 +352,15 @@ fn a_register_is_of_one_pseudonym_key_and_one_shape_of_key() {
     let refused = ingest(&other, &site.declaration).unwrap_err();
     assert!(refused.contains("another pseudonym key") && refused.contains("nothing was published"), "{refused}");
     let two = Declaration::parse(&CLINIC.replace("key = [\"pid\"]", "key = [\"pid\", \"extra\"]")).unwrap();
-    let refused = ingest(&key(), &two).unwrap_err();
+    let refused = ingest(&keys(), &two).unwrap_err();
     assert!(refused.contains("named by 1 columns, the declaration names them by 2"), "{refused}");
-    ingest(&key(), &site.declaration).unwrap();
+    ingest(&keys(), &site.declaration).unwrap();
     for wrong in [vec!["a", "b"], vec![], vec![" "], vec!["a", ""]] {
         let person = wrong.iter().map(|v| (*v).to_owned()).collect();
-        let refused = register(&site).subjects(&key(), &[vec!["b".into()], person]).unwrap_err().to_string();
+        let refused = register(&site).subjects(&keys(), &[vec!["b".into()], person]).unwrap_err().to_string();
         assert!(refused.starts_with("person 2 is named by"), "{refused}");
     }
-    let spaced = register(&site).subjects(&key(), &named(["a", "  a\t"])).unwrap();
+    let spaced = register(&site).subjects(&keys(), &named(["a", "  a\t"])).unwrap();
     assert_eq!(spaced[0], spaced[1], "at ingest spaces around a key do not count either");
 }
 
@@ -368,10 +368,10 @@ fn a_register_is_of_one_pseudonym_key_and_one_shape_of_key() {
 #[test]
 fn a_dataset_from_before_there_were_registers_gets_one() {
     let site = Site::new(CLINIC);
-    let digest: Digest = site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap().snapshot;
+    site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
     let home = site.vault().join("clinic");
-    let json = home.join(digest.hex()).join("snapshot.json");
-    let old = fs::read_to_string(&json).unwrap().replace("spe.snapshot/2", "spe.snapshot/1");
+    let json = current(&site).join("snapshot.json");
+    let old = fs::read_to_string(&json).unwrap().replace("spe.snapshot/3", "spe.snapshot/1");
     fs::write(&json, old).unwrap();
     fs::remove_file(log(&site)).unwrap();
     fs::remove_file(home.join("optout.head")).unwrap();
@@ -387,6 +387,6 @@ fn no_persons_key_is_in_the_vault() {
     enter(&site, &[canary, "p5"], Choice::OptsOut, &[], 1);
     assert!(grep(&site.vault(), &[canary, "p5"]).is_empty());
     assert!(!grep(&site.vault(), &["opts-out"]).is_empty(), "the search finds nothing at all");
-    let pseudonym = key().pseudonym(&site.declaration.schema().name, &[canary.as_bytes()]);
+    let pseudonym = pseudonym("cohort", &[canary.as_bytes()]);
     assert!(register(&site).read().unwrap().entries()[0].subject == pseudonym);
 }

@@ -8,7 +8,7 @@ use spe_vault::{Ingest, ScanSizes, Source};
 
 use super::{
     filters::{Plain, truth},
-    support::{Row, Site, Subject, block_plan, key, partition, plan, scan, subjects},
+    support::{Row, Site, Subject, block_plan, keys, partition, plan, pseudonym, scan, subjects},
 };
 
 const WARDS: [&str; 3] = ["north", "south", "25"];
@@ -106,7 +106,7 @@ fn cut(mut subject: Subject, rows_max: usize) -> Subject {
 /// Everybody's rows one after the other in order of pseudonym, in the block that the documented rule names.
 fn naive_blocks(subjects: &BTreeMap<u8, Subject>, blocks: usize, rows_max: usize) -> Vec<Subject> {
     let pseudonym = |subject: &u8| {
-        u128::from_be_bytes(key().pseudonym(&"d".parse().unwrap(), &[subject.to_string().as_bytes(), b"s"]))
+        u128::from_be_bytes(pseudonym("d", &[subject.to_string().as_bytes(), b"s"]))
     };
     let by_pseudonym: BTreeMap<u128, &Subject> = subjects.iter().map(|(id, s)| (pseudonym(id), s)).collect();
     let mut dealt = vec![vec![Vec::new(); 2]; blocks];
@@ -162,8 +162,8 @@ proptest! {
         let half = one.len() / 2;
         let sources: Vec<Source> = [("one", "1.csv", &one[..half]), ("two", "2.csv", &two[..]), ("one", "3.csv", &one[half..])]
             .into_iter().map(|(table, file, rows)| site.source(table, file, csv(rows))).collect();
-        let (key, vault) = (key(), site.vault());
-        let ingest = Ingest { row_group_rows, threads, memory_bytes, ..Ingest::new(&site.declaration, &sources, &key, &vault) };
+        let (keys, vault) = (keys(), site.vault());
+        let ingest = Ingest { row_group_rows, threads, memory_bytes, ..Ingest::new(&site.declaration, &sources, &keys, &vault) };
         ingest.run(|_| {}).unwrap();
 
         let input = |table: &str, filter: &str| {

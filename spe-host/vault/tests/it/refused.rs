@@ -9,7 +9,7 @@ use datafusion::arrow::{
 use parquet::arrow::ArrowWriter;
 use spe_vault::{Ingest, IngestError, Source};
 
-use super::support::{CLINIC, HEADER, Site, key, listing};
+use super::support::{CLINIC, HEADER, Site, keys, listing};
 
 const GOOD: &str = "p1,1,0.5,true,north,2020-01-31,2020-01-31T08:00:00Z,hello\n";
 
@@ -162,6 +162,20 @@ fn more_people_than_declared() {
     assert_eq!(listing(&site.vault()), before);
 }
 
+/// Jobs are given time to read the declared number of rows: with more of them, a node could be late because somebody has many.
+#[test]
+fn more_rows_than_declared() {
+    let site = Site::new(&CLINIC.replace("name = \"visits\"", "name = \"visits\"\nrows_max = 5"));
+    let csv = |rows: usize| HEADER.to_owned() + &"p1,1,,,,,,\n".repeat(rows);
+    let says = site.ingest_csv(csv(6)).unwrap_err().to_string();
+    assert!(says.starts_with("table visits has 6 rows, and at any one node it may have 5 (\"rows_max\""), "{says}");
+    assert!(listing(&site.vault()).is_empty(), "something of a refused ingest was left");
+    assert_eq!(site.ingest_csv(csv(5)).unwrap().rows_kept, 5, "as many as declared, whoever has them");
+    let usual = Site::new(CLINIC);
+    let table = &usual.declaration.schema().tables[0];
+    assert_eq!(usual.declaration.schema().rows_max(table), 100_000, "a public number without a declaration");
+}
+
 #[test]
 fn the_first_wrong_line_is_named_whichever_thread_finds_one_first() {
     let mut csv = String::from(HEADER);
@@ -251,7 +265,7 @@ fn vaults_that_cannot_be_written() {
     let site = Site::new(CLINIC);
     let source = site.source("visits", "good.csv", format!("{HEADER}{GOOD}"));
     let into = |vault: &Path| {
-        Ingest::new(&site.declaration, std::slice::from_ref(&source), &key(), vault).run(|_| {}).unwrap_err()
+        Ingest::new(&site.declaration, std::slice::from_ref(&source), &keys(), vault).run(|_| {}).unwrap_err()
     };
     let absent = into(Path::new("/no/such")).to_string();
     let message = "cannot write to /no/such: No such file or directory (os error 2); nothing was published. Check that the directory exists, may be written and has room";

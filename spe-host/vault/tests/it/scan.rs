@@ -3,7 +3,7 @@
 use spe_kernel::record::{Chunk, Values};
 use spe_vault::{Ingest, ScanSizes};
 
-use super::support::{Site, chunks, key, partition, plan, records, scan, subjects};
+use super::support::{Site, chunks, keys, partition, plan, records, scan, subjects};
 
 /// Two tables that share their subjects; a column name with a dot and a minus.
 pub(crate) const COHORT: &str = r#"
@@ -142,8 +142,8 @@ fn odd_directories_are_not_patterns() {
     std::fs::create_dir(&vault).unwrap();
     let sources =
         [site.source("people", "p.csv", "id,age\n1,1\n"), site.source("labs", "l.csv", "person,day,value,note\n")];
-    Ingest::new(&site.declaration, &sources, &key(), &vault).run(|_| {}).unwrap();
-    let vault = spe_vault::Vault::open(&vault).unwrap();
+    Ingest::new(&site.declaration, &sources, &keys(), &vault).run(|_| {}).unwrap();
+    let vault = spe_vault::Vault::open(&vault, &super::support::keys()).unwrap();
     assert_eq!(subjects(&vault, &plan(site.declaration.schema(), BOTH)).len(), 1);
 }
 

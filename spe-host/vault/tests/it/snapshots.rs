@@ -1,10 +1,10 @@
 //! Snapshots follow each other, and a running job keeps its own.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use spe_vault::{Declaration, Vault};
 
-use super::support::{CLINIC, HEADER, Site, as_of, listing, plan, scan, subjects};
+use super::support::{CLINIC, HEADER, Site, as_of, current, keys, plan, scan, subjects};
 
 const DAYS: &str = r#"[{"table":"visits","columns":["day"],"max_rows":9}]"#;
 
@@ -24,7 +24,10 @@ fn a_new_snapshot_replaces_the_old_one() {
     assert_eq!(site.open().datasets().next().unwrap().snapshot(), second);
     drop(before);
     ingest(3);
-    let kept = |digest: spe_kernel::ids::Digest| site.vault().join("clinic").join(digest.hex()).exists();
+    let kept = |digest: spe_kernel::ids::Digest| {
+        let names = fs::read_dir(site.vault().join("clinic")).unwrap().map(|e| e.unwrap().file_name());
+        names.into_iter().any(|name| name.to_string_lossy().starts_with(&digest.hex()))
+    };
     assert!(kept(second) && !kept(first), "the one before is kept, older ones are not");
     assert_eq!(ingest(2), second, "the same records are the same snapshot");
     assert_eq!(day(&site.open(), &site), "2");
@@ -47,22 +50,19 @@ fn ingesting_the_same_again_repairs_what_was_damaged() {
     let site = Site::new(CLINIC);
     let csv = format!("{HEADER}a,1,,,,,,x\nb,2,,,,,,\nc,3,,,,,,\n");
     let digest = site.ingest_csv(&csv).unwrap().snapshot;
-    let whole = listing(&site.vault());
-    let dir = site.vault().join("clinic").join(digest.hex());
-    let damages: [&dyn Fn(); 6] = [
-        &|| {},
-        &|| fs::write(dir.join("tables/visits/0001.parquet"), "PAR1").unwrap(),
-        &|| {
-            fs::copy(dir.join("subjects/0000.parquet"), dir.join("subjects/0002.parquet")).unwrap();
-        },
-        &|| fs::remove_dir_all(dir.join("tables")).unwrap(),
-        &|| fs::write(dir.join("snapshot.json"), "{}").unwrap(),
-        &|| fs::remove_dir_all(&dir).unwrap(),
+    let damages: [fn(&Path); 6] = [
+        |_| {},
+        |dir| fs::write(dir.join("tables/visits/0001.parquet"), "PAR1").unwrap(),
+        |dir| drop(fs::copy(dir.join("subjects/0000.parquet"), dir.join("subjects/0002.parquet")).unwrap()),
+        |dir| fs::remove_dir_all(dir.join("tables")).unwrap(),
+        |dir| fs::write(dir.join("snapshot.json"), "{}").unwrap(),
+        |dir| fs::remove_dir_all(dir).unwrap(),
     ];
+    let plan = plan(site.declaration.schema(), DAYS);
     for (number, damage) in damages.iter().enumerate() {
-        damage();
+        damage(&current(&site));
         assert_eq!(site.ingest_csv(&csv).unwrap().snapshot, digest);
-        assert_eq!(listing(&site.vault()), whole, "damage {number} is still there");
+        assert_eq!(subjects(&site.open(), &plan).len(), 3, "damage {number} is still there");
     }
 }
 
@@ -94,15 +94,16 @@ fn the_operator_is_told_how_many_people_there_were() {
 fn an_older_format_is_told_apart_from_damage_and_can_be_ingested_again() {
     let site = Site::new(CLINIC);
     let ingest = || site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
-    let file = site.vault().join("clinic").join(ingest().snapshot.hex()).join("snapshot.json");
-    let old = fs::read_to_string(&file).unwrap().replace("spe.snapshot/2", "spe.snapshot/1");
+    ingest();
+    let file = current(&site).join("snapshot.json");
+    let old = fs::read_to_string(&file).unwrap().replace("spe.snapshot/3", "spe.snapshot/2");
     let old = old.replace("    \"subjects_max\": 900,\n", "");
     assert!(!old.contains("subjects_max"));
     fs::write(&file, old).unwrap();
-    let fault = Vault::open(&site.vault()).err().unwrap().to_string();
-    let why = "snapshot.json is of format \"spe.snapshot/1\", this version reads \"spe.snapshot/2\": ingest the dataset again";
+    let fault = Vault::open(&site.vault(), &keys()).err().unwrap().to_string();
+    let why = "snapshot.json is of format \"spe.snapshot/2\", this version reads \"spe.snapshot/3\": ingest the dataset again";
     assert!(fault.ends_with(why), "{fault}");
-    assert_eq!(ingest().subjects_before, Some(1));
+    assert_eq!(ingest().subjects_before, None, "its count could be read without its key");
     assert_eq!(day(&site.open(), &site), "1");
 }
 
@@ -110,9 +111,9 @@ fn an_older_format_is_told_apart_from_damage_and_can_be_ingested_again() {
 fn a_missing_file_is_a_fault_and_not_an_empty_table() {
     for lost in ["subjects", "tables/visits"] {
         let site = Site::new(CLINIC);
-        let digest = site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap().snapshot;
+        site.ingest_csv(format!("{HEADER}a,1,,,,,,\n")).unwrap();
         let vault = site.open();
-        std::fs::remove_dir_all(site.vault().join("clinic").join(digest.hex()).join(lost)).unwrap();
+        std::fs::remove_dir_all(current(&site).join(lost)).unwrap();
         let plan = plan(site.declaration.schema(), DAYS);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let faults = scan(&vault, &plan).into_iter().filter_map(|mut part| runtime.block_on(part.next())?.err());
@@ -136,7 +137,7 @@ fn datasets_live_side_by_side() {
 fn broken_vaults_are_not_opened() {
     let site = Site::new(CLINIC);
     assert_eq!(site.open().datasets().count(), 0);
-    let fault = |dir: &std::path::Path| Vault::open(dir).err().unwrap().to_string();
+    let fault = |dir: &std::path::Path| Vault::open(dir, &keys()).err().unwrap().to_string();
     assert!(fault(&site.dir.path().join("none")).starts_with("opening the vault: "));
     std::fs::create_dir(site.vault().join("clinic")).unwrap();
     assert_eq!(site.open().datasets().count(), 0, "a directory without snapshot is no dataset");

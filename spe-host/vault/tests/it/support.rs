@@ -11,13 +11,14 @@ use spe_kernel::{
     fault::Fault,
     ids::Digest,
     job::Purpose,
+    keys::{Identifiers, KeySource, LocalKeys},
     manifest::Manifest,
     optout::AsOf,
     plan::{Choices, Plan},
     record::{Chunk, ColumnChunk, Values},
     units::{Loss, Measure},
 };
-use spe_vault::{Declaration, Ingest, IngestError, Ingested, PartitionScan, PseudonymKey, Source, Vault};
+use spe_vault::{Declaration, Ingest, IngestError, Ingested, PartitionScan, Source, Vault};
 use tempfile::TempDir;
 
 /// One table with a column of every type.
@@ -98,7 +99,7 @@ impl Site {
     }
 
     pub(crate) fn ingest(&self, sources: &[Source]) -> Result<Ingested, IngestError> {
-        Ingest::new(&self.declaration, sources, &key(), &self.vault()).run(|_| {})
+        Ingest::new(&self.declaration, sources, &keys(), &self.vault()).run(|_| {})
     }
 
     /// Ingests one CSV text into the first table.
@@ -108,12 +109,26 @@ impl Site {
     }
 
     pub(crate) fn open(&self) -> Vault {
-        Vault::open(&self.vault()).unwrap()
+        Vault::open(&self.vault(), &keys()).unwrap()
     }
 }
 
-pub(crate) fn key() -> PseudonymKey {
-    PseudonymKey::from_bytes([7; 32])
+pub(crate) fn keys() -> LocalKeys {
+    LocalKeys::from_seed([7; 32])
+}
+
+/// The pseudonym of the person whose key columns hold `parts`.
+pub(crate) fn pseudonym(dataset: &str, parts: &[&[u8]]) -> spe_vault::Pseudonym {
+    let mut identifiers = Identifiers::default();
+    parts.iter().for_each(|part| identifiers.push(part));
+    identifiers.close();
+    keys().pseudonyms(&dataset.parse().unwrap(), 1, &identifiers).unwrap()[0]
+}
+
+/// The folder of the current snapshot.
+pub(crate) fn current(site: &Site) -> PathBuf {
+    let home = site.vault().join(site.declaration.schema().name.as_str());
+    home.join(fs::read_to_string(home.join("CURRENT")).unwrap())
 }
 
 /// A plan that reads `inputs`, written as in a manifest.

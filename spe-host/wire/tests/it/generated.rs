@@ -4,16 +4,18 @@ use std::{env, error::Error, fs, path::Path};
 
 /// To update it: `SPE_UPDATE_GENERATED=1 cargo test --release --workspace --test wire generated`.
 #[test]
-fn generated_code_is_that_of_the_proto() -> Result<(), Box<dyn Error>> {
+fn generated_code_is_that_of_the_protos() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fresh = tempfile::tempdir()?;
-    let descriptors = protox::compile(["spe.proto"], [root.join("proto")])?;
-    tonic_prost_build::configure().out_dir(fresh.path()).compile_fds(descriptors)?;
-    let (made, kept) = (fs::read_to_string(fresh.path().join("spe.v1.rs"))?, root.join("src/gen/spe.v1.rs"));
-    if env::var_os("SPE_UPDATE_GENERATED").is_some() {
-        fs::write(&kept, &made)?;
+    for (proto, code) in [("spe.proto", "spe.v1.rs"), ("keyholder.proto", "spe.keyholder.v1.rs")] {
+        let fresh = tempfile::tempdir()?;
+        let descriptors = protox::compile([proto], [root.join("proto")])?;
+        tonic_prost_build::configure().out_dir(fresh.path()).compile_fds(descriptors)?;
+        let (made, kept) = (fs::read_to_string(fresh.path().join(code))?, root.join("src/gen").join(code));
+        if env::var_os("SPE_UPDATE_GENERATED").is_some() {
+            fs::write(&kept, &made)?;
+        }
+        let same = fs::read_to_string(&kept)? == made;
+        assert!(same, "{code} is not what {proto} generates; run this test with SPE_UPDATE_GENERATED=1");
     }
-    let same = fs::read_to_string(&kept)? == made;
-    assert!(same, "src/gen is not what proto/spe.proto generates; run this test with SPE_UPDATE_GENERATED=1");
     Ok(())
 }

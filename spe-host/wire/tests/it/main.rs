@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod door;
 mod generated;
 mod hostile;
 mod rounds;

@@ -47,7 +47,14 @@ fn largest_round() -> NextRound {
 async fn attending(federation: &Federation) -> spe_wire::Incoming<Assignment> {
     let hub = HubClient::connect(&federation.connection("anna")).await.unwrap();
     let key = SecretKey::from_seed(&[7; 32]).public();
-    hub.attend(encode(&Catalogue { node: "north".parse().unwrap(), key, datasets: Vec::new() })).await.unwrap()
+    hub.attend(encode(&Catalogue {
+        node: "north".parse().unwrap(),
+        key,
+        access_bodies: Vec::new(),
+        datasets: Vec::new(),
+    }))
+    .await
+    .unwrap()
 }
 
 #[tokio::test]

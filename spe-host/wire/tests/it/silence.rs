@@ -39,7 +39,7 @@ async fn both_ends_notice_silence() {
     through.hub = network(federation.address, frozen).await.to_string();
     let hub = HubClient::connect(&through).await.unwrap();
     let key = SecretKey::from_seed(&[7; 32]).public();
-    let catalogue = Catalogue { node: "north".parse().unwrap(), key, datasets: Vec::new() };
+    let catalogue = Catalogue { node: "north".parse().unwrap(), key, access_bodies: Vec::new(), datasets: Vec::new() };
     let mut work = hub.attend(encode(&catalogue)).await.unwrap();
     let idle = timeout(Duration::from_secs(6), work.next()).await;
     assert!(idle.is_err(), "an idle stream must live: {}", idle.unwrap().is_ok());

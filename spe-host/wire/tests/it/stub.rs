@@ -9,11 +9,16 @@ use std::{
 use futures::StreamExt;
 use spe_kernel::{
     disclosure::Catalogue,
-    ids::{Digest, JobId},
+    dsse::PublicKey,
+    ids::{ApplicationId, Digest, JobId},
     refusal::Refusal,
+    tlog::{Ask, Reply},
 };
 use spe_wire::{
-    Assignment, Connection, Feed, NodeCatalogue, Peer, Report, Seats, Service, SignedAnswer, Submission, listen,
+    Assignment, Connection, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Report, Ruling, Seats, Service,
+    SignedAnswer, Submission,
+    governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
+    listen,
     pki::{Authority, Role},
     serve,
     tls::ServerTls,
@@ -28,6 +33,8 @@ pub(crate) struct Stub {
     pub(crate) work: Vec<Assignment>,
     /// What nodes said.
     pub(crate) reports: Arc<Mutex<Vec<Report>>>,
+    /// The tokens that were handed in.
+    pub(crate) tokens: Arc<Mutex<Vec<String>>>,
 }
 
 fn nothing<T>() -> Result<T, Refusal> {
@@ -39,7 +46,7 @@ impl Service for Stub {
         Ok(Digest::of(&wasm))
     }
     async fn submit(&self, peer: Peer, _: Submission) -> Result<JobId, Refusal> {
-        Ok(peer.fingerprint.short().parse().unwrap())
+        Ok(peer.fingerprint.unwrap().short().parse().unwrap())
     }
     async fn watch(&self, _: Peer, _: JobId) -> Result<Feed<View>, Refusal> {
         nothing()
@@ -72,6 +79,46 @@ impl Service for Stub {
     }
     async fn report(&self, _: Peer, _: JobId, report: Report) -> Result<(), Refusal> {
         self.reports.lock().unwrap().push(report);
+        Ok(())
+    }
+    async fn witness(&self, _: Peer, _: Ask) -> Result<(Reply, PublicKey), Refusal> {
+        nothing()
+    }
+    async fn enrol(&self, _: Peer, request: EnrolRequest) -> Result<Enrolled, Refusal> {
+        self.tokens.lock().unwrap().push(request.token);
+        nothing()
+    }
+    async fn register(&self, _: Peer) -> Result<Register, Refusal> {
+        Ok(Register { at: "2026-01-01T00:00:00Z".parse().unwrap(), entries: Vec::new(), other_results: Vec::new() })
+    }
+    async fn activity(&self, _: Peer, period: Period) -> Result<Activity, Refusal> {
+        Ok(Activity { period, indicators: Vec::new() })
+    }
+    async fn apply(&self, _: Peer, _: Vec<u8>) -> Result<ApplicationId, Refusal> {
+        nothing()
+    }
+    async fn applications(&self, _: Peer) -> Result<Vec<ApplicationLine>, Refusal> {
+        Ok(Vec::new())
+    }
+    async fn application(&self, _: Peer, _: ApplicationId) -> Result<ApplicationView, Refusal> {
+        nothing()
+    }
+    async fn withdraw(&self, _: Peer, _: ApplicationId) -> Result<ApplicationView, Refusal> {
+        nothing()
+    }
+    async fn notify(&self, _: Peer, _: ApplicationId, _: Vec<u8>) -> Result<ApplicationView, Refusal> {
+        nothing()
+    }
+    async fn decide(&self, _: Peer, _: ApplicationId, _: Ruling) -> Result<ApplicationView, Refusal> {
+        nothing()
+    }
+    async fn complete(&self, _: Peer, _: ApplicationId, _: Vec<u8>) -> Result<ApplicationView, Refusal> {
+        nothing()
+    }
+    async fn revoke(&self, _: Peer, _: Vec<u8>) -> Result<(), Refusal> {
+        nothing()
+    }
+    async fn publish(&self, _: Peer, _: JobId) -> Result<(), Refusal> {
         Ok(())
     }
 }

@@ -137,7 +137,7 @@ fn score(measure: Measure, y: &[i128], x: &[i128]) -> f64 {
 /// Kinds whose contributions differ in shape, each with a guest that does its worst.
 pub(crate) fn cases() -> Vec<Case> {
     let each = |n: u32, numbers: &dyn Fn(f64) -> Vec<f64>| (0..n).map(|i| numbers(f64::from(i))).collect::<Vec<_>>();
-    let groups = categories(4_999);
+    let (groups, edges) = (categories(4_999), (0..5_000).collect::<Vec<u32>>());
     let case = |name, output, width, with| Case { name, output, width, with, without: Vec::new() };
     vec![
         case("one cell of a histogram", histogram(10_000, 1), 1, each(10_000, &|i| vec![i])),
@@ -169,5 +169,8 @@ pub(crate) fn cases() -> Vec<Case> {
             with: vec![vec![f64::INFINITY; 2]],
             without: vec![vec![f64::NEG_INFINITY; 2]],
         },
+        case("count", json!({"name": "o", "kind": "count"}), 1, vec![vec![f64::MAX]]),
+        case("sum", json!({"name": "o", "kind": "sum", "lower": -3, "upper": 5}), 1, vec![vec![f64::INFINITY]]),
+        case("survival", json!({"name": "o", "kind": "survival", "edges": edges}), 1, each(4_999, &|i| vec![i, 1.0])),
     ]
 }

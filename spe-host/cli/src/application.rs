@@ -1,0 +1,254 @@
+//! The way of an application: submitted to the hub, decided by each node's data access body.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use spe_kernel::{
+    application::Application,
+    document::{Document, sign},
+    ids::{ApplicationId, NodeName},
+    notice::{NoticeBody, Step, SupplementBody},
+};
+use spe_wire::{
+    HubClient, Ruling,
+    governance::{Actor, ApplicationLine, ApplicationView, PartView},
+};
+
+use crate::{
+    connect::{self, Profile, block_on},
+    key,
+    output::Output,
+    show::Table,
+};
+
+#[derive(Subcommand)]
+pub(crate) enum WayCommand {
+    /// Submit a signed application: every node whose data it is for gets its part (Art. 67(3)). The same file again changes nothing
+    Submit {
+        /// The signed application
+        file: PathBuf,
+        #[command(flatten)]
+        profile: Profile,
+    },
+    /// List your applications, or those with a part of your nodes
+    List {
+        #[command(flatten)]
+        profile: Profile,
+    },
+    /// Show how an application stands at each node, and what is due when
+    Status {
+        #[command(flatten)]
+        one: One,
+        /// Write the signed permit that was given, for jobs; with --node where several were
+        #[arg(long, value_name = "FILE")]
+        permit_out: Option<PathBuf>,
+        /// The node whose permit is meant
+        #[arg(long, requires = "permit_out")]
+        node: Option<NodeName>,
+        /// Write the application as its applicant signed it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Tell the applicant that the application is complete, as a data access body: it is assessed now
+    Accept(NoticeArgs),
+    /// Ask the applicant for what is missing, as a data access body: four weeks, or there is no permit (Art. 68(4))
+    RequestInfo {
+        #[command(flatten)]
+        notice: NoticeArgs,
+        /// What is missing; may be given several times
+        #[arg(long, required = true)]
+        missing: Vec<String>,
+    },
+    /// Prolong the term for the decision, once, as a data access body (Art. 68(4), (6))
+    Prolong {
+        #[command(flatten)]
+        notice: NoticeArgs,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Hand in a data access body's signed decision, with the permit that a positive one gives
+    Decide {
+        #[command(flatten)]
+        one: One,
+        /// The signed decision: `spe decision sign`
+        decision: PathBuf,
+        /// The signed permit of a positive decision: `spe permit sign`
+        #[arg(long)]
+        permit: Option<PathBuf>,
+    },
+    /// Add what a data access body asked for
+    Complete {
+        #[command(flatten)]
+        one: One,
+        /// An answer; may be given several times
+        #[arg(long, required = true)]
+        answer: Vec<String>,
+    },
+    /// Take an application back, as far as it is not decided
+    Withdraw(One),
+}
+
+#[derive(Args)]
+pub(crate) struct One {
+    /// The application's id at the hub
+    id: ApplicationId,
+    #[command(flatten)]
+    profile: Profile,
+}
+
+#[derive(Args)]
+pub(crate) struct NoticeArgs {
+    #[command(flatten)]
+    one: One,
+    /// The node whose part it is about; may be given several times
+    #[arg(long = "node", required = true)]
+    nodes: Vec<NodeName>,
+    /// The data access body's secret key file
+    #[arg(long)]
+    key: PathBuf,
+    /// The data access body's name
+    #[arg(long)]
+    issuer: String,
+}
+
+pub(crate) fn run(command: WayCommand, output: Output) -> Result<()> {
+    block_on(async {
+        match command {
+            WayCommand::Submit { file, profile } => {
+                let hub = profile.connect().await?;
+                let id = hub.apply(connect::read(&file)?).await?;
+                show(&hub.application(&id).await?, output)
+            }
+            WayCommand::List { profile } => list(&profile.connect().await?.applications().await?, output),
+            WayCommand::Status { one, permit_out, node, out } => {
+                let view = one.profile.connect().await?.application(&one.id).await?;
+                write(out.as_deref(), view.envelope.as_bytes())?;
+                if let Some(file) = permit_out {
+                    write(Some(&file), permit(&view, node.as_ref())?.as_bytes())?;
+                }
+                show(&view, output)
+            }
+            WayCommand::Accept(notice) => notify(notice, Step::Complete, output).await,
+            WayCommand::RequestInfo { notice, missing } => {
+                notify(notice, Step::InformationNeeded { missing }, output).await
+            }
+            WayCommand::Prolong { notice, reason } => notify(notice, Step::Prolonged { reason }, output).await,
+            WayCommand::Decide { one, decision, permit } => {
+                let permit = permit.as_deref().map(connect::read).transpose()?;
+                let ruling = Ruling { decision: connect::read(&decision)?, permit };
+                show(&one.profile.connect().await?.decide(&one.id, ruling).await?, output)
+            }
+            WayCommand::Complete { one, answer } => complete(&one, answer, output).await,
+            WayCommand::Withdraw(one) => show(&one.profile.connect().await?.withdraw(&one.id).await?, output),
+        }
+    })
+}
+
+/// The very text that was applied with, as the hub shows it.
+async fn open(hub: &HubClient, id: &ApplicationId) -> Result<Application> {
+    let view = hub.application(id).await?;
+    Application::verify(view.envelope.as_bytes()).context("the application that the hub shows")
+}
+
+async fn notify(args: NoticeArgs, step: Step, output: Output) -> Result<()> {
+    let NoticeArgs { one, nodes, key, issuer } = args;
+    let hub = one.profile.connect().await?;
+    let application = open(&hub, &one.id).await?;
+    let notice = NoticeBody {
+        format: NoticeBody::FORMAT.into(),
+        application: application.body().number.clone(),
+        application_digest: application.digest(),
+        nodes,
+        issuer,
+        issued_at: Timestamp::now(),
+        step,
+    };
+    notice.check()?;
+    show(&hub.notify(&one.id, sign(&notice, &key::read(&key)?)).await?, output)
+}
+
+async fn complete(one: &One, answers: Vec<String>, output: Output) -> Result<()> {
+    let hub = one.profile.connect().await?;
+    let application = open(&hub, &one.id).await?;
+    let supplement = SupplementBody {
+        format: SupplementBody::FORMAT.into(),
+        application: application.body().number.clone(),
+        application_digest: application.digest(),
+        signed_at: Timestamp::now(),
+        answers,
+    };
+    show(&hub.complete(&one.id, sign(&supplement, &one.profile.signing_key()?)).await?, output)
+}
+
+/// The one permit that was given, or the one of that node.
+fn permit<'a>(view: &'a ApplicationView, node: Option<&NodeName>) -> Result<&'a str> {
+    let meant = |part: &&PartView| node.is_none_or(|node| part.node == *node);
+    let mut given: Vec<&str> =
+        view.parts.iter().filter(meant).filter_map(|part| part.permit_envelope.as_deref()).collect();
+    given.dedup();
+    match given.as_slice() {
+        [one] => Ok(one),
+        [] => bail!("no permit was given there yet: {}", view.coverage),
+        _ => bail!("several permits were given; name one with --node"),
+    }
+}
+
+fn write(file: Option<&Path>, bytes: &[u8]) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))
+}
+
+fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
+    output.say(&lines, || {
+        let mut table = Table::new(["application", "of", "submitted", "granted", "parts", "overdue", "due"]);
+        for line in lines {
+            table.row([
+                line.id.to_string(),
+                line.person.to_string(),
+                line.submitted_at.to_string(),
+                line.granted.to_string(),
+                line.parts.to_string(),
+                line.overdue.to_string(),
+                line.due.map_or_else(|| "–".into(), |due| due.to_string()),
+            ]);
+        }
+        table.render()
+    })
+}
+
+fn show(view: &ApplicationView, output: Output) -> Result<()> {
+    output.say(view, || {
+        let mut table = Table::new(["node", "status", "outcome", "permit", "due", ""]);
+        for part in &view.parts {
+            table.row([
+                part.node.to_string(),
+                part.status.to_string(),
+                part.outcome.map_or_else(|| "–".into(), |outcome| format!("{outcome:?}").to_lowercase()),
+                part.permit.as_ref().map_or_else(|| "–".into(), ToString::to_string),
+                due(part),
+                part.reasons.join("; "),
+            ]);
+        }
+        format!(
+            "{} of {}, submitted {}\n{}\n{}",
+            view.id,
+            view.person,
+            view.submitted_at,
+            view.coverage,
+            table.render()
+        )
+    })
+}
+
+fn due(part: &PartView) -> String {
+    let Some(due) = &part.due else { return "–".into() };
+    let who = match due.who {
+        Actor::AccessBody => "the access body",
+        Actor::Applicant => "the applicant",
+    };
+    let late = if due.overdue { "OVERDUE: " } else { "" };
+    format!("{late}{who}, by {} ({})", due.last_day, due.article)
+}

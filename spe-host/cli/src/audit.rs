@@ -1,0 +1,309 @@
+//! Look at, check and keep the audit log (Regulation (EU) 2025/327, Art. 73(1)(e)).
+
+mod receipt;
+mod witness;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use spe_kernel::{
+    audit::{ActorId, Entry, Person, Who},
+    dsse::{PublicKey, SecretKey},
+    receipt::log_key,
+};
+use spe_node::{
+    config::NodeConfig,
+    journal::{Checked, LogFiles, Records, check_files, entries_in},
+};
+
+use crate::{
+    key,
+    output::{Output, tame},
+    show::Table,
+};
+
+pub(crate) use receipt::{Receipted, check};
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show what a node has logged; names of persons are known while the node is stopped
+    Show(ShowArgs),
+    /// Check a node's log, or a receipt that came with an answer
+    ///
+    /// Of a node that is stopped, everything is computed again: every hash, the files, the last cosigned checkpoint, and each charge and
+    /// release against its entry. Of a node that runs, the files alone.
+    Verify(VerifyArgs),
+    /// Copy the log's files and its key, for auditors' tools (C2SP tlog-tiles), with all entries as one file of JSON lines
+    Export {
+        /// The node's folder
+        dir: PathBuf,
+        /// The folder to make
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Remove the bodies of old entries, while the node is stopped; their hashes stay, and entries of the last year cannot go
+    Prune {
+        /// The node's folder
+        dir: PathBuf,
+        /// Entries before this time, RFC 3339
+        #[arg(long)]
+        before: Timestamp,
+    },
+    /// Be a witness of a node's log, with files alone: remember what was seen, and cosign only what continues it
+    Witness(witness::WitnessArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ShowArgs {
+    /// The node's folder
+    dir: PathBuf,
+    /// Only what tells of the permit of that number
+    #[arg(long)]
+    permit: Option<String>,
+    /// Only what the person of that name did, or the one of that tag
+    #[arg(long)]
+    person: Option<String>,
+    /// Only events of that kind, such as charged, released or job-refused
+    #[arg(long)]
+    event: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// The node's folder, or one that `spe audit export` made
+    #[arg(required_unless_present = "receipt")]
+    dir: Option<PathBuf>,
+    /// A receipt instead
+    #[arg(long, conflicts_with = "dir", requires = "node_key")]
+    receipt: Option<PathBuf>,
+    /// The signed answer that the receipt is for
+    #[arg(long, requires = "receipt")]
+    answer: Option<PathBuf>,
+    /// The node's public key; of a node's own folder it is known
+    #[arg(long, value_name = "KEY")]
+    node_key: Option<PublicKey>,
+    /// The public key of a witness who must have cosigned
+    #[arg(long, value_name = "KEY")]
+    witness_key: Option<PublicKey>,
+}
+
+pub(crate) fn run(command: AuditCommand, output: Output) -> Result<()> {
+    match command {
+        AuditCommand::Show(args) => show(&args, output),
+        AuditCommand::Verify(args) => match (&args.receipt, args.node_key) {
+            (Some(file), Some(key)) => receipt::verify(file, args.answer.as_deref(), key, args.witness_key, output),
+            _ => verify(&args, output),
+        },
+        AuditCommand::Export { dir, to } => export(&dir, &to, output),
+        AuditCommand::Prune { dir, before } => {
+            let log = Log::of(&dir)?;
+            let records = log.records.as_ref().context("the node runs; stop it first")?;
+            let pruned = records.prune_log(before, log.retention_days, &account())?;
+            records.publish(&log.files, &log.key, true)?;
+            output.say(&serde_json::json!({ "pruned": pruned }), || format!("{pruned} entries have no body any more\n"))
+        }
+        AuditCommand::Witness(args) => witness::run(&args, output),
+    }
+}
+
+/// Who runs this program: the operating system's name of the account.
+pub(crate) fn account() -> Who {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    Who::account(&name.unwrap_or_else(|| "unknown".into()))
+}
+
+/// A node's log, from its folder.
+struct Log {
+    files: LogFiles,
+    key: SecretKey,
+    retention_days: u32,
+    /// None while the node runs.
+    records: Option<Records>,
+}
+
+impl Log {
+    fn of(dir: &Path) -> Result<Self> {
+        let config = NodeConfig::read(dir)?;
+        let file = config.ledger_file();
+        ensure!(file.exists(), "{} does not exist: the node has not run yet", file.display());
+        let records = match Records::open(&file) {
+            Ok(records) => Some(records),
+            Err(fault) if fault.to_string().contains("in use") => None,
+            Err(fault) => return Err(fault.into()),
+        };
+        let files = LogFiles::new(&config.log_dir(), &config.name);
+        let key = key::read(&config.signing_key_file)?;
+        Ok(Self { files, key, retention_days: config.log_retention_days, records })
+    }
+
+    fn entries(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let Some(records) = &self.records else { return Ok(entries_in(&self.files, self.key.public())?) };
+        let mut all: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut next = 0;
+        loop {
+            let some = records.entries(next, 1_000)?;
+            let Some((last, _)) = some.last() else { return Ok(all) };
+            next = last + 1;
+            all.extend(some.into_iter().filter_map(|(index, body)| Some((index, body?))));
+        }
+    }
+}
+
+fn show(args: &ShowArgs, output: Output) -> Result<()> {
+    let log = Log::of(&args.dir)?;
+    let people: BTreeMap<ActorId, Person> = match &log.records {
+        Some(records) => records.people()?.into_iter().collect(),
+        None => BTreeMap::new(),
+    };
+    let mut lines = Vec::new();
+    for (index, body) in log.entries()? {
+        let entry =
+            Entry::parse(&body).map_err(|why| anyhow::anyhow!("entry {index}: {why}; try: spe audit verify"))?;
+        let event = serde_json::to_value(&entry.event)?;
+        let name = people.get(&entry.actor).map(|person| person.name.clone());
+        let text = |path: &[&str]| {
+            path.iter().try_fold(&event, |at, key| at.get(*key)).and_then(|v| v.as_str()).map(str::to_owned)
+        };
+        let kind = text(&["kind"]).unwrap_or_default();
+        let is = |asked: &Option<String>, found: Option<String>| asked.is_none() || *asked == found;
+        let person = is(&args.person, name.clone()) || is(&args.person, Some(entry.actor.to_string()));
+        if person && is(&args.permit, text(&["permit", "number"])) && is(&args.event, Some(kind.clone())) {
+            lines.push((index, entry, name, event, kind));
+        }
+    }
+    let json: Vec<_> = lines
+        .iter()
+        .map(|(index, entry, name, event, _)| {
+            serde_json::json!({ "index": index, "at": entry.at, "actor": entry.actor, "person": name, "event": event })
+        })
+        .collect();
+    output.say(&json, || {
+        let mut table = Table::new(["", "at", "who", "what", ""]);
+        for (index, entry, name, event, kind) in &lines {
+            let who = name.clone().unwrap_or_else(|| entry.actor.to_string());
+            table.row([index.to_string(), entry.at.to_string(), tame(&who), kind.clone(), details(event)]);
+        }
+        let running = if log.records.is_none() { "the node runs: names of persons are not shown\n" } else { "" };
+        format!("{}{running}", table.render())
+    })
+}
+
+/// An event's fields in one line, digests cut short.
+fn details(event: &serde_json::Value) -> String {
+    let mut words = Vec::new();
+    let mut open: Vec<_> = event.as_object().into_iter().flatten().rev().collect();
+    while let Some((name, value)) = open.pop() {
+        match value {
+            serde_json::Value::Object(fields) => open.extend(fields.iter().rev()),
+            serde_json::Value::Null => {}
+            _ if name == "kind" => {}
+            serde_json::Value::String(text) => {
+                let short: String =
+                    text.strip_prefix("blake3:").map_or_else(|| text.clone(), |hex| hex.chars().take(12).collect());
+                words.push(format!("{name} {short}"));
+            }
+            other => words.push(format!("{name} {other}")),
+        }
+    }
+    tame(&words.join(", "))
+}
+
+fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
+    let dir = args.dir.as_deref().context("name a node's folder, or a --receipt")?;
+    let (checked, whole) = if dir.join(spe_node::config::FILE).exists() {
+        let log = Log::of(dir)?;
+        match &log.records {
+            Some(records) => (records.check_log(&log.files, log.key.public())?, true),
+            None => (check_files(&log.files, log.key.public())?, false),
+        }
+    } else {
+        let key = args.node_key.context("name the node's public key with --node-key")?;
+        (check_files(&LogFiles::new(dir, &witness::node_of(dir)?), key)?, false)
+    };
+    if let (Some(expected), Some(found)) = (args.witness_key, checked.witness) {
+        ensure!(expected == found, "the log was cosigned by {found}, not by {expected}");
+    }
+    output.say(
+        &serde_json::json!({ "holds": checked.findings.is_empty(), "entries": checked.entries, "pruned": checked.pruned,
+        "rows": checked.rows, "checkpoint": checked.checkpoint, "cosigned": checked.cosigned.map(|(size, _)| size),
+        "whole": whole, "findings": checked.findings }),
+        || said(&checked, whole),
+    )?;
+    match checked.findings.first() {
+        None => Ok(()),
+        Some(first) => bail!("the audit log does not hold: {first}"),
+    }
+}
+
+fn said(checked: &Checked, whole: bool) -> String {
+    let Checked { entries, pruned, rows, checkpoint, cosigned, findings, .. } = checked;
+    let mut text = format!("{entries} entries, of which {pruned} have no body any more\n");
+    if let Some(size) = checkpoint {
+        text.push_str(&format!("checkpoint of {size} entries, signed by the node\n"));
+    }
+    match cosigned {
+        Some((size, time)) => {
+            let at = Timestamp::from_second(i64::try_from(*time).unwrap_or(0)).unwrap_or_default();
+            text.push_str(&format!("the first {size} entries were cosigned by the witness at {at}\n"));
+        }
+        None if whole => text.push_str("no witness has cosigned it yet\n"),
+        None => {}
+    }
+    if whole {
+        text.push_str(&format!("{rows} charges, rounds and releases agree with it\n"));
+    } else {
+        text.push_str("only the files were checked; stop the node to have its ledger compared as well\n");
+    }
+    if findings.is_empty() {
+        text.push_str("the log holds\n");
+    }
+    for finding in findings {
+        text.push_str(&format!("◀ {}\n", tame(finding)));
+    }
+    text
+}
+
+/// Everything an auditor needs to check the log elsewhere.
+fn export(dir: &Path, to: &Path, output: Output) -> Result<()> {
+    ensure!(!to.exists(), "{} exists already; choose another folder", to.display());
+    let log = Log::of(dir)?;
+    if let Some(records) = &log.records {
+        records.publish(&log.files, &log.key, true)?;
+    }
+    copy(log.files.folder(), to)?;
+    let vkey = log_key(log.files.node(), log.key.public())?.vkey();
+    spe_wire::write_public(&to.join("log.vkey"), &format!("{vkey}\n"))?;
+    let mut lines = Vec::new();
+    for (_, body) in entries_in(&LogFiles::new(to, log.files.node()), log.key.public())? {
+        lines.extend_from_slice(&body);
+        lines.push(b'\n');
+    }
+    spe_wire::write_public(&to.join("entries.jsonl"), &String::from_utf8(lines)?)?;
+    output.say(&serde_json::json!({ "to": to, "vkey": vkey, "node_key": log.key.public() }), || {
+        format!(
+            "log in {}, signed by {vkey}\ncheck it with: spe audit verify {} --node-key {}\n",
+            to.display(),
+            to.display(),
+            log.key.public()
+        )
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for file in std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let file = file?;
+        let target = to.join(file.file_name());
+        if file.file_type()?.is_dir() {
+            copy(&file.path(), &target)?;
+        } else {
+            std::fs::copy(file.path(), &target).with_context(|| format!("writing {}", target.display()))?;
+        }
+    }
+    Ok(())
+}

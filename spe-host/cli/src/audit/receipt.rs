@@ -1,0 +1,100 @@
+//! Receipts, checked without anybody's help.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use spe_kernel::{
+    audit::Event,
+    disclosure::{ANSWER_TYPE, Answer},
+    dsse::{self, PublicKey},
+    ids::NodeName,
+    receipt::{Opened, ReceiptError, node_of, open},
+};
+
+use crate::{connect::read, output::Output};
+
+/// What became of an answer's receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Receipted {
+    /// The node sent none.
+    Missing,
+    /// The answer is in the node's log; no witness is known to have seen it there.
+    Logged(String),
+    /// The answer is in the node's log, and the hub, as witness, has seen it there.
+    Witnessed(String),
+}
+
+impl Receipted {
+    /// The receipt's text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Missing => None,
+            Self::Logged(text) | Self::Witnessed(text) => Some(text),
+        }
+    }
+}
+
+/// Checks the receipt that came with an answer.
+pub(crate) fn check(
+    receipt: Option<String>,
+    (node, key): (&NodeName, PublicKey),
+    envelope: &[u8],
+    witness: Option<PublicKey>,
+) -> Result<Receipted, ReceiptError> {
+    let Some(text) = receipt else { return Ok(Receipted::Missing) };
+    let opened = open(&text, node, key)?;
+    opened.is_for(envelope)?;
+    Ok(match witness.map(|witness| opened.cosigned_at(witness)) {
+        Some(Ok(_)) => Receipted::Witnessed(text),
+        _ => Receipted::Logged(text),
+    })
+}
+
+/// `spe audit verify --receipt`.
+pub(super) fn verify(
+    file: &Path,
+    answer: Option<&Path>,
+    key: PublicKey,
+    witness: Option<PublicKey>,
+    output: Output,
+) -> Result<()> {
+    let text = String::from_utf8(read(file)?).with_context(|| format!("{} is not text", file.display()))?;
+    let at = || format!("{} does not hold", file.display());
+    let node = node_of(&text).with_context(at)?;
+    let opened = open(&text, &node, key).with_context(at)?;
+    if let Some(answer) = answer {
+        let envelope = read(answer)?;
+        opened.is_for(&envelope).with_context(at)?;
+        let signed = dsse::verify(&envelope, ANSWER_TYPE, "the answer")?;
+        ensure!(signed.signer == key, "{} is signed by {}, not by the node's key", answer.display(), signed.signer);
+        let answer: Answer = serde_json::from_slice(&signed.payload).context("reading the answer")?;
+        ensure!(answer.node == node, "the answer is of node {}, and the receipt of node {node}", answer.node);
+    }
+    let cosigned = witness.map(|witness| opened.cosigned_at(witness)).transpose().with_context(at)?;
+    say(&node, &opened, cosigned, answer.is_some(), output)
+}
+
+fn say(node: &NodeName, opened: &Opened, cosigned: Option<u64>, compared: bool, output: Output) -> Result<()> {
+    let Event::Released { answer, envelope, permit, loss, software, .. } = &opened.logged().entry.event else {
+        bail!("the receipt does not tell of a release")
+    };
+    let at = cosigned.map(|time| Timestamp::from_second(i64::try_from(time).unwrap_or(0)).unwrap_or_default());
+    let said = serde_json::json!({ "node": node, "index": opened.index(), "size": opened.checkpoint().checkpoint().size,
+        "entry": opened.logged().entry, "answer_compared": compared, "cosigned_at": at });
+    output.say(&said, || {
+        let witness = at.map_or_else(|| "cosignatures were not checked: name the --witness-key".into(), |at| format!("cosigned by the witness at {at}"));
+        let given = if compared { "the given answer" } else { "an answer (give it with --answer to have it compared)" };
+        format!(
+            "entry {} of the log of node {node}, which had {} entries: {given} was released at {}\nanswer {}, plan {}, round {}, dataset {}, permit {}, loss {loss}, {software}\n{witness}\nthe receipt holds\n",
+            opened.index(),
+            opened.checkpoint().checkpoint().size,
+            opened.logged().entry.at,
+            envelope.short(),
+            answer.plan.short(),
+            answer.round,
+            answer.dataset,
+            permit.number,
+        )
+    })
+}

@@ -1,0 +1,94 @@
+//! What all signed governance documents have in common: a TOML draft, a signature, a schema.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use spe_kernel::{
+    application::ApplicationBody,
+    decision::DecisionBody,
+    document::{self, Document},
+    permit::PermitBody,
+    revocation::RevocationBody,
+    schema,
+};
+
+use crate::{key, output::Output};
+
+/// How a draft becomes a signed document.
+#[derive(Args)]
+pub(crate) struct SignArgs {
+    /// The draft, as TOML
+    draft: PathBuf,
+    /// The signer's secret key file
+    #[arg(long)]
+    key: PathBuf,
+    /// Where to write the signed document
+    #[arg(long, short)]
+    out: PathBuf,
+}
+
+/// The kinds of documents that have a published schema.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    /// Data permits.
+    Permit,
+    /// Applications.
+    Application,
+    /// Decisions.
+    Decision,
+    /// Revocations.
+    Revocation,
+}
+
+/// Signs a draft that every reader of the document would accept; `name` is said of it.
+pub(crate) fn sign<D: Document>(args: &SignArgs, name: impl Fn(&D) -> String, output: Output) -> Result<()> {
+    let SignArgs { draft, key, out } = args;
+    let body: D = spe_node::config::read_toml(draft)?;
+    let envelope = document::sign(&body, &key::read(key)?);
+    document::open::<D>(&envelope)
+        .with_context(|| format!("{} is not a document that can be signed", draft.display()))?;
+    if out.exists() {
+        bail!("{} exists already; choose another name, a signed document is never overwritten", out.display());
+    }
+    std::fs::write(out, envelope).with_context(|| format!("writing {}", out.display()))?;
+    let (kind, name) = (D::NAME.trim_start_matches("the "), name(&body));
+    output.say(&serde_json::json!({ kind: name, "file": out }), || format!("{kind} {name} signed: {}\n", out.display()))
+}
+
+/// Shows a signed document as it is written.
+pub(crate) fn show<D: Document>(file: &std::path::Path, output: Output) -> Result<()> {
+    let envelope = crate::connect::read(file)?;
+    let opened = document::open::<D>(&envelope)
+        .with_context(|| format!("{} is not a signed document of that kind", file.display()))?;
+    let kind = D::NAME.trim_start_matches("the ");
+    let text = toml::to_string_pretty(opened.body())?;
+    let said = serde_json::json!({ kind: opened.body(), "signed_by": opened.signer(), "digest": opened.digest() });
+    output.say(&said, || format!("{text}\n# signed by {}\n# digest {}\n", opened.signer(), opened.digest()))
+}
+
+/// Prints a schema.
+pub(crate) fn schema(kind: Kind, output: Output) -> Result<()> {
+    let text = match kind {
+        Kind::Permit => schema::of::<PermitBody>(),
+        Kind::Application => schema::of::<ApplicationBody>(),
+        Kind::Decision => schema::of::<DecisionBody>(),
+        Kind::Revocation => schema::of::<RevocationBody>(),
+    };
+    let value: serde_json::Value = serde_json::from_str(&text)?;
+    output.say(&value, || text)
+}
+
+/// Lines of a name and what it is.
+#[derive(Default)]
+pub(crate) struct Lines(Vec<(&'static str, String)>);
+
+impl Lines {
+    pub(crate) fn add(&mut self, name: &'static str, value: String) {
+        self.0.push((name, value));
+    }
+
+    pub(crate) fn render(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name:<14} {}\n", crate::output::tame(value))).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! Applications, decisions and revocations: draft, sign, show.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use spe_kernel::{
+    application::{Application, ApplicationBody},
+    decision::DecisionBody,
+    revocation::{RevocationBody, Target},
+};
+
+use crate::{
+    application::{self, WayCommand},
+    connect,
+    document::{self, Kind, SignArgs},
+    output::Output,
+};
+
+const APPLICATION: &str = include_str!("../../../policies/applications/template.toml");
+const POSITIVE: &str = include_str!("../../../policies/decisions/positive.toml");
+const NEGATIVE: &str = include_str!("../../../policies/decisions/negative.toml");
+const PERMIT: &str = include_str!("../../../policies/revocations/permit.toml");
+const PERSON: &str = include_str!("../../../policies/revocations/person.toml");
+
+#[derive(Subcommand)]
+pub(crate) enum ApplicationCommand {
+    /// Print a template with every field of Art. 67(2) explained, to be filled in and signed
+    Draft,
+    /// Sign an application as one of its persons
+    ///
+    /// Purposes that are not the applicant's to have (Art. 53(2)), prohibited uses (Art. 54) and missing justifications are refused with the
+    /// article.
+    Sign(SignArgs),
+    /// Check a signed application, and show it
+    Show {
+        /// The signed application
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of applications
+    Schema,
+    #[command(flatten)]
+    Way(WayCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DecisionCommand {
+    /// Print templates of a positive and of a negative decision
+    Draft,
+    /// Sign a decision as a data access body
+    Sign(SignArgs),
+    /// Check a signed decision, and show it
+    Show {
+        /// The signed decision
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of decisions
+    Schema,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RevocationCommand {
+    /// Print templates: one that takes a line of permits back, one that excludes a person
+    Draft,
+    /// Sign a revocation as a data access body
+    Sign(SignArgs),
+    /// Check a signed revocation, and show it
+    Show {
+        /// The signed revocation
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of revocations
+    Schema,
+}
+
+pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result<()> {
+    match command {
+        ApplicationCommand::Draft => draft(&[APPLICATION], output),
+        ApplicationCommand::Sign(args) => {
+            document::sign::<ApplicationBody>(&args, |body| body.number.to_string(), output)
+        }
+        ApplicationCommand::Show { file } => {
+            Application::verify(&connect::read(&file)?)?;
+            document::show::<ApplicationBody>(&file, output)
+        }
+        ApplicationCommand::Schema => document::schema(Kind::Application, output),
+        ApplicationCommand::Way(command) => application::run(command, output),
+    }
+}
+
+pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
+    match command {
+        DecisionCommand::Draft => draft(&[POSITIVE, NEGATIVE], output),
+        DecisionCommand::Sign(args) => {
+            document::sign::<DecisionBody>(&args, |body| format!("on {}", body.application), output)
+        }
+        DecisionCommand::Show { file } => document::show::<DecisionBody>(&file, output),
+        DecisionCommand::Schema => document::schema(Kind::Decision, output),
+    }
+}
+
+pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<()> {
+    let of = |body: &RevocationBody| match &body.target {
+        Target::Permit(number) => format!("of permit {number}"),
+        Target::Person(person) => format!("of person {}", person.name),
+    };
+    match command {
+        RevocationCommand::Draft => draft(&[PERMIT, PERSON], output),
+        RevocationCommand::Sign(args) => document::sign(&args, of, output),
+        RevocationCommand::Show { file } => document::show::<RevocationBody>(&file, output),
+        RevocationCommand::Schema => document::schema(Kind::Revocation, output),
+    }
+}
+
+fn draft(templates: &[&str], output: Output) -> Result<()> {
+    output.say(&serde_json::json!({ "templates": templates }), || templates.join("\n"))
+}

@@ -1,0 +1,118 @@
+//! The hub as the witness of its nodes' audit logs: it remembers the largest tree that it has seen of each, and cosigns only what
+//! continues it. It reads no entry.
+
+use std::{fs, io::ErrorKind, path::Path};
+
+use jiff::Timestamp;
+use spe_kernel::{
+    dsse::SecretKey,
+    fault::Fault,
+    ids::{Digest, NodeName},
+    receipt::{log_key, witness_key},
+    refusal::Refusal,
+    tlog::{Ask, LogError, Reply, SignedCheckpoint, Verdict, judge},
+};
+use spe_wire::{FileError, Peer, Token, write_secret};
+
+use crate::{
+    Config, Hub,
+    roles::{Endpoint, authorise},
+    stop::Stop,
+    store::{
+        self, nodes,
+        witness::{self, Evidence},
+    },
+};
+
+/// The key that cosigns; a new one where there is none.
+///
+/// # Errors
+/// The file cannot be read or written, or holds no key.
+pub(crate) fn key(config: &Config) -> Result<SecretKey, FileError> {
+    let at = &config.witness_key;
+    match fs::read_to_string(at) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let token = Token::random().map_err(FileError::at(at))?;
+            let key = SecretKey::from_seed(Digest::of(token.expose_text().as_bytes()).as_bytes());
+            write_secret(at, key.expose_text())?;
+            Ok(key)
+        }
+        read => read.map_err(FileError::at(at))?.parse().map_err(FileError::at(at)),
+    }
+}
+
+/// What the hub in `dir` keeps as evidence: histories of a node's log that exclude one another, each signed by the node.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn evidence(dir: &Path) -> Result<Vec<Evidence>, FileError> {
+    let config = Config::read(dir)?;
+    let db = store::open(&config.store)?;
+    witness::evidence(&db).map_err(FileError::at(&config.store))
+}
+
+/// What the hub in `dir` saw last of each node's log: size and checkpoint. And the key that it cosigns with.
+///
+/// # Errors
+/// The store or the key cannot be read.
+pub fn seen(dir: &Path) -> Result<(spe_kernel::dsse::PublicKey, Vec<(NodeName, u64, String)>), FileError> {
+    let config = Config::read(dir)?;
+    let db = store::open(&config.store)?;
+    Ok((key(&config)?.public(), witness::all(&db).map_err(FileError::at(&config.store))?))
+}
+
+impl Hub {
+    /// Cosigns what continues the log of the node that calls. What does not is kept: two histories, each signed by the node, prove it.
+    pub(crate) async fn cosigned(&self, peer: Peer, ask: Ask) -> Result<Reply, Stop> {
+        let secret = std::sync::Arc::clone(&self.witness);
+        let (node, verdict) = self.store.write(move |db| look(db, peer, &ask)).await?;
+        match verdict {
+            Verdict::Consistent(shown) => {
+                let time = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+                let name = witness_key(secret.public()).map_err(wrong)?;
+                Ok(Reply::Cosigned(shown.cosign(name.name(), &secret, time).map_err(wrong)?))
+            }
+            Verdict::Unknown { size } => Ok(Reply::From(size)),
+            Verdict::Shorter(shown) => Err(refuse(
+                &node,
+                format!(
+                    "it shows a log of {} entries, and the hub has seen more: was an old copy of its folder put back?",
+                    shown.checkpoint().size
+                ),
+            )),
+            Verdict::Forked(_) => {
+                Err(refuse(&node, "its log has another history than the one that the hub has cosigned".into()))
+            }
+        }
+    }
+}
+
+fn wrong(why: LogError) -> Stop {
+    Fault::new("cosigning", why).into()
+}
+
+fn refuse(node: &NodeName, why: String) -> Stop {
+    tracing::error!(%node, "AUDIT LOG NOT COSIGNED: {why}; the evidence: spe hub witness show");
+    let what = format!("have its audit log cosigned: {why}; both checkpoints are kept as evidence");
+    Refusal::NotAllowed { who: format!("node {node}"), what }.into()
+}
+
+/// What the hub finds, and remembers before it says so.
+fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeName, Verdict), Stop> {
+    let node = authorise(db, peer, Endpoint::Witness)?.node()?;
+    let unknown = || Refusal::NotFound { what: format!("the key of node {node}, which has never offered a dataset,") };
+    let key = log_key(&node, nodes::key(db, &node)?.ok_or_else(unknown)?).map_err(wrong)?;
+    let before = witness::last(db, &node)?;
+    let malformed =
+        |why: LogError| Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() };
+    let verdict = judge(before.as_ref().map(|(known, _)| *known), ask, &key).map_err(malformed)?;
+    let seen = before.map(|(_, checkpoint)| checkpoint).unwrap_or_default();
+    let mut keep = |kind: &str, shown: &SignedCheckpoint| witness::accuse(db, &node, kind, &seen, shown.note());
+    match &verdict {
+        Verdict::Consistent(shown) => witness::remember(db, &node, shown)?,
+        Verdict::Shorter(shown) => keep("shorter", shown)?,
+        Verdict::Forked(shown) => keep("forked", shown)?,
+        Verdict::Unknown { .. } => {}
+    }
+    Ok((node, verdict))
+}

@@ -1,0 +1,116 @@
+//! What the public sees, and the activity report.
+
+use jiff::ToSpan;
+use spe_kernel::{permit::Article, refusal::Refusal};
+use spe_wire::{
+    HubClient, encode,
+    governance::{Activity, PartOutcome, Period},
+    tls::fingerprint,
+};
+
+use crate::{
+    answers::Claim,
+    applications::{Case, NODES, application, body_of, granting, now, permit_for, refusing},
+    federation::plan,
+};
+
+async fn public(case: &Case) -> HubClient {
+    let dir = case.federation.dir.path();
+    let ca = fingerprint(&dir.join("authority/ca.pem")).unwrap();
+    HubClient::stranger(&spe_hub::Config::read(dir).unwrap().public, ca).await.unwrap()
+}
+
+/// North grants the permit under which the test's jobs are asked, middle refuses, south decides nothing.
+async fn decided() -> Case {
+    let case = Case::new().await;
+    let permit = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north"]);
+    (case.federation.set_time)(now() + 240.hours());
+    let granted = granting(&case.envelope, &["north"], &permit, &body_of("north"));
+    case.assessors[0].hub.decide(&case.id, granted).await.unwrap();
+    case.assessors[1].hub.decide(&case.id, refusing(&case.envelope, &["middle"], &body_of("middle"))).await.unwrap();
+    case
+}
+
+/// What would be a bug: a refusal without its reason, a part that is missing, a register that needs a certificate.
+#[tokio::test]
+async fn everybody_sees_who_got_what_and_who_did_not() {
+    let case = decided().await;
+    let register = public(&case).await.register().await.unwrap();
+    let [entry] = register.entries.as_slice() else { panic!("one application, {} entries", register.entries.len()) };
+    assert_eq!((entry.article, entry.applicant.as_str()), (Article::Permit, "Institute"));
+    assert_eq!(entry.description, "a count");
+    assert_eq!(entry.purposes[0].0.point(), "e");
+    let part = |node: &str| entry.parts.iter().find(|part| part.node.as_str() == node).unwrap();
+    assert_eq!(part("north").permit.as_ref().map(|number| number.as_str()), Some("permit-1"));
+    assert_eq!(part("middle").outcome, Some(PartOutcome::Refused));
+    assert!(part("middle").reasons[0].starts_with("Art. 68(1)(c)"), "a refusal without its reason");
+    assert_eq!(part("south").outcome, None);
+    // The permit ends on 2 March 2027.
+    assert_eq!(entry.results_due.map(|day| day.to_string()), Some("2028-09-02".into()));
+}
+
+/// What would be a bug: persons of an application, or what passes between applicant and access body, in public.
+#[tokio::test]
+async fn the_register_names_applicants_and_nobody_else() {
+    let case = decided().await;
+    let register = serde_json::to_string(&public(&case).await.register().await.unwrap()).unwrap();
+    assert!(register.contains("Institute"), "the applicant is missing");
+    for hidden in ["anna", "assessor-north", "by post", "its head", &case.anna.key.public().to_string()] {
+        assert!(!register.contains(hidden), "{hidden:?} is public: {register}");
+    }
+}
+
+/// What would be a bug: a result that is published before it is complete, by somebody else, twice, or that the hub forgets with
+/// the job.
+#[tokio::test]
+async fn a_result_is_published_by_whom_it_belongs_to_and_stays() {
+    let mut case = decided().await;
+    let mut work = case.nodes[0].attend().await;
+    let job = {
+        case.anna.hub.put_module(crate::federation::MODULE.to_vec()).await.unwrap();
+        case.anna.hub.submit(case.anna.submission(0, &["north"])).await.unwrap()
+    };
+    assert_eq!(crate::federation::job_of(&mut work).await, job);
+    let early = case.anna.hub.publish(&job).await.expect_err("a job without an answer was published");
+    assert!(early.to_string().contains("not complete"), "{early}");
+    let answer = Claim::honest(&case.nodes[0], &plan(0), 42).release();
+    case.nodes[0].hub.report(&job, encode(&answer)).await.unwrap();
+    let bob = case.federation.person("bob").await;
+    assert!(matches!(bob.hub.publish(&job).await, Err(Refusal::NotFound { .. })), "somebody else's result");
+    case.anna.hub.publish(&job).await.unwrap();
+    case.anna.hub.publish(&job).await.expect("again changes nothing");
+    case.federation.stop().await;
+    case.federation.start(|config| config.jobs_kept_per_person_max = 0).await;
+    let register = public(&case).await.register().await.unwrap();
+    let [result] = register.entries[0].results.as_slice() else { panic!("{:?}", register.entries[0].results) };
+    assert_eq!((&result.job, result.coverage.as_str()), (&job, "1 of 1 nodes"));
+    assert_eq!(result.statistics.len(), 1);
+    assert!(register.other_results.is_empty());
+}
+
+fn value<'a>(report: &'a Activity, name: &str, of: &str) -> Option<&'a str> {
+    let found = report.indicators.iter().find(|one| one.name == name && one.of == of);
+    found.unwrap_or_else(|| panic!("no {name} of {of:?}")).value.as_deref()
+}
+
+/// What would be a bug: a number that is not that of the period, or a number where nothing is recorded.
+#[tokio::test]
+async fn the_activity_report_counts_what_happened_in_its_period() {
+    let case = decided().await;
+    let hub = public(&case).await;
+    let report = hub.activity(Period::default()).await.unwrap();
+    assert_eq!(value(&report, "applications for a data permit", ""), Some("1"));
+    assert_eq!(value(&report, "health data requests", ""), Some("0"));
+    assert_eq!(value(&report, "applications by purpose", "Art. 53(1)(e)"), Some("1"));
+    assert_eq!(value(&report, "applications by kind of applicant", "private"), Some("1"));
+    assert_eq!(value(&report, "parts granted", ""), Some("1"));
+    assert_eq!(value(&report, "parts refused", ""), Some("1"));
+    assert_eq!(value(&report, "average number of days between application and permit", ""), Some("10.0"));
+    assert_eq!(value(&report, "audits of health data users", ""), None, "a number where nothing is recorded");
+    let points: std::collections::BTreeSet<_> = report.indicators.iter().map(|one| one.point.as_str()).collect();
+    assert_eq!(points.into_iter().collect::<String>(), "abcdefghijk", "a point of Art. 59(1) is missing");
+    let before = hub.activity(Period { from: None, until: Some(now()) }).await.unwrap();
+    assert!(before.indicators.iter().all(|one| one.name != "parts granted"), "a permit before its time");
+    let text = serde_json::to_string(&report).unwrap();
+    assert!(!text.contains("anna") && NODES.iter().all(|node| !text.contains(&format!("assessor-{node}"))));
+}

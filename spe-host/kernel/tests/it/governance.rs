@@ -1,0 +1,193 @@
+//! Applications, decisions, revocations: who may sign what, and what the Regulation refuses.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use spe_kernel::{
+    application::{Application, ApplicationBody},
+    decision::{Decision, DecisionBody},
+    document,
+    dsse::{SecretKey, sign},
+    ids::Digest,
+    permit::Permit,
+    refusal::Refusal,
+    revocation::{Revocation, RevocationBody},
+};
+
+use crate::fixture::{body_key, permit, person_key};
+
+pub fn application() -> Value {
+    json!({
+        "format": "spe.application/1", "number": "p-1", "article": 68, "submitted_at": "2029-10-01T00:00:00Z",
+        "applicant": { "name": "University", "functions": "research", "contact": "x@example.eu" },
+        "applicant_body": "private",
+        "persons": [{ "name": "ada", "role": "principal-investigator", "key": person_key().public() }],
+        "purpose": { "article53": ["e"], "text": "research" },
+        "intended_use": { "text": "means", "benefit": "knowledge", "coverage": "EU" },
+        "data": [{ "dataset": "care", "category": "a", "columns": ["visits.days"], "format": "table", "pseudonymised": true }],
+        "form": { "pseudonymised": true, "justification": "own modules" },
+        "safeguards": ["differential privacy"],
+        "period": { "from": "2030-01-01T00:00:00Z", "until": "2031-01-01T00:00:00Z", "justification": "a year of work" },
+        "tools": { "text": "a module", "modules": "any", "loss_cap": "rho=1",
+            "limits": { "fuel_per_subject_max": 1000, "memory_bytes_max": 1000 } },
+        "ethics": { "text": "approved", "reference": "EC-1" },
+        "prohibited_uses": { "a": false, "b": false, "c": false, "d": false, "e": false },
+        "legal_basis": "Art. 6(1)(e) GDPR"
+    })
+}
+
+fn apply(body: &Value, key: &SecretKey) -> Result<Application, Refusal> {
+    Application::verify(&sign("application/vnd.spe.application+json", body.to_string().as_bytes(), key))
+}
+
+fn with(at: &str, value: Value) -> Value {
+    let mut body = application();
+    let (parent, field) = at.rsplit_once('/').unwrap();
+    body.pointer_mut(parent).unwrap()[field] = value;
+    body
+}
+
+/// What would be a bug: an application that the Regulation refuses and a person would have to notice.
+#[test]
+fn an_application_is_refused_with_the_article() {
+    assert!(apply(&application(), &person_key()).is_ok());
+    let article = |body: Value| match apply(&body, &person_key()) {
+        Err(Refusal::Unlawful { article, .. }) => article,
+        other => panic!("{other:?}"),
+    };
+    for point in ["a", "b", "c", "d", "e"] {
+        assert_eq!(article(with(&format!("/prohibited_uses/{point}"), json!(true))), format!("Art. 54({point})"));
+    }
+    for reserved in ["a", "b", "c"] {
+        assert_eq!(article(with("/purpose/article53", json!([reserved]))), "Art. 53(2)");
+    }
+    assert_eq!(article(with("/purpose/article53", json!([]))), "Art. 53(1)");
+    assert_eq!(article(with("/form/justification", json!(null))), "Art. 67(2)(e)");
+    assert_eq!(article(with("/legal_basis", json!(" "))), "Art. 67(4)");
+    assert_eq!(article(with("/article", json!(69))), "Art. 69");
+    let mut request = with("/article", json!(69));
+    (request["form"]["pseudonymised"], request["data"][0]["pseudonymised"]) = (json!(false), json!(false));
+    assert_eq!(article(request.clone()), "Art. 69(2)");
+    request["statistics"] = json!("a table");
+    assert!(apply(&request, &person_key()).is_ok());
+}
+
+#[test]
+fn an_application_answers_every_question_and_is_its_persons() {
+    let mut unanswered = application();
+    unanswered["prohibited_uses"].as_object_mut().unwrap().remove("c");
+    assert!(matches!(apply(&unanswered, &person_key()), Err(Refusal::Malformed { .. })), "an attestation was left out");
+    for (at, value) in [
+        ("/purpose/article53", json!(["g"])),
+        ("/period/until", json!("2030-01-01T00:00:00Z")),
+        ("/data", json!([])),
+        ("/safeguards", json!([])),
+        ("/persons", json!([])),
+        ("/statistics", json!("a table")),
+        ("/form/pseudonymised", json!(false)),
+        ("/unknown", json!(1)),
+    ] {
+        assert!(matches!(apply(&with(at, value), &person_key()), Err(Refusal::Malformed { .. })), "{at}");
+    }
+    assert!(matches!(apply(&application(), &body_key()), Err(Refusal::Malformed { .. })), "signed by a stranger");
+}
+
+fn decision(outcome: Value) -> Value {
+    let digest = apply(&application(), &person_key()).unwrap().digest();
+    json!({
+        "format": "spe.decision/1", "application": "p-1", "application_digest": digest, "part": [{ "dataset": "care" }],
+        "issuer": "Body", "decided_by": "an officer", "decided_at": "2029-12-01T00:00:00Z", "outcome": outcome
+    })
+}
+
+fn decide(body: Value) -> Result<Decision, Refusal> {
+    let body: DecisionBody = serde_json::from_value(body).unwrap();
+    Decision::verify(&document::sign(&body, &body_key()), &[body_key().public()])
+}
+
+/// What would be a bug: a decision that is taken for one on another application, or for one that gives another permit.
+#[test]
+fn a_decision_is_on_one_application_and_gives_one_permit() {
+    let now: Timestamp = "2030-06-01T00:00:00Z".parse().unwrap();
+    let given = Permit::verify(&permit().sign(&body_key()), &[body_key().public()], now).unwrap();
+    let asked = apply(&application(), &person_key()).unwrap();
+    let positive = decide(decision(json!({ "positive": { "permit": given.digest() } }))).unwrap();
+    assert!(positive.is_positive() && positive.answers(&asked).is_ok() && positive.gives(&given).is_ok());
+    let other = apply(&with("/purpose/text", json!("something else")), &person_key()).unwrap();
+    assert!(positive.answers(&other).is_err(), "the application was changed after the decision");
+    let elsewhere = decide(decision(json!({ "positive": { "permit": Digest::of(b"another") } }))).unwrap();
+    assert!(elsewhere.gives(&given).is_err());
+    let mut stray = decision(json!({ "positive": { "permit": given.digest() } }));
+    stray["part"] = json!([{ "dataset": "other" }]);
+    assert!(decide(stray).unwrap().answers(&asked).is_err(), "nobody asked for that dataset");
+    let reasons = json!([{ "article": "Art. 66(3)", "text": "not needed" }]);
+    let negative = decide(decision(json!({ "negative": { "reasons": reasons, "offers_answer": true } }))).unwrap();
+    assert!(!negative.is_positive() && negative.answers(&asked).is_ok() && negative.gives(&given).is_err());
+}
+
+#[test]
+fn a_decision_gives_reasons_and_is_a_trusted_persons() {
+    let bad = |body: Value| assert!(matches!(decide(body), Err(Refusal::Malformed { .. })));
+    bad(decision(json!({ "negative": { "reasons": [] } })));
+    bad(decision(json!({ "negative": { "reasons": [{ "article": "because", "text": "no" }] } })));
+    bad(decision(json!({ "negative": { "reasons": [{ "article": "Art. 68(1)(c)", "text": " " }] } })));
+    let mut nobody = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
+    nobody["decided_by"] = json!("");
+    bad(nobody);
+    let body: DecisionBody =
+        serde_json::from_value(decision(json!({ "positive": { "permit": Digest::of(b"p") } }))).unwrap();
+    let forged = Decision::verify(&document::sign(&body, &person_key()), &[body_key().public()]);
+    assert!(matches!(forged, Err(Refusal::UntrustedKey { .. })), "an applicant decided on the own application");
+}
+
+fn revocation(target: Value) -> Value {
+    json!({
+        "format": "spe.revocation/1", "issuer": "Body", "issued_at": "2030-01-01T00:00:00Z", "effective_at": "2030-02-01T00:00:00Z",
+        "reason": "re-identification", "target": target
+    })
+}
+
+fn revoke(body: Value, key: &SecretKey) -> Result<Revocation, Refusal> {
+    let body: RevocationBody = serde_json::from_value(body).unwrap();
+    Revocation::verify(&document::sign(&body, key), &[body_key().public()])
+}
+
+/// What would be a bug: a person who is kept out longer, or shorter, than was decided, or by whom it was not.
+#[test]
+fn a_person_is_excluded_for_a_time_by_one_data_access_body() {
+    let identity = json!({ "issuer": "https://login", "subject": "7" });
+    let target = json!({ "person": { "name": "eve", "identity": identity, "until": "2035-02-01T00:00:00Z" } });
+    let excluded = revoke(revocation(target), &body_key()).unwrap();
+    let (eve, ada, issuer) = ("eve".parse().unwrap(), "ada".parse().unwrap(), body_key().public());
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (now, out) in [
+        ("2030-01-31T23:59:59Z", false),
+        ("2030-02-01T00:00:00Z", true),
+        ("2035-01-31T00:00:00Z", true),
+        ("2035-02-01T00:00:00Z", false),
+    ] {
+        assert_eq!(excluded.excludes(&eve, None, issuer, at(now)), out, "at {now}");
+    }
+    let now = at("2031-01-01T00:00:00Z");
+    let login = serde_json::from_value(json!({ "issuer": "https://login", "subject": "7" })).unwrap();
+    assert!(excluded.excludes(&ada, Some(&login), issuer, now), "the same login under another name");
+    assert!(!excluded.excludes(&ada, None, issuer, now));
+    assert!(!excluded.excludes(&eve, None, person_key().public(), now), "permits of another data access body");
+    assert_eq!(excluded.line(), None);
+    let longer = json!({ "person": { "name": "eve", "until": "2035-02-01T00:00:01Z" } });
+    assert!(
+        matches!(revoke(revocation(longer), &body_key()), Err(Refusal::Unlawful { article, .. }) if article == "Art. 63(3)")
+    );
+    let never = json!({ "person": { "name": "eve", "until": "2030-02-01T00:00:00Z" } });
+    assert!(matches!(revoke(revocation(never), &body_key()), Err(Refusal::Malformed { .. })));
+}
+
+#[test]
+fn a_line_is_revoked_by_who_granted_it() {
+    let line = revoke(revocation(json!({ "permit": "p-1" })), &body_key()).unwrap().line().unwrap();
+    assert_eq!((line.number.as_str(), line.issuer), ("p-1", body_key().public()));
+    assert!(matches!(revoke(revocation(json!({ "permit": "p-1" })), &person_key()), Err(Refusal::UntrustedKey { .. })));
+    let mut silent = revocation(json!({ "permit": "p-1" }));
+    silent["reason"] = json!("");
+    assert!(matches!(revoke(silent, &body_key()), Err(Refusal::Malformed { .. })));
+    let _: ApplicationBody = serde_json::from_value(application()).unwrap();
+}

@@ -1,0 +1,162 @@
+//! The officers' desk: how persons of the node speak with the node while it runs.
+//!
+//! A Unix socket in the node's data folder, which only its owner may open; one line of JSON each way. Who decides proves it by a
+//! signature ([`spe_kernel::officer::Verdict`], a revocation of a data access body), not by reaching the socket.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use spe_kernel::{fault::Fault, officer::Matter, refusal::Refusal};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream as Caller},
+    sync::Semaphore,
+    time::timeout,
+};
+
+use crate::{journal::Pending, site::Site};
+
+const SOCKET: &str = "desk.sock";
+/// Longest line, in bytes: an envelope in JSON.
+const LINE_BYTES_MAX: u64 = 8 << 20;
+/// Callers at the same time, and how long one may take.
+const CALLERS_MAX: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What the name of a socket may take; a folder further down is reached by its descriptor.
+const NAME_BYTES_MAX: usize = 100;
+
+/// What an officer asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    /// What waits for an officer.
+    Waiting,
+    /// Records an officer's verdict.
+    Decide {
+        /// DSSE envelope of a [`spe_kernel::officer::VerdictBody`].
+        verdict: String,
+    },
+    /// Ends permits, or excludes a person.
+    Revoke {
+        /// DSSE envelope of a revocation.
+        revocation: String,
+    },
+}
+
+/// What the node says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Told {
+    /// What waits.
+    Waiting(Vec<Pending>),
+    /// The verdict about this is durable.
+    Decided(Matter),
+    /// The revocation is durable, and what it concerns has stopped.
+    Revoked,
+    /// Not done, and why.
+    Refused(Refusal),
+    /// Not done; the node's log has the details.
+    Failed(String),
+}
+
+/// Does what is asked at a node that runs, or whose folder is open.
+pub fn act(site: &Site, ask: Ask) -> Told {
+    let done = match ask {
+        Ask::Waiting => site.waiting().map(Told::Waiting).map_err(Into::into),
+        Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
+        Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),
+    };
+    done.unwrap_or_else(|stop| match stop {
+        spe_kernel::refusal::Stop::Refused(refusal) => Told::Refused(refusal),
+        spe_kernel::refusal::Stop::Failed(fault) => {
+            tracing::error!("at the desk: {fault}");
+            Told::Failed(fault.to_string())
+        }
+    })
+}
+
+/// Serves the desk of `site` until dropped.
+///
+/// # Errors
+/// The socket cannot be made.
+pub async fn serve(site: Arc<Site>, data: PathBuf) -> Result<(), Fault> {
+    let opening = "opening the desk";
+    let place = Place::of(&data).map_err(Fault::while_(opening))?;
+    // The node holds its ledger alone, so that a socket that is there belongs to a node that is gone.
+    fs::remove_file(place.socket()).ok();
+    let listener = UnixListener::bind(place.socket()).map_err(Fault::while_(opening))?;
+    fs::set_permissions(place.socket(), Permissions::from_mode(0o600)).map_err(Fault::while_(opening))?;
+    let seats = Arc::new(Semaphore::new(CALLERS_MAX));
+    loop {
+        let (Ok((caller, _)), Ok(seat)) = (listener.accept().await, Arc::clone(&seats).acquire_owned().await) else {
+            continue;
+        };
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            if let Ok(Err(why)) = timeout(PATIENCE, attend(&site, caller)).await {
+                tracing::warn!("a caller at the desk: {why}");
+            }
+            drop(seat);
+        });
+    }
+}
+
+async fn attend(site: &Arc<Site>, mut caller: Caller) -> io::Result<()> {
+    let (read, mut write) = caller.split();
+    let mut line = String::new();
+    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    let ask: Ask = serde_json::from_str(&line).map_err(io::Error::other)?;
+    let site = Arc::clone(site);
+    // It writes to the disk and waits for it.
+    let told = tokio::task::spawn_blocking(move || act(&site, ask)).await.map_err(io::Error::other)?;
+    let mut answer = serde_json::to_vec(&told)?;
+    answer.push(b'\n');
+    write.write_all(&answer).await
+}
+
+/// Asks the node that runs on the folder `data`; nothing where none does.
+///
+/// # Errors
+/// A node that does not answer.
+pub fn ask(data: &Path, ask: &Ask) -> Result<Option<Told>, Fault> {
+    let asking = "asking the running node";
+    let place = Place::of(data).map_err(Fault::while_(asking))?;
+    let Ok(mut desk) = UnixStream::connect(place.socket()) else { return Ok(None) };
+    let mut line = serde_json::to_vec(ask).map_err(Fault::while_(asking))?;
+    line.push(b'\n');
+    desk.set_read_timeout(Some(PATIENCE)).map_err(Fault::while_(asking))?;
+    desk.write_all(&line).map_err(Fault::while_(asking))?;
+    let told = io::read_to_string(&desk).map_err(Fault::while_(asking))?;
+    serde_json::from_str(&told).map(Some).map_err(Fault::while_(asking))
+}
+
+/// Where the socket is, under a name that is short enough for one.
+struct Place {
+    folder: PathBuf,
+    /// Holds the descriptor in `folder`.
+    _open: Option<File>,
+}
+
+impl Place {
+    fn of(data: &Path) -> io::Result<Self> {
+        if data.as_os_str().as_bytes().len() + SOCKET.len() < NAME_BYTES_MAX {
+            return Ok(Self { folder: data.to_owned(), _open: None });
+        }
+        let open = File::open(data)?;
+        Ok(Self { folder: format!("/proc/self/fd/{}", open.as_raw_fd()).into(), _open: Some(open) })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
+    }
+}

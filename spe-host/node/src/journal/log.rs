@@ -1,0 +1,257 @@
+//! The audit log's rows: entries, the hashes of their tree, and what was released.
+
+mod carry;
+mod check;
+mod files;
+mod people;
+mod prune;
+mod receipt;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use spe_kernel::{
+    audit::{ActorId, AuditLog, Entry, Event, Who},
+    fault::Fault,
+    ids::Digest,
+    ledger::AnswerKey,
+    tlog::{self, ENTRY_BYTES_MAX, TreeHash},
+    units::Loss,
+};
+
+use super::{Records, ledger};
+
+pub(super) use carry::carry_over;
+pub use check::{Checked, check_files, entries_in, root_in};
+pub use files::LogFiles;
+pub use people::Told;
+pub(super) use people::{Known, actor, job_of};
+pub use receipt::Witnessed;
+
+const WRITING: &str = "writing the audit log";
+const READING: &str = "reading the audit log";
+
+/// Version 4: the log. Entries and hashes may be added; the body of an entry may be removed, and nothing else may ever happen to them.
+/// `log_person` and `log_job` say whom and what the entries' tags stand for: these can be erased.
+pub(super) const TABLES: &str = "
+CREATE TABLE log (idx INTEGER PRIMARY KEY CHECK (idx >= 0), at_ms INTEGER NOT NULL, body BLOB) STRICT;
+CREATE TRIGGER log_stays BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'an entry stays'); END;
+CREATE TRIGGER log_is_final BEFORE UPDATE ON log
+  WHEN NEW.idx <> OLD.idx OR NEW.at_ms <> OLD.at_ms OR NEW.body IS NOT NULL
+  BEGIN SELECT RAISE(ABORT, 'an entry is final'); END;
+CREATE TABLE log_hash (
+  level INTEGER NOT NULL CHECK (level >= 0), idx INTEGER NOT NULL CHECK (idx >= 0), hash BLOB NOT NULL, PRIMARY KEY (level, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER log_hash_stays BEFORE DELETE ON log_hash BEGIN SELECT RAISE(ABORT, 'a hash stays'); END;
+CREATE TRIGGER log_hash_is_final BEFORE UPDATE ON log_hash BEGIN SELECT RAISE(ABORT, 'a hash is final'); END;
+CREATE TABLE log_person (id TEXT PRIMARY KEY, salt BLOB NOT NULL, person TEXT NOT NULL UNIQUE, name TEXT NOT NULL) STRICT;
+CREATE INDEX log_person_name ON log_person (name);
+CREATE TABLE log_job (
+  job BLOB PRIMARY KEY, tag TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, actor TEXT NOT NULL, module BLOB,
+  admitted INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE log_seen (what TEXT NOT NULL, idx INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (what, idx)) STRICT, WITHOUT ROWID;
+CREATE TABLE log_witness (
+  one INTEGER PRIMARY KEY CHECK (one = 1), key TEXT NOT NULL, size INTEGER NOT NULL, checkpoint TEXT NOT NULL
+) STRICT;
+DROP TRIGGER release_stays;
+DROP TRIGGER release_is_final;
+ALTER TABLE release RENAME TO release_3;
+CREATE TABLE release (
+  position INTEGER PRIMARY KEY, plan BLOB NOT NULL, dataset TEXT NOT NULL, snapshot BLOB NOT NULL,
+  round INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0), envelope BLOB NOT NULL, log_idx INTEGER NOT NULL UNIQUE,
+  released_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')), UNIQUE (plan, dataset, snapshot, round)
+) STRICT;
+CREATE INDEX release_envelope ON release (envelope);
+CREATE TRIGGER release_stays BEFORE DELETE ON release BEGIN SELECT RAISE(ABORT, 'a release stays'); END;
+CREATE TRIGGER release_is_final BEFORE UPDATE ON release BEGIN SELECT RAISE(ABORT, 'a release is final'); END;
+";
+
+/// An answer that left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Where in the log, from 0.
+    pub index: u64,
+    /// When it was logged, RFC 3339.
+    pub released_at: String,
+    /// Which answer.
+    pub key: AnswerKey,
+    /// Digest of the signed answer.
+    pub answer: Digest,
+}
+
+/// How many entries there are.
+pub(super) fn size(db: &Connection) -> Result<u64, Fault> {
+    let found =
+        db.prepare_cached("SELECT COALESCE(MAX(idx) + 1, 0) FROM log").and_then(|mut s| s.query_row([], |r| r.get(0)));
+    number(found.map_err(Fault::while_(READING))?)
+}
+
+fn number(stored: i64) -> Result<u64, Fault> {
+    u64::try_from(stored).map_err(Fault::while_(READING))
+}
+
+fn stored(number: u64) -> Result<i64, Fault> {
+    i64::try_from(number).map_err(Fault::while_(WRITING))
+}
+
+/// A hash of the tree.
+fn hash(db: &Connection, level: u32, index: u64) -> Result<TreeHash, Fault> {
+    let mut statement =
+        db.prepare_cached("SELECT hash FROM log_hash WHERE level = ?1 AND idx = ?2").map_err(Fault::while_(READING))?;
+    let found = statement.query_row(params![level, stored(index)?], |r| r.get(0)).optional();
+    let missing = || Fault::new(READING, format!("hash {index} of level {level} is missing: run `spe audit verify`"));
+    Ok(TreeHash::from_bytes(found.map_err(Fault::while_(READING))?.ok_or_else(missing)?))
+}
+
+/// The root of the first `size` entries.
+fn root(db: &Connection, size: u64) -> Result<TreeHash, Fault> {
+    tlog::root(size, |level, index| hash(db, level, index))
+}
+
+/// Adds an entry to the end; its place. Part of the caller's transaction.
+pub(super) fn append(db: &Connection, actor: ActorId, event: Event) -> Result<u64, Fault> {
+    let (index, now) = (size(db)?, Timestamp::now());
+    let body = Entry::new(now, actor, event).to_bytes()?;
+    if body.len() > ENTRY_BYTES_MAX {
+        return Err(Fault::new(WRITING, format!("an entry has {} bytes, more than {ENTRY_BYTES_MAX}", body.len())));
+    }
+    let write = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        db.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(Fault::while_(WRITING))
+    };
+    for (level, at, hash) in tlog::appended(index, TreeHash::of_entry(&body), |level, at| hash(db, level, at))? {
+        let values = params![level, stored(at)?, hash.as_bytes()];
+        write("INSERT INTO log_hash (level, idx, hash) VALUES (?1, ?2, ?3)", values)?;
+    }
+    let values = params![stored(index)?, now.as_millisecond(), body];
+    write("INSERT INTO log (idx, at_ms, body) VALUES (?1, ?2, ?3)", values)?;
+    Ok(index)
+}
+
+impl Records {
+    /// Writes down that `who` did something; its place in the log. Durable when this returns.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn log(&self, who: &Who, event: Event) -> Result<u64, Fault> {
+        self.in_one(|db| append(db, actor(db, who)?, event))
+    }
+
+    /// Writes down that `what` is another one than it was when the log last told of it; nothing if it is the same.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn log_change(&self, what: &str, digest: Digest, event: Event) -> Result<Told, Fault> {
+        let last = "SELECT digest FROM log_seen WHERE what = ?1 ORDER BY idx DESC LIMIT 1";
+        self.in_one(|db| {
+            let last = db.query_row(last, [what], |r| r.get::<_, [u8; 32]>(0)).optional();
+            if last.map_err(Fault::while_(READING))? == Some(*digest.as_bytes()) {
+                return Ok(Told::Known);
+            }
+            seen(db, what, digest, append(db, ActorId::node(), event)?)?;
+            Ok(Told::New)
+        })
+    }
+
+    /// Runs `step` as one transaction: all of it is durable when this returns, or nothing happened.
+    ///
+    /// # Errors
+    /// Those of `step`, and the storage's own.
+    pub(super) fn in_one<T>(&self, step: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction().map_err(Fault::while_(WRITING))?;
+        let done = step(&transaction)?;
+        transaction.commit().map_err(Fault::while_(WRITING))?;
+        Ok(done)
+    }
+
+    /// Entries `from` and later, at most `limit`; a pruned one has no body.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn entries(&self, from: u64, limit: u32) -> Result<Vec<(u64, Option<Vec<u8>>)>, Fault> {
+        let db = self.connection();
+        let mut statement = db
+            .prepare_cached("SELECT idx, body FROM log WHERE idx >= ?1 ORDER BY idx LIMIT ?2")
+            .map_err(Fault::while_(READING))?;
+        let rows = statement
+            .query_map(params![stored(from)?, limit], |r| Ok((r.get(0)?, r.get(1)?)))
+            .map_err(Fault::while_(READING))?;
+        rows.map(|row| row.map_err(Fault::while_(READING)).and_then(|(index, body)| Ok((number(index)?, body))))
+            .collect()
+    }
+
+    /// What left, from the beginning.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn releases(&self) -> Result<Vec<Release>, Fault> {
+        releases(&self.connection())
+    }
+}
+
+/// Keeps that entry `index` told of `what`.
+fn seen(db: &Connection, what: &str, digest: Digest, index: u64) -> Result<(), Fault> {
+    let insert = "INSERT INTO log_seen (what, idx, digest) VALUES (?1, ?2, ?3)";
+    db.execute(insert, params![what, stored(index)?, digest.as_bytes()]).map(drop).map_err(Fault::while_(WRITING))
+}
+
+fn releases(db: &Connection) -> Result<Vec<Release>, Fault> {
+    const ALL: &str =
+        "SELECT log_idx, released_at, plan, dataset, snapshot, round, envelope FROM release ORDER BY position";
+    let digest = |r: &rusqlite::Row<'_>, i| Ok::<_, rusqlite::Error>(Digest::from_bytes(r.get(i)?));
+    let row = |r: &rusqlite::Row<'_>| {
+        let (dataset, round): (String, u32) = (r.get(3)?, r.get(5)?);
+        Ok(((r.get(0)?, r.get(1)?), dataset, round, [digest(r, 2)?, digest(r, 4)?, digest(r, 6)?]))
+    };
+    let mut statement = db.prepare(ALL).map_err(Fault::while_(READING))?;
+    let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
+    rows.map(|row| {
+        let ((index, released_at), dataset, round, [plan, snapshot, answer]) = row.map_err(Fault::while_(READING))?;
+        let dataset = dataset.parse().map_err(Fault::while_(READING))?;
+        let key = AnswerKey { plan, dataset, snapshot, round };
+        Ok(Release { index: number(index)?, released_at, key, answer })
+    })
+    .collect()
+}
+
+impl AuditLog for Records {
+    /// The row and its entry are one transaction.
+    fn record(&mut self, key: &AnswerKey, envelope: Digest) -> Result<(), Fault> {
+        self.in_one(|db| {
+            const KNOWN: &str =
+                "SELECT envelope FROM release WHERE plan = ?1 AND dataset = ?2 AND snapshot = ?3 AND round = ?4";
+            let AnswerKey { plan, dataset, snapshot, round } = key;
+            let values = params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes(), round];
+            let known: Option<Vec<u8>> =
+                db.query_row(KNOWN, values, |r| r.get(0)).optional().map_err(Fault::while_(WRITING))?;
+            match known {
+                Some(bytes) if bytes == envelope.as_bytes() => return Ok(()),
+                Some(_) => return Err(Fault::new(WRITING, "the same question was released with another answer")),
+                None => {}
+            }
+            let index = append_release(db, key, envelope)?;
+            insert_release(db, key, envelope, index)
+        })
+    }
+}
+
+fn insert_release(db: &Connection, key: &AnswerKey, envelope: Digest, index: u64) -> Result<(), Fault> {
+    const INSERT: &str =
+        "INSERT INTO release (plan, dataset, snapshot, round, envelope, log_idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let AnswerKey { plan, dataset, snapshot, round } = key;
+    let (plan, snapshot, envelope) = (plan.as_bytes(), snapshot.as_bytes(), envelope.as_bytes());
+    let values = params![plan, dataset.as_str(), snapshot, round, envelope, stored(index)?];
+    db.execute(INSERT, values).map(drop).map_err(Fault::while_(WRITING))
+}
+
+/// The entry of a release says what was paid for, and by whom.
+fn append_release(db: &Connection, key: &AnswerKey, envelope: Digest) -> Result<u64, Fault> {
+    let bought = ledger::bought(db, key)?.ok_or_else(|| Fault::new(WRITING, "what was released was never charged"))?;
+    let Known { actor, module, .. } = job_of(db, bought.job, None)?;
+    let loss = if key.round == 0 { bought.loss } else { Loss::zero(bought.loss.measure()) };
+    let (answer, permit, software) = (key.into(), (&bought.permit).into(), super::SOFTWARE.into());
+    append(db, actor, Event::Released { answer, envelope, module, permit, loss, software })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Whom and what the tags in the log stand for. These rows can be erased; the log does not change by it.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use spe_kernel::{
+    admission::Admitted,
+    audit::{ActorId, Event, JobTag, Person, Salt, Who},
+    dsse::PublicKey,
+    fault::Fault,
+    ids::Digest,
+    job::Job,
+    permit::{Permit, PermitId},
+    refusal::{Refusal, Stop},
+};
+
+use super::{READING, Records, WRITING, append, seen};
+
+/// What is known of a signed job.
+pub(in crate::journal) struct Known {
+    /// Its name in the log.
+    pub(in crate::journal) tag: JobTag,
+    /// Who signed it.
+    pub(in crate::journal) actor: ActorId,
+    /// Its module, where it was admitted.
+    pub(in crate::journal) module: Option<Digest>,
+}
+
+fn salt() -> Result<Salt, Fault> {
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(Fault::while_("asking the operating system for entropy"))?;
+    Ok(salt)
+}
+
+/// The name of `who` in the log; a new one at the first time.
+pub(in crate::journal) fn actor(db: &Connection, who: &Who) -> Result<ActorId, Fault> {
+    let Who::Person(person) = who else { return Ok(ActorId::node()) };
+    let json = serde_json::to_string(person).map_err(Fault::while_(WRITING))?;
+    let known: Option<String> = db
+        .prepare_cached("SELECT id FROM log_person WHERE person = ?1")
+        .and_then(|mut s| s.query_row([&json], |r| r.get(0)).optional())
+        .map_err(Fault::while_(READING))?;
+    if let Some(id) = known {
+        return id.parse().map_err(Fault::while_(READING));
+    }
+    let salt = salt()?;
+    let id = ActorId::of(person, &salt);
+    let insert = "INSERT INTO log_person (id, salt, person, name) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(insert, params![id.as_str(), salt, json, person.name]).map_err(Fault::while_(WRITING))?;
+    Ok(id)
+}
+
+/// What is known of the signed job; when it is met for the first time, `who` signed it.
+pub(in crate::journal) fn job_of(db: &Connection, job: Digest, who: Option<&Who>) -> Result<Known, Fault> {
+    let read =
+        |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, Option<[u8; 32]>>(2)?));
+    let known = db
+        .prepare_cached("SELECT tag, actor, module FROM log_job WHERE job = ?1")
+        .and_then(|mut s| s.query_row([job.as_bytes()], read).optional())
+        .map_err(Fault::while_(READING))?;
+    if let Some((tag, actor, module)) = known {
+        let parsed = |e: String| Fault::new(READING, e);
+        let (tag, actor) = (tag.parse().map_err(parsed)?, actor.parse().map_err(parsed)?);
+        return Ok(Known { tag, actor, module: module.map(Digest::from_bytes) });
+    }
+    let (salt, actor) = (salt()?, actor(db, who.unwrap_or(&Who::Node))?);
+    let tag = JobTag::of(job, &salt);
+    let insert = "INSERT INTO log_job (job, tag, salt, actor) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(insert, params![job.as_bytes(), tag.as_str(), salt, actor.as_str()]).map_err(Fault::while_(WRITING))?;
+    Ok(Known { tag, actor, module: None })
+}
+
+/// Who signed a job.
+fn signer(job: &Job) -> Who {
+    Who::Person(Person { name: job.body().person.to_string(), key: Some(job.signer()), identity: None })
+}
+
+/// Whether this is the first time for that job; it is not the next time.
+fn first_time(db: &Connection, job: Digest, turn: Turn) -> Result<bool, Fault> {
+    let column = match turn {
+        Turn::Admitted => "admitted",
+        Turn::Refused => "refused",
+    };
+    let sql = format!("UPDATE log_job SET {column} = 1 WHERE job = ?1 AND {column} = 0");
+    db.execute(&sql, [job.as_bytes()]).map(|rows| rows == 1).map_err(Fault::while_(WRITING))
+}
+
+/// What a job comes to only once in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It was admitted.
+    Admitted,
+    /// It ended without an answer.
+    Refused,
+}
+
+/// What there was to write down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// An entry was added.
+    New,
+    /// The log says it already.
+    Known,
+}
+
+impl Records {
+    /// Writes down that a job was admitted, and the permit when it is seen for the first time.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn log_admitted(&self, admitted: &Admitted, permit: &[u8]) -> Result<Told, Fault> {
+        let (job, charge, document) = (admitted.job(), admitted.charge(), Digest::of(permit));
+        self.in_one(|db| {
+            let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
+            if !first_time(db, job.digest(), Turn::Admitted)? {
+                return Ok(Told::Known);
+            }
+            let module = admitted.plan().module();
+            let set = "UPDATE log_job SET module = ?2 WHERE job = ?1";
+            db.execute(set, [job.digest().as_bytes(), module.as_bytes()]).map_err(Fault::while_(WRITING))?;
+            see_permit(db, &charge.permit, document)?;
+            let (purpose, answer, permit) = (job.body().purpose, (&charge.key).into(), (&charge.permit).into());
+            append(db, actor, Event::JobAdmitted { job: tag, permit, purpose, answer, module })?;
+            Ok(Told::New)
+        })
+    }
+
+    /// Writes down that a job which was signed as it must be came to nothing, once a job: whoever sends it again adds nothing.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn log_stopped(&self, job: &Job, permit: &Permit, stop: &Stop) -> Result<Told, Fault> {
+        self.in_one(|db| {
+            let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
+            if !first_time(db, job.digest(), Turn::Refused)? {
+                return Ok(Told::Known);
+            }
+            let event = match stop {
+                Stop::Refused(Refusal::Cancelled) => Event::JobCancelled { job: tag },
+                Stop::Refused(why) => {
+                    let (clause, article) = (clause(why), why.clause().map(|clause| clause.to_string()));
+                    Event::JobRefused { job: tag, permit: (&permit.id()).into(), clause, article }
+                }
+                Stop::Failed(_) => Event::JobFailed { job: tag },
+            };
+            append(db, actor, event)?;
+            Ok(Told::New)
+        })
+    }
+
+    /// Erases whom the tags of that name stand for, and the salts of their jobs; which tags. Nobody can tell any more, and the log
+    /// still verifies.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn forget(&self, name: &str, key: Option<PublicKey>, by: &Who) -> Result<Vec<ActorId>, Fault> {
+        let forgotten = self.in_one(|db| {
+            let ids: Vec<ActorId> = people(db)?
+                .into_iter()
+                .filter(|(_, _, person)| person.name == name && (key.is_none() || person.key == key))
+                .map(|(id, ..)| id)
+                .collect();
+            for id in &ids {
+                db.execute("DELETE FROM log_person WHERE id = ?1", [id.as_str()]).map_err(Fault::while_(WRITING))?;
+                let sql = "UPDATE log_job SET salt = zeroblob(0) WHERE actor = ?1";
+                db.execute(sql, [id.as_str()]).map_err(Fault::while_(WRITING))?;
+                append(db, actor(db, by)?, Event::PersonForgotten { person: id.clone() })?;
+            }
+            Ok(ids)
+        })?;
+        // What was deleted is overwritten in the file, and must not survive beside it.
+        let moved = self.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        moved.map_err(Fault::while_("erasing a person"))?;
+        Ok(forgotten)
+    }
+
+    /// Whom the tags stand for.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn people(&self) -> Result<Vec<(ActorId, Person)>, Fault> {
+        Ok(people(&self.connection())?.into_iter().map(|(id, _, person)| (id, person)).collect())
+    }
+}
+
+/// The rows of `log_person`, with their salts.
+pub(super) fn people(db: &Connection) -> Result<Vec<(ActorId, Salt, Person)>, Fault> {
+    let mut statement = db.prepare("SELECT id, salt, person FROM log_person").map_err(Fault::while_(READING))?;
+    let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, String>(2)?));
+    let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
+    rows.map(|row| {
+        let (id, salt, person) = row.map_err(Fault::while_(READING))?;
+        let id = id.parse().map_err(|e: String| Fault::new(READING, e))?;
+        Ok((id, salt, serde_json::from_str(&person).map_err(Fault::while_(READING))?))
+    })
+    .collect()
+}
+
+/// Tells of a signed permit when it is used for the first time.
+fn see_permit(db: &Connection, permit: &PermitId, document: Digest) -> Result<(), Fault> {
+    let (what, known) =
+        (format!("permit {permit}"), "SELECT EXISTS (SELECT 1 FROM log_seen WHERE what = ?1 AND digest = ?2)");
+    let known =
+        db.query_row(known, params![what, document.as_bytes()], |r| r.get(0)).map_err(Fault::while_(READING))?;
+    if known {
+        return Ok(());
+    }
+    let index = append(db, ActorId::node(), Event::PermitSeen { permit: permit.into(), document })?;
+    seen(db, &what, document, index)
+}
+
+/// The refusal's name, without what it says: that may be about a person.
+fn clause(refusal: &Refusal) -> String {
+    let json = serde_json::to_value(refusal).unwrap_or_default();
+    json.get("refusal").and_then(|name| name.as_str()).unwrap_or("refused").to_owned()
+}

@@ -1,0 +1,141 @@
+//! Whether permits and persons still stand, and the end of what runs under those that do not (Arts. 63(3) and 68 of Regulation
+//! (EU) 2025/327).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use spe_kernel::{
+    dsse::PublicKey,
+    fault::Fault,
+    job::Job,
+    permit::{Permit, PermitId},
+    refusal::{Refusal, Stop},
+    revocation::Revocation,
+};
+use spe_sandbox::Interrupt;
+
+use crate::{journal::Records, site::Site};
+
+/// The revocations that a node knows, and what runs.
+pub(crate) struct Standing {
+    revocations: Mutex<Vec<Revocation>>,
+    runs: Mutex<Vec<Run>>,
+}
+
+/// What runs, and by whose leave.
+struct Run {
+    permit: Permit,
+    job: Job,
+    interrupt: Interrupt,
+}
+
+/// A run that ends when its permit or person does; it is forgotten when this is dropped.
+pub(crate) struct Watched<'a> {
+    /// Raised when they end.
+    pub(crate) interrupt: Interrupt,
+    site: &'a Site,
+    permit: &'a Permit,
+    job: &'a Job,
+}
+
+impl Standing {
+    /// Those that `records` keep, as far as a data access body signed them that is still trusted.
+    pub(crate) fn open(records: &Records, trusted: &[PublicKey]) -> Result<Self, Fault> {
+        let kept = records.revocations()?;
+        let known = kept.iter().filter_map(|envelope| Revocation::verify(envelope, trusted).ok()).collect();
+        Ok(Self { revocations: Mutex::new(known), runs: Mutex::default() })
+    }
+
+    fn revocations(&self) -> MutexGuard<'_, Vec<Revocation>> {
+        // Each change is one push, so a panic elsewhere leaves nothing half-done.
+        self.revocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the line of permits is revoked.
+    pub(crate) fn revoked_at(&self, line: &PermitId) -> Option<Timestamp> {
+        let revocations = self.revocations();
+        revocations.iter().filter(|r| r.line().as_ref() == Some(line)).map(|r| r.body().effective_at).min()
+    }
+
+    /// Nothing, if neither the permit is revoked at `now` nor the person who asks excluded.
+    ///
+    /// # Errors
+    /// [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].
+    pub(crate) fn check(&self, permit: &Permit, job: &Job, now: Timestamp) -> Result<(), Refusal> {
+        let line = permit.id();
+        if let Some(since) = self.revoked_at(&line).filter(|since| *since <= now) {
+            return Err(Refusal::PermitRevoked { number: permit.body().number.clone(), since: since.to_string() });
+        }
+        let identity = job.identity().map(spe_kernel::person::Identity::who);
+        let (person, issuer) = (&job.body().person, line.issuer);
+        if self.revocations().iter().any(|r| r.excludes(person, identity, issuer, now)) {
+            return Err(Refusal::PersonExcluded { person: person.clone() });
+        }
+        Ok(())
+    }
+
+    /// Ends what runs and stands no more.
+    fn end(&self, now: Timestamp) {
+        for Run { permit, job, interrupt } in self.runs().iter() {
+            if let Err(why) = self.check(permit, job, now) {
+                interrupt.raise(why);
+            }
+        }
+    }
+}
+
+impl Watched<'_> {
+    /// Waits as long as `hold` does, or until permit or person end.
+    ///
+    /// # Errors
+    /// [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`]: the same whether the run was done or not.
+    pub(crate) async fn until(&self, hold: impl Future<Output = ()>) -> Result<(), Refusal> {
+        let standing = || self.site.standing.check(self.permit, self.job, self.site.now());
+        let mut stirred = self.site.stirred();
+        let ended = async {
+            while standing().is_ok() && stirred.changed().await.is_ok() {}
+        };
+        tokio::select! {
+            () = hold => {}
+            () = ended => {}
+        }
+        standing()
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.site.standing.runs().retain(|run| run.job.digest() != self.job.digest());
+    }
+}
+
+impl Site {
+    /// Has what is about to run end when its permit or person does.
+    pub(crate) fn watch<'a>(&'a self, permit: &'a Permit, job: &'a Job) -> Watched<'a> {
+        let interrupt = self.sandbox.interrupt();
+        let run = Run { permit: permit.clone(), job: job.clone(), interrupt: interrupt.clone() };
+        self.standing.runs().push(run);
+        // One that ended just before would otherwise go unnoticed.
+        self.standing.end(self.now());
+        Watched { interrupt, site: self, permit, job }
+    }
+
+    /// Makes a revocation known, ends what runs under it, and wakes what waits.
+    ///
+    /// # Errors
+    /// One that no trusted data access body signed.
+    pub fn revoke(&self, envelope: &[u8]) -> Result<(), Stop> {
+        let revocation = Revocation::verify(envelope, &self.policy.access_bodies)?;
+        if self.records().revoke(&revocation, envelope)? {
+            tracing::warn!(document = %revocation.digest(), "revoked: {}", revocation.body().reason);
+            self.standing.revocations().push(revocation);
+        }
+        self.standing.end(self.now());
+        self.stir();
+        Ok(())
+    }
+}
