@@ -97,6 +97,7 @@ impl Place {
                         answers.push(open_answer(released.envelope(), &plan, &node.name, node.site.key.public())?);
                     }
                     Given::Finished(finished) => return Ok(finished.state),
+                    Given::Waits(_) => return Err("a node waits for an officer, whom no bench has".into()),
                 }
             }
             let round = next.map_or(0, |next| next.round) + 1;

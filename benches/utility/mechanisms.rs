@@ -177,7 +177,7 @@ fn measured(place: &Place, node: &Node, kind: &Kind, loss: Loss) -> Result<f64, 
     let module = module(kind, copies)?;
     let loss = if keyed { loss.with_delta_atto(DELTA_ATTO) } else { loss };
     let losses = (0..copies).map(|i| (format!("o{i}"), loss)).collect();
-    let choices = Choices { losses, ..Choices::new(Loss::zero(loss.measure())) };
+    let choices = Choices { losses, ..Choices::new(loss.times(u32::try_from(copies)?)?) };
     let mut draws = Vec::new();
     while draws.len() < DRAWS {
         let (plan, answer) = place.answer(node, &module, &choices)?;

@@ -2,8 +2,9 @@
 
 use std::{
     cell::Cell,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use jiff::Timestamp;
@@ -33,6 +34,7 @@ const BENCH: &str = "bench";
 pub(crate) struct Place {
     dir: TempDir,
     spe: PathBuf,
+    keyholder: Child,
     access_body: SecretKey,
     researcher: SecretKey,
     /// Drives the nodes' scans.
@@ -52,6 +54,31 @@ pub(crate) struct Node {
     pub(crate) permit: Vec<u8>,
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.keyholder.kill().ok();
+        self.keyholder.wait().ok();
+    }
+}
+
+/// A key holder in a process of its own, which listens when this returns.
+fn keyholder(spe: &Path, dir: &Path) -> Result<Child, Error> {
+    let free = (20_000_u16..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let port = free.ok_or("no free port between 20000 and 32000")?;
+    let command = |args: &[&str]| {
+        let mut command = Command::new(spe);
+        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let listen = format!("127.0.0.1:{port}");
+    command(&["keyholder", "init", "keyholder", "--listen", &listen, "--host", "localhost"]).status()?;
+    let child = command(&["keyholder", "run", "keyholder"]).spawn()?;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Ok(child)
+}
+
 impl Place {
     /// An empty place.
     pub(crate) fn new() -> Result<Self, Error> {
@@ -62,7 +89,9 @@ impl Place {
         }
         let (access_body, researcher) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build()?;
-        let place = Self { dir: tempfile::tempdir()?, spe, access_body, researcher, runtime, jobs: Cell::new(0) };
+        let dir = tempfile::tempdir()?;
+        let keyholder = keyholder(&spe, dir.path())?;
+        let place = Self { dir, spe, keyholder, access_body, researcher, runtime, jobs: Cell::new(0) };
         place.spe(&["hub", "init", "hub", "--host", "localhost"])?;
         Ok(place)
     }
@@ -82,7 +111,10 @@ impl Place {
         let invitation = format!("{name}-invitation");
         self.spe(&["hub", "invite", "hub", "--node", name, "--out", &invitation])?;
         let key = self.access_body.public().to_string();
-        self.spe(&["node", "init", name, "--connection", &invitation, "--access-body", &key])?;
+        let keys = format!("{name}-keys");
+        self.spe(&["keyholder", "invite", "keyholder", "--node", name, "--out", &keys])?;
+        let init = ["node", "init", name, "--connection", &invitation, "--keyholder", &keys, "--access-body", &key];
+        self.spe(&[&init[..], &["--unmeasured"]].concat())?;
         let folder = self.dir.path().join(name);
         allow_everything(&folder.join("policy.toml"))?;
         let cap = format!("{}={CAP},delta=0.5", measure.parameter());

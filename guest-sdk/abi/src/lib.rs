@@ -46,7 +46,7 @@ pub const INPUT_NO_ROOM: u32 = 0;
 pub const UPDATE_STOP: i32 = 0;
 
 /// Fuel for `spe_input` and `spe_start` together.
-pub const START_FUEL: u64 = 100_000;
+pub const START_FUEL: u64 = 20_000;
 /// Fuel for one call of `spe_update`.
 pub const UPDATE_FUEL: u64 = 100_000_000;
 

@@ -12,7 +12,7 @@ use spe_kernel::{
 use spe_node::{
     config::NodeConfig,
     desk::{self, Ask, Told},
-    journal::Pending,
+    journal::{Ending, Pending},
     site::Site,
 };
 
@@ -29,6 +29,14 @@ pub(crate) enum DeskCommand {
     Approve(VerdictArgs),
     /// Decide against it; whoever asked is told the reason
     Refuse(VerdictArgs),
+    /// List the permits that ended here, and certify that what they brought is deleted
+    Endings {
+        /// The node's folder
+        dir: PathBuf,
+        /// Write each signed certificate to a file of this folder
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// End a permit, or exclude a person, at this node: what runs is stopped at once
     Revoke {
         /// The node's folder
@@ -66,6 +74,7 @@ pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
             bail!("say why with --reason: whoever asked is told")
         }
         DeskCommand::Refuse(args) => decide(&args, false, output),
+        DeskCommand::Endings { dir, out } => endings(&dir, out.as_deref(), output),
         DeskCommand::Revoke { dir, revocation } => {
             let envelope = std::fs::read_to_string(&revocation);
             let envelope = envelope.with_context(|| format!("reading {}", revocation.display()))?;
@@ -123,6 +132,34 @@ fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
         }),
         other => unexpected(other),
     }
+}
+
+fn endings(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
+    let endings = match ask(dir, Ask::Endings)? {
+        Told::Endings(endings) => endings,
+        other => return unexpected(other),
+    };
+    if let Some(out) = out {
+        std::fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
+    }
+    for Ending { line, certificate, .. } in &endings {
+        if let (Some(out), Some(certificate)) = (out, certificate) {
+            let number = line.split(' ').next().unwrap_or_default();
+            let file = out.join(format!("{number}.deletion.json"));
+            std::fs::write(&file, certificate).with_context(|| format!("writing {}", file.display()))?;
+        }
+    }
+    output.say(&endings, || {
+        let text = |Ending { line, ended_at, certificate }: &Ending| {
+            let gone = if certificate.is_some() {
+                "what it brought is deleted, certified"
+            } else {
+                "nothing was left to delete"
+            };
+            format!("{line}   {ended_at}   {gone}\n")
+        };
+        if endings.is_empty() { "no permit has ended here\n".into() } else { endings.iter().map(text).collect() }
+    })
 }
 
 /// The one thing that waits and whose digest begins so.

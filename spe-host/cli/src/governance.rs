@@ -7,12 +7,13 @@ use clap::Subcommand;
 use spe_kernel::{
     application::{Application, ApplicationBody},
     decision::DecisionBody,
+    document::open,
     revocation::{RevocationBody, Target},
 };
 
 use crate::{
     application::{self, WayCommand},
-    connect,
+    connect::{self, Profile, block_on},
     document::{self, Kind, SignArgs},
     output::Output,
 };
@@ -69,6 +70,13 @@ pub(crate) enum RevocationCommand {
         /// The signed revocation
         file: PathBuf,
     },
+    /// Hand in a signed revocation: the hub passes it on to every node at once, and what runs under it is stopped
+    Submit {
+        /// The signed revocation
+        file: PathBuf,
+        #[command(flatten)]
+        profile: Profile,
+    },
     /// Print the JSON Schema of revocations
     Schema,
 }
@@ -108,6 +116,14 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
         RevocationCommand::Draft => draft(&[PERMIT, PERSON], output),
         RevocationCommand::Sign(args) => document::sign(&args, of, output),
         RevocationCommand::Show { file } => document::show::<RevocationBody>(&file, output),
+        RevocationCommand::Submit { file, profile } => {
+            let envelope = connect::read(&file)?;
+            let what = of(open::<RevocationBody>(&envelope)?.body());
+            block_on(async { Ok(profile.connect().await?.revoke(envelope).await?) })?;
+            output.say(&serde_json::json!({ "revocation": what, "passed_on": true }), || {
+                format!("revocation {what} passed on to every node; one that is away is told when it is back\n")
+            })
+        }
         RevocationCommand::Schema => document::schema(Kind::Revocation, output),
     }
 }

@@ -14,6 +14,7 @@ use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
 use crate::{
+    agreement::{self, HubAgreementCommand},
     connect::make_private,
     output::{Output, log, told_to_stop},
 };
@@ -76,6 +77,9 @@ pub(crate) enum HubCommand {
         /// The hub's folder
         dir: PathBuf,
     },
+    /// Keep the participation agreements with nodes; works while the hub runs
+    #[command(subcommand)]
+    Agreement(HubAgreementCommand),
     /// Strike a member off the list: its certificate is refused from now on
     Dismiss {
         /// The hub's folder
@@ -157,6 +161,7 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
             let said = serde_json::json!({ "hub": config.public, "ca": print });
             output.say(&said, || format!("{print}\n"))
         }
+        HubCommand::Agreement(command) => agreement::hub(command, output),
         HubCommand::Dismiss { dir, who } => {
             let role = who.role()?;
             spe_hub::dismiss(&dir, &role)?;

@@ -22,8 +22,8 @@ use crate::{
     show::Table,
 };
 
-/// Minutes of requests that `log` shows.
-const MINUTES_SHOWN: u32 = 1_000;
+/// Hours of requests that `log` shows.
+const HOURS_SHOWN: u32 = 1_000;
 
 #[derive(Subcommand)]
 pub(crate) enum KeyholderCommand {
@@ -71,7 +71,7 @@ pub(crate) enum KeyholderCommand {
         /// The key holder's folder
         dir: PathBuf,
     },
-    /// Show who asked what, by the minute; identifiers are never logged
+    /// Show who asked what, by the hour; identifiers are never logged
     Log {
         /// The key holder's folder
         dir: PathBuf,
@@ -80,7 +80,7 @@ pub(crate) enum KeyholderCommand {
     Rotate(RotateArgs),
     /// Destroy keys for ever, and with them what they sealed; writes a signed deletion certificate
     ///
-    /// A node that runs drops the dataset within a minute. Backups of the key holder's folder are yours to destroy.
+    /// A node that runs drops the dataset within seconds. Backups of the key holder's folder are yours to destroy.
     Destroy(DestroyArgs),
     /// List the deletion certificates, or write them to a folder
     Certificates {
@@ -175,7 +175,8 @@ pub(crate) fn run(command: KeyholderCommand, output: Output) -> Result<()> {
         }
         KeyholderCommand::Dismiss { dir, node } => {
             spe_keyholder::dismiss(&dir, &node)?;
-            output.say(&json!({ "dismissed": node }), || format!("node {node} is given no key any more; its keys stay\n"))
+            output
+                .say(&json!({ "dismissed": node }), || format!("node {node} is given no key any more; its keys stay\n"))
         }
         KeyholderCommand::Run { dir } => serve(&dir),
         KeyholderCommand::List { dir } => list(&dir, output),
@@ -231,12 +232,12 @@ fn list(dir: &Path, output: Output) -> Result<()> {
 }
 
 fn requests(dir: &Path, output: Output) -> Result<()> {
-    let all = Store::open(dir)?.requests(MINUTES_SHOWN)?;
+    let all = Store::open(dir)?.requests(HOURS_SHOWN)?;
     output.say(&all, || {
-        let mut table = Table::new(["minute", "node", "dataset", "asked for", "requests", "items"]);
+        let mut table = Table::new(["hour", "node", "dataset", "asked for", "requests", "items"]);
         for asked in &all {
-            let (minute, node, dataset) = (asked.minute.clone(), asked.node.clone(), asked.dataset.clone());
-            table.row([minute, node, dataset, asked.what.clone(), asked.times.to_string(), asked.items.to_string()]);
+            let (hour, node, dataset) = (asked.hour.clone(), asked.node.clone(), asked.dataset.clone());
+            table.row([hour, node, dataset, asked.what.clone(), asked.times.to_string(), asked.items.to_string()]);
         }
         table.render()
     })
@@ -264,7 +265,8 @@ fn destroy(args: &DestroyArgs, output: Output) -> Result<()> {
         write_public(out, &String::from_utf8(envelope.clone())?)?;
     }
     let certificate: serde_json::Value = serde_json::from_slice(&envelope)?;
-    let said = json!({ "node": args.node, "dataset": args.dataset, "version": args.version, "certificate": certificate });
+    let said =
+        json!({ "node": args.node, "dataset": args.dataset, "version": args.version, "certificate": certificate });
     output.say(&said, || {
         let what = args.version.map_or_else(|| "all keys".into(), |version| format!("data key {version}"));
         let written = args.out.as_ref().map(|out| format!("; certificate in {}", out.display())).unwrap_or_default();
@@ -281,7 +283,8 @@ fn certificates(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
             write_public(&file, &String::from_utf8(certificate.envelope.clone())?)?;
         }
     }
-    let said: Vec<serde_json::Value> = all.iter().map(|c| serde_json::from_slice(&c.envelope)).collect::<Result<_, _>>()?;
+    let said: Vec<serde_json::Value> =
+        all.iter().map(|c| serde_json::from_slice(&c.envelope)).collect::<Result<_, _>>()?;
     output.say(&said, || {
         all.iter().map(|certificate| format!("{} at {}\n", certificate.dataset, certificate.node)).collect()
     })

@@ -2,6 +2,7 @@
 #![allow(rustdoc::invalid_html_tags, reason = "help texts are read in a terminal")]
 
 mod advise;
+mod agreement;
 mod application;
 mod audit;
 mod budget;

@@ -17,6 +17,7 @@ use spe_node::{
 use spe_wire::{Connection, pki::Role, write_public};
 
 use crate::{
+    agreement::{self, NodeAgreementCommand},
     connect::{CONNECTION, SIGNING_KEY, make_private},
     desk::{self, DeskCommand},
     join::{self, JoinArgs},
@@ -35,6 +36,9 @@ const POLICY: &str = include_str!("../../../policies/node/default.toml");
 pub(crate) enum NodeCommand {
     /// Join a federation with a node's invitation; `spe node init --connection DIR` then makes the node
     Join(JoinArgs),
+    /// Keep the participation agreement with the hub, also while the node runs
+    #[command(subcommand)]
+    Agreement(NodeAgreementCommand),
     /// Make a node's folder: configuration, policy and signing key
     Init {
         /// The folder to make
@@ -99,6 +103,7 @@ pub(crate) enum NodeCommand {
 
 pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
     match command {
+        NodeCommand::Agreement(command) => agreement::node(command, output),
         NodeCommand::Join(args) => join::run(&args, output),
         NodeCommand::Init { dir, connection, keyholder, access_bodies, unmeasured } => {
             init(&dir, (&connection, &keyholder), (access_bodies, unmeasured), output)
@@ -174,7 +179,10 @@ fn forget(dir: &Path, name: &str, person_key: Option<PublicKey>, output: Output)
     }
     records.publish(&LogFiles::new(&config.log_dir(), &config.name), &key::read(&config.signing_key_file)?, true)?;
     output.say(&serde_json::json!({ "forgotten": forgotten }), || {
-        format!("{name} was {}; nobody can tell any more\n", forgotten.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        format!(
+            "{name} was {}; nobody can tell any more\n",
+            forgotten.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        )
     })
 }
 
@@ -267,17 +275,23 @@ fn serve(dir: &Path) -> Result<()> {
     let site = Arc::new(open(dir, compiler)?);
     spe_node::keys::watch(&site);
     if site.policy.release.unmeasured {
-        tracing::warn!("unmeasured = true: a module could be late for one person on purpose; `spe node selftest --adopt` closes that");
+        tracing::warn!(
+            "unmeasured = true: a module could be late for one person on purpose; `spe node selftest --adopt` closes that"
+        );
     }
     let config = NodeConfig::read(dir)?;
     let (connection, data) = (Connection::read(&config.connection_file)?, config.data_dir);
     tracing::info!(node = %site.name, hub = connection.hub, workers = site.workers, "starting");
-    site.log_start()?;
+    // A node that cannot write shows what it has all the same, and refuses what it would have to log.
+    if let Err(fault) = site.log_start() {
+        tracing::error!("{fault}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     runtime.block_on(async {
         tokio::select! {
             ended = attend(Arc::clone(&site), connection, crate::output::told_to_stop()) => Ok(ended?),
             closed = spe_node::desk::serve(Arc::clone(&site), data) => Ok::<_, anyhow::Error>(closed?),
+            () = spe_node::ending::keep_ending(Arc::clone(&site)) => Ok(()),
         }
     })?;
     site.log_stop();

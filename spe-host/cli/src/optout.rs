@@ -219,8 +219,8 @@ const fn word(choice: Choice) -> &'static str {
 }
 
 /// The purposes that `subject` is left out of at `now`.
-fn left_out(history: &History, subject: &Subject, now: Timestamp) -> Vec<String> {
-    let out = |purpose: &Purpose| excluded(history.entries(), AsOf { at: now, purpose: *purpose }).holds(subject);
+fn left_out(entries: &[Entry], subject: &Subject, now: Timestamp) -> Vec<String> {
+    let out = |purpose: &Purpose| excluded(entries, AsOf { at: now, purpose: *purpose }).holds(subject);
     Purpose::ALL.iter().filter(|p| out(p)).map(ToString::to_string).collect()
 }
 
@@ -237,7 +237,9 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
     }
     let is_own = |(_, e): &(usize, &Entry)| own_pseudonyms.contains(&e.subject);
     let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(is_own).collect();
-    let now_out = left_out(&history, subject, Timestamp::now());
+    let one = |e: &Entry| if own_pseudonyms.contains(&e.subject) { Entry { subject: *subject, ..e.clone() } } else { e.clone() };
+    let entries: Vec<Entry> = history.entries().iter().map(one).collect();
+    let now_out = left_out(&entries, subject, Timestamp::now());
     let json: Vec<_> = own
         .iter()
         .map(|(number, e)| {

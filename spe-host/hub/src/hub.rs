@@ -13,7 +13,7 @@ use spe_kernel::{
     refusal::Refusal,
 };
 use spe_wire::{FileError, Peer, Report, Seats, Submission, serve, tls::ServerTls, view::View};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     Config,
@@ -39,6 +39,8 @@ pub struct Hub {
     pub(crate) presence: Presence,
     pub(crate) people: Arc<Issuers>,
     pub(crate) calendar: Calendar,
+    /// One reader of register and report at a time: they are worked out from the whole log, and anybody may ask.
+    pub(crate) reading_room: Arc<Semaphore>,
     pub(crate) witness: Arc<SecretKey>,
     patience: Patience,
     tls: ServerTls,
@@ -63,6 +65,7 @@ impl Hub {
             presence: Presence::new(),
             people,
             calendar: Calendar::system(),
+            reading_room: Arc::new(Semaphore::new(1)),
             witness,
             patience,
             tls,

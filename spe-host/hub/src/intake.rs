@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use spe_kernel::{
     disclosure::Catalogue,
+    dsse::PublicKey,
     ids::{DatasetName, Digest, JobId, NodeName, PersonName},
     job::{Job, JobBody},
     permit::PermitBody,
@@ -13,28 +14,29 @@ use spe_kernel::{
     refusal::Refusal,
     revocation::Revocation,
 };
-use spe_wire::{Peer, Submission, limits::answer_bytes_max};
+use spe_wire::{Peer, Report, Submission, limits::answer_bytes_max};
 
 use crate::{
-    Config,
+    Config, agreements,
     roles::{Endpoint, authorise},
     stop::Stop,
     store::{
         governance::{self, Event, What},
         jobs::{self, Accepted},
-        modules, nodes,
+        modules, nodes, outcomes,
     },
 };
 
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///
 /// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
-/// more unfinished jobs, larger modules for them, or more rounds with larger answers, than `config` allows.
+/// more unfinished jobs, larger modules for them, or more rounds with larger answers, than `config` allows. Nodes without a live
+/// agreement with the hub of that key refuse at once.
 pub(crate) fn submit(
     db: &Connection,
     peer: Peer,
     submission: &Submission,
-    config: &Config,
+    (config, hub, now): (&Config, PublicKey, Timestamp),
 ) -> Result<(JobId, Vec<NodeName>), Stop> {
     let person = authorise(db, peer, Endpoint::Submit)?.person()?;
     let job = Job::verify(&submission.job)?;
@@ -54,6 +56,12 @@ pub(crate) fn submit(
     bounded(&body.plan, asked.len(), config.round_answers_bytes_per_job_max)?;
     let accepted = Accepted { body, submission, nodes: &asked };
     let id = jobs::insert(db, &accepted, content)?;
+    for node in &asked {
+        // It is asked all the same, so that the result says why it has no part of it.
+        if let Err(why) = agreements::live(db, node, hub, now)? {
+            outcomes::record(db, node, &id, Report::Refused(why))?;
+        }
+    }
     jobs::forget(db, &person, config.jobs_kept_per_person_max)?;
     Ok((id, asked))
 }

@@ -6,6 +6,7 @@
 //! restart.
 
 mod activity;
+mod agreements;
 mod applications;
 mod calendar;
 mod config;
@@ -22,6 +23,7 @@ mod store;
 pub mod view;
 mod witness;
 
+pub use agreements::{Move, TERMS, agree, agreements};
 pub use calendar::Calendar;
 pub use config::Config;
 pub use enrolment::{dismiss, init, invite, invite_by_token, roles_of};

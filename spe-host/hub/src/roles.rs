@@ -103,6 +103,8 @@ named! {
         Offer = "Offer",
         /// Fetch a job's module as a node.
         FetchModule = "FetchModule",
+        /// State something on the participation agreement as a node.
+        Agree = "Agree",
         /// Report on a job as a node.
         Report = "Report",
         /// Have the log cosigned as a node.
@@ -149,7 +151,7 @@ impl Endpoint {
         use PersonRole::{Applicant, Assessor, Auditor, DataUser, HolderOfficer, PrincipalInvestigator};
         match self {
             Self::Enrol | Self::Register | Self::Activity => Open::Public,
-            Self::Attend | Self::Offer | Self::FetchModule | Self::Report | Self::Witness => Open::Nodes,
+            Self::Attend | Self::Offer | Self::FetchModule | Self::Report | Self::Agree | Self::Witness => Open::Nodes,
             Self::Browse => Open::Persons(PersonRole::ALL),
             Self::PutModule
             | Self::Submit

@@ -18,7 +18,7 @@ use spe_wire::{
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
-    Hub, activity, applications, enrolment, intake,
+    Hub, activity, agreements, applications, enrolment, intake,
     presence::{Attendance, News},
     register,
     roles::{Endpoint, authorise},
@@ -38,7 +38,8 @@ impl Service for Hub {
     async fn submit(&self, peer: Peer, submission: Submission) -> Result<JobId, Refusal> {
         self.proven(peer, &submission).await?;
         let config = Arc::clone(&self.config);
-        let submit = self.store.write(move |db| intake::submit(db, peer, &submission, &config));
+        let (hub, now) = (self.witness.public(), self.calendar.now());
+        let submit = self.store.write(move |db| intake::submit(db, peer, &submission, (&config, hub, now)));
         let (id, asked) = submit.await.map_err(Stop::tell)?;
         self.presence.ring(&asked);
         Ok(id)
@@ -140,6 +141,18 @@ impl Service for Hub {
         self.cosigned(peer, ask).await.map(|reply| (reply, key)).map_err(Stop::tell)
     }
 
+    async fn agree(&self, peer: Peer, sent: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Refusal> {
+        let (key, now) = (Arc::clone(&self.witness), self.calendar.now());
+        let agree = self.store.write(move |db| {
+            let node = authorise(db, peer, Endpoint::Agree)?.node()?;
+            Ok((agreements::exchange(db, &node, sent, &key, now)?, node))
+        });
+        let (stated, node) = agree.await.map_err(Stop::tell)?;
+        // Its jobs may go to it now.
+        self.presence.ring(&[node]);
+        Ok(stated)
+    }
+
     async fn enrol(&self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, Refusal> {
         let (config, witness, now) = (Arc::clone(&self.config), self.witness.public(), self.calendar.now());
         let enrol = self.store.write(move |db| {
@@ -150,7 +163,7 @@ impl Service for Hub {
     }
 
     async fn register(&self, peer: Peer) -> Result<Register, Refusal> {
-        let now = self.calendar.now();
+        let (_turn, now) = (self.reading_room.acquire().await, self.calendar.now());
         let read = self.store.read(move |db| {
             authorise(db, peer, Endpoint::Register)?;
             register::read(db, now)
@@ -159,7 +172,7 @@ impl Service for Hub {
     }
 
     async fn activity(&self, peer: Peer, period: Period) -> Result<Activity, Refusal> {
-        let now = self.calendar.now();
+        let (_turn, now) = (self.reading_room.acquire().await, self.calendar.now());
         let read = self.store.read(move |db| {
             authorise(db, peer, Endpoint::Activity)?;
             activity::read(db, period, now)
@@ -331,6 +344,15 @@ impl Work {
     /// The caller is looked up each time: a node that was dismissed meanwhile gets no more work.
     async fn look(&self) -> Result<Option<(i64, Assignment)>, Stop> {
         let (peer, after) = (self.peer, self.after);
-        self.hub.store.read(move |db| jobs::next(db, &authorise(db, peer, Endpoint::Attend)?.node()?, after)).await
+        let (hub, now) = (self.hub.witness.public(), self.hub.calendar.now());
+        let look = move |db: &rusqlite::Transaction<'_>| {
+            let node = authorise(db, peer, Endpoint::Attend)?.node()?;
+            // Its jobs wait as long as the agreement is suspended.
+            if agreements::live(db, &node, hub, now)?.is_err() {
+                return Ok(None);
+            }
+            jobs::next(db, &node, after)
+        };
+        self.hub.store.read(look).await
     }
 }

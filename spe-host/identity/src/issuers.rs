@@ -52,7 +52,9 @@ impl Issuers {
     /// it comes.
     pub async fn fetch(&self) {
         if self.issuers.is_empty() {
-            tracing::warn!("no logins are checked here: persons are known by their keys alone ([people], docs/identity.md)");
+            tracing::warn!(
+                "no logins are checked here: persons are known by their keys alone ([people], docs/identity.md)"
+            );
         }
         for (_, keys) in &self.issuers {
             if let Err(why) = keys.held().await {

@@ -173,7 +173,9 @@ fn told(error: &ClaimsVerificationError, expected: &Expected<'_>) -> Wrong {
     let Expected { issuer, client_id, signed_at, .. } = expected;
     Wrong::Refused(match error {
         E::SignatureVerification(S::NoMatchingKey) => {
-            return Wrong::UnknownKey(format!("it is signed with a key that {issuer} does not publish, or only since a minute: log in again"));
+            return Wrong::UnknownKey(format!(
+                "it is signed with a key that {issuer} does not publish, or only since a minute: log in again"
+            ));
         }
         E::SignatureVerification(S::NoSignature) => "it is not signed (alg none)".into(),
         E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => {

@@ -29,12 +29,17 @@ pub const RETENTION_DAYS_MIN: u32 = 365;
 pub struct Entry {
     /// [`ENTRY_FORMAT`].
     pub format: String,
-    /// When it was written, to the millisecond.
+    /// When it was written, always with three decimals: the length tells nothing.
+    #[serde(serialize_with = "to_the_millisecond")]
     pub at: Timestamp,
     /// Who acted.
     pub actor: ActorId,
     /// What happened.
     pub event: Event,
+}
+
+fn to_the_millisecond<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{at:.3}"))
 }
 
 impl Entry {

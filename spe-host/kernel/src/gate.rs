@@ -36,6 +36,11 @@ impl Default for OutputRules {
 }
 
 impl OutputRules {
+    /// Whether an officer may have to look at an answer under a permit that asks for `permitted`.
+    pub fn may_ask(&self, permitted: Review) -> bool {
+        self.people_min > 0 || self.review(permitted) == Review::Checked
+    }
+
     /// Who answers for an answer under a permit that asks for `permitted`: the stricter of both counts.
     pub const fn review(&self, permitted: Review) -> Review {
         match (self.review, permitted) {
@@ -92,9 +97,15 @@ pub fn examine(
 
 /// Numbers that are shown, and about fewer people than the rule wants.
 fn few(planned: &Planned, statistic: &Statistic, people_min: u32) -> Option<String> {
+    if people_min == 0 {
+        // A noisy count falls below 0 by chance alone.
+        return None;
+    }
     let kind = &planned.output.kind;
     let shown = || statistic.estimates.iter().filter(|estimate| !estimate.suppressed);
-    let few = shown().filter(|e| people(e, kind).is_some_and(|people| people < f64::from(people_min))).count();
+    let few = shown()
+        .filter(|e| people(e, kind).is_some_and(|people| people_min > 0 && people < f64::from(people_min)))
+        .count();
     let name = &statistic.name;
     (few > 0).then(|| {
         format!("output {name}: {few} of {} numbers are about fewer than {people_min} people", shown().count())

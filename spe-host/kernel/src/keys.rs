@@ -315,11 +315,12 @@ mod tests {
     #[test]
     fn neighbours_that_are_equal_are_asked_about_once() {
         let mut list = Identifiers::default();
-        let places: Vec<usize> = ["a", "a", "b", "b", "a"].map(|id| {
-            list.push(id.as_bytes());
-            list.close()
-        })
-        .into();
+        let places: Vec<usize> = ["a", "a", "b", "b", "a"]
+            .map(|id| {
+                list.push(id.as_bytes());
+                list.close()
+            })
+            .into();
         assert_eq!((places, list.len()), (vec![0, 0, 1, 1, 2], 3));
         assert_ne!(list.get(0), list.get(1));
         assert_eq!(list.get(0), list.get(2));

@@ -9,6 +9,7 @@
 pub use jiff::Timestamp;
 
 pub mod admission;
+pub mod agreement;
 pub mod application;
 pub mod audit;
 pub mod certificate;

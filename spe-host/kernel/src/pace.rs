@@ -107,13 +107,13 @@ impl Default for Pace {
                 memory_bytes: MEMORY_DEFAULT_BYTES,
                 fuel_per_second: NonZeroU64::new(100_000_000).unwrap(),
                 subject_micros: 50,
-                page_nanos: 1_000,
+                page_nanos: 1_500,
             },
             GuestPace {
                 memory_bytes: 64 << 20,
-                fuel_per_second: NonZeroU64::new(25_000_000).unwrap(),
-                subject_micros: 50,
-                page_nanos: 5_000,
+                fuel_per_second: NonZeroU64::new(2_000_000).unwrap(),
+                subject_micros: 150,
+                page_nanos: 8_000,
             },
         ];
         Self {

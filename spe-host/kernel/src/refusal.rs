@@ -158,6 +158,9 @@ pub enum Refusal {
     /// An officer of the node decided against it.
     #[error("an officer of this node decided against it: {reason}")]
     OfficerRefused { reason: String },
+    /// Hub and node have no live agreement.
+    #[error("there is no live participation agreement with node {node}: {why}")]
+    AgreementNotLive { node: NodeName, why: String },
     /// Cancelled by the researcher.
     #[error(
         "the job was cancelled; if it was charged already, the same question asked again is answered without a new charge"
@@ -311,6 +314,7 @@ impl Refusal {
             | Self::RoundOfAnother { .. }
             | Self::DeadlineMissed
             | Self::TooManyMisses { .. }
+            | Self::AgreementNotLive { .. }
             | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,

@@ -265,5 +265,10 @@ mod tests {
         let mut enough = scale.plain("a".into(), 5.0);
         suppress(&mut enough, &Kind::Count, 5);
         assert!(!enough.suppressed);
+        let bounds = crate::manifest::Bounds::new(10.0, 30.0).expect("bounds");
+        let mut mean = Estimate { people: Some(4.0), ..scale.plain(String::new(), 21.5) };
+        suppress(&mut mean, &Kind::Mean(bounds), 5);
+        let shown = (mean.value, mean.low, mean.high, mean.people);
+        assert!(mean.suppressed && shown == (10.0, 10.0, 30.0, Some(0.0)), "a mean over too few people: {mean:?}");
     }
 }

@@ -75,8 +75,13 @@ impl KeyHolder for Holder {
             None => store.newest(&node, &dataset),
             Some(version) => store.keys(&node, &dataset, version),
         };
-        tracing::info!(%node, %dataset, version, given = given.is_ok(), "keys");
         store.asked(&node, &dataset, "keys", 1).map_err(refused)?;
+        match (&given, version) {
+            (Err(why), _) => tracing::warn!(%node, %dataset, "asked for keys in vain: {why}"),
+            (Ok(_), None) => tracing::info!(%node, %dataset, "gave the newest keys"),
+            // Every node asks for those that it has again and again.
+            (Ok(_), Some(version)) => tracing::debug!(%node, %dataset, version, "gave a data key"),
+        }
         given.map_err(refused)
     }
 

@@ -1,11 +1,6 @@
 //! What a key holder keeps: one SQLite file, for its user alone.
 
-use std::{
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    time::Duration,
-};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use spe_kernel::{
@@ -15,7 +10,9 @@ use spe_kernel::{
 };
 use spe_wire::FileError;
 
+mod keys;
 mod listing;
+use keys::{bytes, found, holders, known, last, make, no_key};
 pub use listing::{Asked, Certificate, DatasetKeys, KeyState};
 
 const FILE: &str = "keys.sqlite";
@@ -23,7 +20,7 @@ const VERSION: i64 = 1;
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Keys that are destroyed have no bytes; what tells them from others stays. Requests are counted by the minute.
+/// Keys that are destroyed have no bytes; what tells them from others stays. Requests are counted by the hour.
 const SCHEMA: &str = "
 CREATE TABLE member (fingerprint BLOB PRIMARY KEY CHECK (length(fingerprint) = 32), node TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE dataset (
@@ -42,8 +39,8 @@ CREATE TABLE certificate (
   purged INTEGER NOT NULL DEFAULT 0, UNIQUE (node, dataset, version)
 ) STRICT;
 CREATE TABLE asked (
-  minute TEXT NOT NULL, node TEXT NOT NULL, dataset TEXT NOT NULL, what TEXT NOT NULL, times INTEGER NOT NULL, items INTEGER NOT NULL,
-  PRIMARY KEY (minute, node, dataset, what)
+  hour TEXT NOT NULL, node TEXT NOT NULL, dataset TEXT NOT NULL, what TEXT NOT NULL, times INTEGER NOT NULL, items INTEGER NOT NULL,
+  PRIMARY KEY (hour, node, dataset, what)
 ) STRICT;
 ";
 
@@ -54,7 +51,7 @@ pub enum StoreError {
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no such key, or it was destroyed.
-    #[error("{0}")]
+    #[error("{0} is not known here")]
     Gone(String),
     /// What is asked makes no sense.
     #[error("{0}")]
@@ -179,14 +176,23 @@ impl Store {
     }
 
     /// Notes that `node` asked; never for whom.
-    pub(crate) fn asked(&mut self, node: &NodeName, dataset: &DatasetName, what: &str, items: usize) -> Result<(), StoreError> {
-        const ASKED: &str = "INSERT INTO asked (minute, node, dataset, what, times, items)
-             VALUES (strftime('%Y-%m-%dT%H:%MZ'), ?1, ?2, ?3, 1, ?4)
+    pub(crate) fn asked(
+        &mut self,
+        node: &NodeName,
+        dataset: &DatasetName,
+        what: &str,
+        items: usize,
+    ) -> Result<(), StoreError> {
+        const ASKED: &str = "INSERT INTO asked (hour, node, dataset, what, times, items)
+             VALUES (strftime('%Y-%m-%dT%H:00Z'), ?1, ?2, ?3, 1, ?4)
              ON CONFLICT DO UPDATE SET times = times + 1, items = items + excluded.items";
         let items = i64::try_from(items).unwrap_or(i64::MAX);
         // A line that is lost when the machine dies is worth the milliseconds of every batch.
         self.0.pragma_update(None, "synchronous", "NORMAL")?;
-        let noted = self.0.prepare_cached(ASKED).and_then(|mut s| s.execute(params![node.as_str(), dataset.as_str(), what, items]));
+        let noted = self
+            .0
+            .prepare_cached(ASKED)
+            .and_then(|mut s| s.execute(params![node.as_str(), dataset.as_str(), what, items]));
         self.0.pragma_update(None, "synchronous", "FULL")?;
         noted?;
         Ok(())
@@ -210,28 +216,30 @@ impl Store {
         let names = params![node.as_str(), dataset.as_str()];
         let find = "SELECT digest_key FROM dataset WHERE node = ?1 AND dataset = ?2";
         let digest_key: Option<Option<[u8; 32]>> = self.0.query_row(find, names, |r| r.get(0)).optional()?;
-        let digest_key = digest_key.ok_or_else(|| gone(dataset, "has no keys here"))?;
+        let digest_key = digest_key.ok_or_else(|| no_key(dataset))?;
         let data = bytes(&self.0, node, dataset, (Rotated::DataKey, version))?;
-        let digest_key = digest_key.ok_or_else(|| gone(dataset, "its keys were destroyed"))?;
+        let digest_key = digest_key.ok_or_else(|| no_key(dataset))?;
         let newest = last(&self.0, node, dataset, Rotated::Pseudonyms)?;
         let check = self.pseudonym_key(node, dataset, newest)?.check_value(dataset);
         let pseudonyms = Scheme { version: newest, check };
         Ok(Newest { data: DataKey::from_bytes(version, data, digest_key), pseudonyms })
     }
 
-    pub(crate) fn pseudonym_key(&self, node: &NodeName, dataset: &DatasetName, version: u32) -> Result<PseudonymKey, StoreError> {
+    pub(crate) fn pseudonym_key(
+        &self,
+        node: &NodeName,
+        dataset: &DatasetName,
+        version: u32,
+    ) -> Result<PseudonymKey, StoreError> {
         bytes(&self.0, node, dataset, (Rotated::Pseudonyms, version)).map(PseudonymKey::from_bytes)
     }
 
-    pub(crate) fn import(
-        &mut self,
-        node: &NodeName,
-        dataset: &DatasetName,
-        key: [u8; 32],
-    ) -> Result<(), StoreError> {
+    pub(crate) fn import(&mut self, node: &NodeName, dataset: &DatasetName, key: [u8; 32]) -> Result<(), StoreError> {
         let transaction = self.begin()?;
         if known(&transaction, node, dataset)? {
-            return Err(StoreError::Wrong(format!("dataset {dataset} of {node} has keys already; nothing was imported")));
+            return Err(StoreError::Wrong(format!(
+                "dataset {dataset} of {node} has keys already; nothing was imported"
+            )));
         }
         found(&transaction, node, dataset)?;
         make(&transaction, node, dataset, (Rotated::Pseudonyms, 1), key)?;
@@ -259,7 +267,7 @@ impl Store {
             }
         }
         if made.is_empty() {
-            return Err(gone(dataset, "has no keys here"));
+            return Err(no_key(dataset));
         }
         transaction.commit()?;
         Ok(made)
@@ -278,8 +286,7 @@ impl Store {
              WHERE node = ?1 AND dataset = ?2 AND key IS NOT NULL AND (?3 = 0 OR kind = 'data' AND version = ?3) ORDER BY kind, version";
         const DESTROY: &str = "UPDATE key SET key = NULL, destroyed_at = strftime('%Y-%m-%dT%H:%M:%SZ')
              WHERE node = ?1 AND dataset = ?2 AND key IS NOT NULL AND (?3 = 0 OR kind = 'data' AND version = ?3)";
-        const CERTIFY: &str =
-            "INSERT INTO certificate (node, dataset, version, envelope) VALUES (?1, ?2, ?3, ?4)";
+        const CERTIFY: &str = "INSERT INTO certificate (node, dataset, version, envelope) VALUES (?1, ?2, ?3, ?4)";
         let version = match which {
             Which::All => 0,
             Which::DataKey(version) => version.max(1),
@@ -304,7 +311,7 @@ impl Store {
             rows.map(|row| row.map(deleted)).collect::<Result<Vec<_>, _>>()?
         };
         if deleted.is_empty() {
-            return Err(gone(dataset, &format!("has no such key for {node} here")));
+            return Err(StoreError::Gone(format!("such a key of dataset {dataset} for node {node}")));
         }
         transaction.execute(DESTROY, names)?;
         if version == 0 {
@@ -329,75 +336,5 @@ impl Store {
         let busy: bool = self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
         let why = "it is in use, and what was destroyed may still be in its log; try again";
         if busy { Err(StoreError::Database(why.into())) } else { Ok(()) }
-    }
-}
-
-fn gone(dataset: &DatasetName, why: &str) -> StoreError {
-    StoreError::Gone(format!("a key: dataset {dataset} {why}"))
-}
-
-fn known(connection: &Connection, node: &NodeName, dataset: &DatasetName) -> Result<bool, StoreError> {
-    let known = "SELECT EXISTS (SELECT 1 FROM dataset WHERE node = ?1 AND dataset = ?2)";
-    Ok(connection.query_row(known, params![node.as_str(), dataset.as_str()], |r| r.get(0))?)
-}
-
-fn found(connection: &Connection, node: &NodeName, dataset: &DatasetName) -> Result<(), StoreError> {
-    let found = "INSERT INTO dataset (node, dataset, digest_key) VALUES (?1, ?2, ?3)";
-    connection.execute(found, params![node.as_str(), dataset.as_str(), entropy()?])?;
-    Ok(())
-}
-
-fn make(
-    connection: &Connection,
-    node: &NodeName,
-    dataset: &DatasetName,
-    (what, version): (Rotated, u32),
-    key: [u8; 32],
-) -> Result<(), StoreError> {
-    const MAKE: &str = "INSERT INTO key (node, dataset, kind, version, key, check_value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let check = match what {
-        Rotated::Pseudonyms => PseudonymKey::from_bytes(key).check_value(dataset),
-        Rotated::DataKey => DataKey::from_bytes(version, key, [0; 32]).check_value(dataset),
-    };
-    connection.execute(MAKE, params![node.as_str(), dataset.as_str(), what.kind(), version, key, check.as_bytes()])?;
-    Ok(())
-}
-
-/// The newest version of a kind of key.
-fn last(connection: &Connection, node: &NodeName, dataset: &DatasetName, what: Rotated) -> Result<u32, StoreError> {
-    let last = "SELECT max(version) FROM key WHERE node = ?1 AND dataset = ?2 AND kind = ?3";
-    let last: Option<u32> =
-        connection.query_row(last, params![node.as_str(), dataset.as_str(), what.kind()], |r| r.get(0))?;
-    last.ok_or_else(|| gone(dataset, "has no keys here"))
-}
-
-fn holders(connection: &Connection, dataset: &DatasetName) -> Result<Vec<NodeName>, StoreError> {
-    let mut statement =
-        connection.prepare("SELECT node FROM dataset WHERE dataset = ?1 AND digest_key IS NOT NULL ORDER BY node")?;
-    let rows = statement.query_map([dataset.as_str()], |r| r.get::<_, String>(0))?;
-    let name = |row: rusqlite::Result<String>| row?.parse().map_err(|e| StoreError::Database(format!("a node's name: {e}")));
-    rows.map(name).collect()
-}
-
-/// The bytes of a key.
-fn bytes(
-    connection: &Connection,
-    node: &NodeName,
-    dataset: &DatasetName,
-    (what, version): (Rotated, u32),
-) -> Result<[u8; 32], StoreError> {
-    const BYTES: &str =
-        "SELECT key, destroyed_at FROM key WHERE node = ?1 AND dataset = ?2 AND kind = ?3 AND version = ?4";
-    let names = params![node.as_str(), dataset.as_str(), what.kind(), version];
-    let mut statement = connection.prepare_cached(BYTES)?;
-    let found: Option<(Option<[u8; 32]>, Option<String>)> =
-        statement.query_row(names, |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
-    match found {
-        Some((Some(key), _)) => Ok(key),
-        Some((None, at)) => {
-            let at = at.unwrap_or_default();
-            Err(gone(dataset, &format!("had one of version {version}, which was destroyed at {at}: what it was for is lost")))
-        }
-        None => Err(gone(dataset, &format!("has none of version {version} here"))),
     }
 }

@@ -88,7 +88,7 @@ async fn dial(
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
                 let since = Instant::now();
-                match take(site, queue, &client, &mut trouble).await {
+                match take(site, queue, (&client, connection.witness), &mut trouble).await {
                     Ok(()) => trouble.tell("the hub closed the connection"),
                     Err(why) => trouble.tell(&why.to_string()),
                 }
@@ -122,7 +122,13 @@ impl Trouble {
 }
 
 /// Takes assignments as long as the connection lasts.
-async fn take(site: &Site, queue: &Queue, client: &HubClient, trouble: &mut Trouble) -> Result<(), Refusal> {
+async fn take(
+    site: &Site,
+    queue: &Queue,
+    (client, hub): (&HubClient, Option<PublicKey>),
+    trouble: &mut Trouble,
+) -> Result<(), Refusal> {
+    site.exchange_agreement(client, hub).await.map_err(leaving)?;
     let catalogue = site.catalogue().map_err(leaving)?;
     let mut assignments = client.attend(encode(&catalogue)).await?;
     trouble.is_over();
@@ -282,12 +288,7 @@ impl Queue {
 }
 
 /// Runs the jobs, one after the other: one tenant at a time in the process.
-async fn work(
-    site: Arc<Site>,
-    queue: Arc<Queue>,
-    hub: watch::Receiver<Option<HubClient>>,
-    pinned: Option<PublicKey>,
-) {
+async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<HubClient>>, pinned: Option<PublicKey>) {
     let mut last: Option<JoinHandle<()>> = None;
     while let Some((job, asked)) = queue.take().await {
         let Some(client) = hub.borrow().clone() else { continue };
@@ -338,15 +339,14 @@ impl Ended {
 }
 
 /// One job through the corridor.
-async fn go(
-    site: &Site,
-    Work { submission, next }: Work,
-    mut escort: HubEscort,
-    pinned: Option<PublicKey>,
-) -> Ended {
+async fn go(site: &Site, Work { submission, next }: Work, mut escort: HubEscort, pinned: Option<PublicKey>) -> Ended {
     let submitted = Submitted { job: submission.job, permit: submission.permit, next };
     let mut waits = false;
-    let (outcome, frame) = match run(site, &submitted, &mut escort).await {
+    let ran = match site.takes_part(pinned) {
+        Ok(()) => run(site, &submitted, &mut escort).await,
+        Err(stop) => Err(stop),
+    };
+    let (outcome, frame) = match ran {
         _ if escort.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
         Ok(Given::Answer(released)) => {
             // Before the answer, so that nobody has the one without the other.

@@ -24,7 +24,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{journal::Pending, site::Site};
+use crate::{
+    journal::{Ending, Pending},
+    site::Site,
+};
 
 const SOCKET: &str = "desk.sock";
 /// Longest line, in bytes: an envelope in JSON.
@@ -46,6 +49,8 @@ pub enum Ask {
         /// DSSE envelope of a [`spe_kernel::officer::VerdictBody`].
         verdict: String,
     },
+    /// The permits that ended here, with the certificates that what they brought is gone.
+    Endings,
     /// Ends permits, or excludes a person.
     Revoke {
         /// DSSE envelope of a revocation.
@@ -59,6 +64,8 @@ pub enum Ask {
 pub enum Told {
     /// What waits.
     Waiting(Vec<Pending>),
+    /// The permits that ended.
+    Endings(Vec<Ending>),
     /// The verdict about this is durable.
     Decided(Matter),
     /// The revocation is durable, and what it concerns has stopped.
@@ -73,6 +80,7 @@ pub enum Told {
 pub fn act(site: &Site, ask: Ask) -> Told {
     let done = match ask {
         Ask::Waiting => site.waiting().map(Told::Waiting).map_err(Into::into),
+        Ask::Endings => site.records().endings().map(Told::Endings).map_err(Into::into),
         Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
         Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),
     };

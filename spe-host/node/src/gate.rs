@@ -5,23 +5,26 @@ use spe_kernel::{
     admission::Admitted,
     disclosure::Committed,
     gate::{Cleared, examine},
-    officer::Matter,
+    officer::{Duty, Matter},
     permit::Review,
     refusal::{Refusal, Stop},
 };
 
 use crate::{
-    officers::{Asked, ask},
+    officers::{Asked, ask, has_officer},
     site::Site,
 };
 
 /// Whether the answers of `admitted` can be reviewed as permit and node want it; before anything is charged.
 ///
 /// # Errors
-/// [`Refusal::PolicyForbids`]: every round's answer would have to be read by a person before the next begins.
+/// [`Refusal::PolicyForbids`]: there is no officer for it, or every round's answer would have to be read before the next begins.
 pub(crate) fn reviewable(site: &Site, admitted: &Admitted, permitted: Review) -> Result<(), Refusal> {
-    let checked = site.policy.outputs.review(permitted) == Review::Checked;
-    if checked && admitted.plan().rounds() > 1 {
+    let rules = &site.policy.outputs;
+    if rules.may_ask(permitted) {
+        has_officer(site, Duty::CheckOutputs)?;
+    }
+    if rules.review(permitted) == Review::Checked && admitted.plan().rounds() > 1 {
         let rule = "an officer checks every answer, and a job with rounds has one in each: ask for a permit with automatic release";
         return Err(Refusal::PolicyForbids { rule: rule.into() });
     }
@@ -49,7 +52,7 @@ pub(crate) fn pass(
         "person": body.person, "purpose": body.purpose, "permit": body.permit, "dataset": body.plan.dataset(),
         "findings": examined.findings(), "statistics": examined.statistics(),
     });
-    match ask(site, Matter::Release(committed.digest()), &about)? {
+    match ask(site, admitted, Matter::Release(committed.digest()), &about)? {
         Asked::Agreed(verdict) => Ok(Some(Cleared::by_officer(committed, &verdict)?)),
         Asked::Waits => Ok(None),
     }

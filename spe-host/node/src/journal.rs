@@ -1,5 +1,6 @@
 //! The ledger's and audit log's storage: one SQLite file, WAL, `synchronous=FULL`. An event is durable when its call returns.
 
+mod endings;
 mod layout;
 mod ledger;
 mod log;
@@ -18,6 +19,8 @@ use spe_kernel::fault::Fault;
 
 pub use log::{Checked, LogFiles, Release, Told, Witnessed, check_files, entries_in, root_in};
 pub use misses::Miss;
+pub(crate) use endings::Over;
+pub use endings::Ending;
 pub use officers::Pending;
 pub use permits::{PermitReport, SeenPermit};
 

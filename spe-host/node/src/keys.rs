@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use crate::site::Site;
 
 /// How often a node that runs asks whether its data keys are still given.
-pub const RECHECK: Duration = Duration::from_secs(30);
+pub const RECHECK: Duration = Duration::from_secs(5);
 
 /// A key holder in another process.
 pub struct Holder {

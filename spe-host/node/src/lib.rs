@@ -2,10 +2,12 @@
 //!
 //! [`run::run`] is the corridor: the way of one job, read from top to bottom.
 
+pub mod agreement;
 pub mod attend;
 mod audit;
 pub mod config;
 pub mod desk;
+pub mod ending;
 mod gate;
 pub mod journal;
 pub mod keys;

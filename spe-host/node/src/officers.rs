@@ -4,7 +4,7 @@ use serde_json::json;
 use spe_kernel::{
     admission::Admitted,
     dataset::DatasetSchema,
-    officer::{Matter, Verdict},
+    officer::{Duty, Matter, Verdict},
     refusal::{Refusal, Stop},
 };
 
@@ -22,29 +22,48 @@ pub(crate) enum Asked {
     Waits,
 }
 
-/// Asks the operator's rules, and the officers where rules leave it to them; whether the job may go on. Only about a job's first round: what has begun is
-/// ended by a revocation.
+/// Something that an officer has to approve before it is run, and what that officer needs to know.
+pub(crate) struct ToApprove(serde_json::Value);
+
+/// Asks the operator's rules; what they leave to an officer, if they do.
 ///
 /// # Errors
-/// [`Refusal::PolicyForbids`] by a rule, [`Refusal::OfficerRefused`]; nothing else depends on who decides.
-pub(crate) fn approved(site: &Site, admitted: &Admitted, schema: &DatasetSchema) -> Result<bool, Stop> {
+/// [`Refusal::PolicyForbids`] by a rule.
+pub(crate) fn ruling(site: &Site, admitted: &Admitted, schema: &DatasetSchema) -> Result<Option<ToApprove>, Stop> {
     let question = Question::of(admitted, schema, site.now())?;
     match site.rules.decide(&question)? {
-        Ruling::Run => Ok(true),
+        Ruling::Run => Ok(None),
         Ruling::Refuse(grounds) => Err(Refusal::PolicyForbids { rule: grounds.to_string() }.into()),
-        Ruling::Ask(grounds) => {
-            let about = json!({ "question": question, "because": grounds.to_string() });
-            let asked = ask(site, Matter::Run(admitted.job().digest()), &about)?;
-            Ok(matches!(asked, Asked::Agreed(_)))
-        }
+        Ruling::Ask(grounds) => Ok(Some(ToApprove(json!({ "question": question, "because": grounds.to_string() })))),
     }
+}
+
+/// Whether an officer has approved it.
+///
+/// # Errors
+/// [`Refusal::OfficerRefused`]; [`Refusal::PolicyForbids`] where there is no officer for it.
+pub(crate) fn approved(site: &Site, admitted: &Admitted, ToApprove(about): &ToApprove) -> Result<bool, Stop> {
+    let asked = ask(site, admitted, Matter::Run(admitted.job().digest()), about)?;
+    Ok(matches!(asked, Asked::Agreed(_)))
+}
+
+/// Whether there is an officer with that duty.
+///
+/// # Errors
+/// [`Refusal::PolicyForbids`].
+pub(crate) fn has_officer(site: &Site, duty: Duty) -> Result<(), Refusal> {
+    if site.policy.officers.iter().any(|officer| officer.duties.contains(&duty)) {
+        return Ok(());
+    }
+    let rule = format!("an officer would have to decide, and the node has none with the duty {duty}");
+    Err(Refusal::PolicyForbids { rule })
 }
 
 /// The officers' verdict about `matter`, which waits for one from now on.
 ///
 /// # Errors
 /// [`Refusal::OfficerRefused`]; [`Refusal::PolicyForbids`] where there is no officer for it.
-pub(crate) fn ask(site: &Site, matter: Matter, about: &serde_json::Value) -> Result<Asked, Stop> {
+pub(crate) fn ask(site: &Site, admitted: &Admitted, matter: Matter, about: &serde_json::Value) -> Result<Asked, Stop> {
     let records = site.records();
     if let Some(envelope) = records.verdict(matter)? {
         // Again by the policy of today: who is no officer any more decides nothing more.
@@ -52,11 +71,8 @@ pub(crate) fn ask(site: &Site, matter: Matter, about: &serde_json::Value) -> Res
         verdict.agreed()?;
         return Ok(Asked::Agreed(verdict));
     }
-    if !site.policy.officers.iter().any(|officer| officer.duties.contains(&matter.duty())) {
-        let rule = format!("an officer would have to decide, and the node has none with the duty {}", matter.duty());
-        return Err(Refusal::PolicyForbids { rule }.into());
-    }
-    records.wait_for_officer(matter, about)?;
+    has_officer(site, matter.duty())?;
+    records.wait_for_officer(matter, &admitted.charge().permit, about)?;
     Ok(Asked::Waits)
 }
 

@@ -54,6 +54,7 @@ pub async fn module(
     }
     let wasm = escort.fetch(plan.module()).await?;
     let module = site.sandbox.approve(&wasm, plan, schema)?;
+    site.records().brought(&admitted.charge().permit, plan.module())?;
     if !plan.state().is_empty() {
         site.lately.set(digest, module.clone());
     }

@@ -114,11 +114,14 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     site.log_admitted(&admitted, &submitted.permit)?;
     escort.passed(Step::Admitted);
     gate::reviewable(site, &admitted, permit.body().environment.release)?;
-    if round == 0 && !officers::approved(site, &admitted, &offer.schema)? {
-        return Ok(Given::Waits(Stage::AwaitsApproval));
-    }
+    let ask_first = if round == 0 { officers::ruling(site, &admitted, &offer.schema)? } else { None };
     if let Some(committed) = recall(site, &admitted.charge().key.at_round(round), escort).await? {
         return release(site, &permit, &admitted, committed);
+    }
+    if let Some(about) = ask_first
+        && !officers::approved(site, &admitted, &about)?
+    {
+        return Ok(Given::Waits(Stage::AwaitsApproval));
     }
     punctual_so_far(site, admitted.plan().dataset())?;
     let module = rounds::module(site, &admitted, &offer.schema, escort).await?;

@@ -145,7 +145,8 @@ impl Site {
         let records = Records::open(&config.ledger_file())?;
         let ledger = Ledger::open(records.clone())?;
         let vault = Vault::open(&config.vault_dir(), &*keys)?;
-        for (dataset, why) in vault.sealed() {
+        let for_good = |(_, why): &(&DatasetName, &KeyError)| !matches!(why, KeyError::Away(_));
+        for (dataset, why) in vault.sealed().filter(for_good) {
             tracing::error!(%dataset, "not served: {why}");
         }
         let budgets = budgets(folder, config.datasets, &vault, &ledger)?;

@@ -96,9 +96,7 @@ impl Watched<'_> {
     pub(crate) async fn until(&self, hold: impl Future<Output = ()>) -> Result<(), Refusal> {
         let standing = || self.site.standing.check(self.permit, self.job, self.site.now());
         let mut stirred = self.site.stirred();
-        let ended = async {
-            while standing().is_ok() && stirred.changed().await.is_ok() {}
-        };
+        let ended = async { while standing().is_ok() && stirred.changed().await.is_ok() {} };
         tokio::select! {
             () = hold => {}
             () = ended => {}

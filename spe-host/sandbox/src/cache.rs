@@ -81,6 +81,14 @@ impl Cache {
         self.make_room(BYTES_MAX).map_err(Fault::while_(doing))
     }
 
+    /// Removes what is filed under `name`, if anything is.
+    pub(crate) fn remove(&self, name: Digest) -> Result<(), Fault> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Fault::new("removing a compiled module", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the oldest modules until the rest is within `bytes_max`.
     fn make_room(&self, bytes_max: u64) -> io::Result<()> {
         let mut files = Vec::new();

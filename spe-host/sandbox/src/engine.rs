@@ -23,7 +23,7 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
 /// Most stack of a guest. Half of the least that a host's thread has; deeper recursion traps.
 const STACK_BYTES_MAX: usize = 512 * 1024;
 /// Memory of a slot that is put back by copying instead of by giving pages back to the system: faster up to here.
-const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
+const KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
 /// Most bookkeeping of one instance: room for `inspect`'s limits on functions, globals and tables.
 const INSTANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -63,7 +63,8 @@ fn prices() -> OperatorCost {
         I64Load32S I64Load32U V128Load V128Load8x8S V128Load8x8U V128Load16x4S V128Load16x4U V128Load32x2S V128Load32x2U
         V128Load8Splat V128Load16Splat V128Load32Splat V128Load64Splat V128Load32Zero V128Load64Zero V128Load8Lane V128Load16Lane
         V128Load32Lane V128Load64Lane TableGet TableSet);
-    cost!(8 => F32Sqrt F64Sqrt F32x4Sqrt F64x2Sqrt Call);
+    cost!(8 => F32Sqrt F64Sqrt F32x4Sqrt F64x2Sqrt);
+    cost!(24 => Call);
     cost!(4 => I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU F32Div F64Div F32x4Div F64x2Div);
     cost!(32 => CallIndirect RefFunc MemoryCopy MemoryFill MemoryInit TableCopy TableFill TableInit DataDrop ElemDrop);
     cost!(u8::MAX => MemoryGrow TableGrow);

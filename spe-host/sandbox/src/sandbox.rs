@@ -92,6 +92,14 @@ impl Sandbox {
         ApprovedModule::started(Arc::new(inspection), Arc::new(program), terms, Arc::clone(&self.seats))
     }
 
+    /// Deletes what was compiled of the module of that digest, if anything was.
+    ///
+    /// # Errors
+    /// The file cannot be deleted.
+    pub fn forget(&self, module: Digest) -> Result<(), Fault> {
+        self.cache.remove(cache::name(module, &self.engine))
+    }
+
     /// A new interrupt for one run on this sandbox, given to its workers with [`crate::Worker::until`].
     pub fn interrupt(&self) -> Interrupt {
         Interrupt::new(&self.engine)

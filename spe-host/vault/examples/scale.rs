@@ -3,7 +3,8 @@
 //! `cargo run --release --workspace --example scale -- SOURCE.csv DECLARATION.toml COPIES DIRECTORY`
 //!
 //! Writes `COPIES` copies of the source with fresh subject keys, line by line side by side, so that no two neighbouring
-//! lines belong to one person; then ingests them and scans all columns.
+//! lines belong to one person; then ingests them and scans all columns. At the end it writes and reads the tables' files once encrypted
+//! and once not, as the vault never does, to show what encryption costs.
 
 #![allow(clippy::print_stdout, reason = "it reports to a terminal")]
 
@@ -17,10 +18,19 @@ use std::{
     time::Instant,
 };
 
+use parquet::{
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+    },
+    basic::Compression,
+    encryption::{decrypt::FileDecryptionProperties, encrypt::FileEncryptionProperties},
+    file::properties::{WriterProperties, WriterPropertiesBuilder},
+};
 use spe_kernel::{
     ids::Digest,
     job::Purpose,
-    keys::LocalKeys,
+    keys::{KeySource, LocalKeys},
     manifest::Manifest,
     optout::AsOf,
     plan::{Choices, Plan},
@@ -71,6 +81,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         peak_memory()
     );
 
+    let sealing = Sealing::measure(&declaration, &vault)?;
+    println!("the same files in one thread: {sealing}");
+
     let columns: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
     let some = r#","filter":"mdvis >= 3 and coins in ('0','25')""#;
     for (unit, rows_max, filter) in [(SUBJECT, 5, ""), (SUBJECT, 5, some), (BLOCKS, 65_536, "")] {
@@ -85,6 +98,67 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// Seconds for the tables' files, encrypted and not.
+#[derive(Default)]
+struct Sealing {
+    read: [f64; 2],
+    write: [f64; 2],
+}
+
+impl std::fmt::Display for Sealing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ([sealed_read, read], [sealed_write, write]) = (self.read, self.write);
+        let (reading, writing) = (sealed_read / read, sealed_write / write);
+        write!(f, "read {sealed_read:.2} s encrypted, {read:.2} s plain (× {reading:.2}); ")?;
+        write!(f, "written {sealed_write:.2} s encrypted, {write:.2} s plain (× {writing:.2})")
+    }
+}
+
+impl Sealing {
+    fn measure(declaration: &Declaration, vault: &Path) -> Result<Self, Box<dyn Error>> {
+        let dataset = &declaration.schema().name;
+        let home = vault.join(dataset.as_str());
+        let snapshot = home.join(fs::read_to_string(home.join("CURRENT"))?);
+        let key = LocalKeys::from_seed([7; 32]).data_key(dataset, 1)?.files(dataset).to_vec();
+        let mut all = Self::default();
+        for table in &declaration.schema().tables {
+            for file in fs::read_dir(snapshot.join("tables").join(table.name.as_str()))? {
+                let file = file?;
+                let name = format!("{dataset}/tables/{}/{}", table.name, file.file_name().to_string_lossy());
+                all.add(&file.path(), &key, name.into_bytes())?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, file: &Path, key: &[u8], name: Vec<u8>) -> Result<(), Box<dyn Error>> {
+        let opened = FileDecryptionProperties::builder(key.to_vec()).with_aad_prefix(name.clone()).build()?;
+        let sealed = FileEncryptionProperties::builder(key.to_vec()).with_aad_prefix(name).build()?;
+        let read = |file: &Path, options: ArrowReaderOptions| -> Result<(Vec<_>, f64), Box<dyn Error>> {
+            let start = Instant::now();
+            let rows = ParquetRecordBatchReaderBuilder::try_new_with_options(File::open(file)?, options)?;
+            let rows = rows.with_batch_size(8_192).build()?.collect::<Result<Vec<_>, _>>()?;
+            Ok((rows, start.elapsed().as_secs_f64()))
+        };
+        let (rows, seconds) = read(file, ArrowReaderOptions::new().with_file_decryption_properties(opened))?;
+        self.read[0] += seconds;
+        let beside = file.with_extension("measured");
+        for (place, sealed) in [(0, Some(sealed)), (1, None)] {
+            let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW);
+            let properties =
+                sealed.into_iter().fold(properties, WriterPropertiesBuilder::with_file_encryption_properties);
+            let start = Instant::now();
+            let schema = rows.first().ok_or("an empty file")?.schema();
+            let mut writer = ArrowWriter::try_new(File::create(&beside)?, schema, Some(properties.build()))?;
+            rows.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.close()?;
+            self.write[place] += start.elapsed().as_secs_f64();
+        }
+        self.read[1] += read(&beside, ArrowReaderOptions::new())?.1;
+        Ok(fs::remove_file(beside)?)
+    }
 }
 
 /// Copies of every line, with `-0`, `-1`, … behind the key in column `zper`.

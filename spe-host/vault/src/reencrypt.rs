@@ -46,7 +46,8 @@ pub fn reencrypt(vault: &Path, dataset: &DatasetName, keys: &dyn KeySource) -> R
     let home = vault.join(dataset.as_str());
     let fault = |why: &dyn std::fmt::Display| Fault::new(DOING, format!("{}: {why}", home.display()));
     let current = snapshot::current(&home).map_err(|e| fault(&e))?;
-    let Current { file, dir, held: _held } = current.ok_or_else(|| fault(&"no such dataset; `spe data list` shows what there is"))?;
+    let Current { file, dir, held: _held } =
+        current.ok_or_else(|| fault(&"no such dataset; `spe data list` shows what there is"))?;
     let before = keys.data_key(dataset, file.data_key.version).map_err(key_error)?;
     let now = keys.newest(dataset).map_err(key_error)?.data;
     if KeyName::of(&before, &file.schema) != file.data_key {

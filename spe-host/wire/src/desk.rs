@@ -14,7 +14,7 @@ use crate::{
     frame::{self, Report},
     limits::{
         CATALOGUE_BYTES_MAX, ENVELOPE_BYTES_MAX, GOVERNANCE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX,
-        NEXT_ROUND_BYTES_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
+        NEXT_ROUND_BYTES_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
     },
     pb,
     service::{Assignment, Feed, NodeCatalogue, Peer, Ruling, Service, SignedAnswer, Submission, within},
@@ -136,6 +136,13 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
         Ok(Response::new(witness::reply(reply, key)))
     }
 
+    async fn agree(&self, request: Request<pb::Statements>) -> Reply<pb::Statements> {
+        let (peer, pb::Statements { envelopes }) = (peer(&request)?, request.into_inner());
+        let sent = ok(statements(envelopes))?;
+        let envelopes = ok(self.service.agree(peer, sent).await)?;
+        Ok(Response::new(pb::Statements { envelopes }))
+    }
+
     async fn apply(&self, request: Request<pb::Document>) -> Reply<pb::ApplicationRef> {
         let peer = peer(&request)?;
         let envelope = ok(within(request.into_inner().envelope, "the application", ENVELOPE_BYTES_MAX))?;
@@ -199,6 +206,16 @@ fn act_of(request: Request<pb::Act>) -> Result<(Peer, ApplicationId, Vec<u8>), S
     let (peer, pb::Act { application, envelope }) = (peer(&request)?, request.into_inner());
     let envelope = ok(within(envelope, "the signed document", ENVELOPE_BYTES_MAX))?;
     Ok((peer, application_of(&application)?, envelope))
+}
+
+/// Few and small.
+pub(crate) fn statements(envelopes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Refusal> {
+    let what = "the agreement";
+    if envelopes.len() > STATEMENTS_MAX {
+        let why = format!("it has {} statements; the limit is {STATEMENTS_MAX}", envelopes.len());
+        return Err(Refusal::Malformed { document: what.into(), why });
+    }
+    envelopes.into_iter().map(|one| within(one, what, STATEMENT_BYTES_MAX)).collect()
 }
 
 /// A governance document, on its way out.

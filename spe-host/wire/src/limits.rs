@@ -35,6 +35,10 @@ pub const JOBS_BYTES_MAX: usize = 1 << 20;
 
 /// What a caller without a certificate may send in one message: a token and a certification request.
 pub const ENROL_BYTES_MAX: usize = 16 << 10;
+/// Statements on one participation agreement.
+pub const STATEMENTS_MAX: usize = 1_000;
+/// One of them.
+pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 /// A register, a report, or what there is to see of an application.
 pub const GOVERNANCE_BYTES_MAX: usize = 16 << 20;
 

@@ -129,30 +129,3 @@ impl MemberKey {
 fn failed(error: &rcgen::Error) -> Refusal {
     Refusal::Malformed { document: "the member's key".into(), why: error.to_string() }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_counts_as_its_owner_signed_it_and_not_otherwise() {
-        let key = MemberKey::generate().unwrap();
-        let request = key.request().unwrap();
-        let read = RequestedKey::verify(&request).expect("an honest request");
-        assert_eq!(read.der_bytes(), key.0.der_bytes());
-        for at in 0..request.len() {
-            let mut bent = request.clone();
-            bent[at] ^= 1;
-            assert!(RequestedKey::verify(&bent).is_err(), "a flip at byte {at} went unnoticed");
-            assert!(RequestedKey::verify(&request[..at]).is_err(), "{at} bytes were taken for a request");
-        }
-        assert!(RequestedKey::verify(&[request, vec![0]].concat()).is_err(), "bytes at the end went unnoticed");
-    }
-
-    #[test]
-    fn another_kind_of_key_is_refused() {
-        let other = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let request = CertificateParams::default().serialize_request(&other).unwrap();
-        assert!(RequestedKey::verify(request.der()).is_err(), "a key that nobody asked for");
-    }
-}

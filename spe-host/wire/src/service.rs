@@ -171,6 +171,8 @@ pub trait Service: Send + Sync + 'static {
     fn report(&self, peer: Peer, job: JobId, report: Report) -> impl Future<Output = Result<(), Refusal>> + Send;
     /// Cosigns the checkpoint of a node's audit log, if it continues what the hub saw of it, and says with which key.
     fn witness(&self, peer: Peer, ask: Ask) -> impl Future<Output = Result<(Reply, PublicKey), Refusal>> + Send;
+    /// What a node states on its participation agreement, and what the hub states.
+    fn agree(&self, peer: Peer, sent: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<Vec<u8>>, Refusal>> + Send;
     /// A certificate for a one-time token.
     fn enrol(&self, peer: Peer, request: EnrolRequest) -> impl Future<Output = Result<Enrolled, Refusal>> + Send;
     /// The public register.

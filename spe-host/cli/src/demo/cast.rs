@@ -127,7 +127,11 @@ impl Cast {
     pub(super) fn wait_listening(&self, port: u16) -> Result<()> {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(start.elapsed() < PATIENCE, "nobody listens at port {port}; see the logs in {}", self.dir.display());
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "nobody listens at port {port}; see the logs in {}",
+                self.dir.display()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

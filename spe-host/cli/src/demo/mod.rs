@@ -160,7 +160,7 @@ fn permit(ada: &str, issuer: &str) -> Result<String> {
 }
 
 /// Fuel for one person: plenty for the demo's modules (`spe module check`). Answers wait for as much.
-const FUEL: &str = "20000";
+const FUEL: &str = "5000";
 
 /// A job under the demo's permit.
 fn submit(module: &str, loss: &str, more: &[&str]) -> Vec<String> {

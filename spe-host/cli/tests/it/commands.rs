@@ -233,7 +233,10 @@ fn a_list_of_jobs_says_what_was_asked_and_how_it_stands() {
     let releases = releases.as_array().unwrap();
     assert_eq!(releases.len(), 1, "one answer left; the refusal is none");
     assert_eq!(releases[0]["answer"], outcome(&view, "north")["answer"]);
-    assert_eq!((&releases[0]["plan"], &releases[0]["chain_holds"]), (&view["plan"], &true.into()));
+    assert_eq!(releases[0]["plan"], view["plan"]);
+    let at = releases[0]["index"].as_u64().unwrap();
+    let told = place.ok(&["audit", "show", "north", "--event", "released"]);
+    assert_eq!((told.as_array().unwrap().len(), told[0]["index"].as_u64()), (1, Some(at)), "the log tells it elsewhere");
 }
 
 #[test]

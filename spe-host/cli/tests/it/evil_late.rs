@@ -19,12 +19,8 @@ use crate::{
 const BOASTFUL: Pace = Pace {
     job_ms: 0,
     misses_max: NonZeroU32::new(2).unwrap(),
-    guests: [GuestPace {
-        memory_bytes: 256 << 20,
-        fuel_per_second: NonZeroU64::MAX,
-        subject_micros: 0,
-        page_nanos: 0,
-    }; 2],
+    guests: [GuestPace { memory_bytes: 256 << 20, fuel_per_second: NonZeroU64::MAX, subject_micros: 0, page_nanos: 0 };
+        2],
     value_nanos: 0,
     ..PACE
 };

@@ -100,7 +100,8 @@ fn order_threads_and_portions_do_not_matter() {
         people.rotate_left(5);
         let mut world = World::new(&dir.path().join(name), &[3; 32], &people, &rules(16), compiler()).unwrap();
         let sizes = ScanSizes { chunk_subjects: portion, ..ScanSizes::default() };
-        world.site.vault = Vault::open(&world.ground.folder().join("data/vault"), &*world.ground.keys()).unwrap().with_sizes(sizes);
+        world.site.vault =
+            Vault::open(&world.ground.folder().join("data/vault"), &*world.ground.keys()).unwrap().with_sizes(sizes);
         (world.site.workers, world.site.noise, world.site.policy.release) = (workers, seeded::foreseen_noise, HASTE);
         for attack in ALL.iter().filter(|a| matches!(a.must, Must::Add | Must::ChangeOneBlock)) {
             let (_, seen) = world.ask(attack.module, &attack.choices(loss(), 0)).unwrap();

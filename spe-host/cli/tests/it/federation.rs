@@ -155,22 +155,20 @@ fn a_cancellation_after_the_charge_costs_no_answer() {
     place.start_hub();
     place.start_node("north");
     place.wait_online(1);
-    // Held for many seconds, which is the time that there is to cancel; for another question, a second.
-    let (held, quick) = (["--fuel", "250000"], ["--fuel", "10000"]);
-    let submit = |loss: &str, fuel: &[&str]| {
-        place.ask(loss, &[fuel, &["--detach"]].concat())["job"].as_str().unwrap().to_owned()
-    };
+    // Held for many seconds, which is the time that there is to cancel.
+    let submit = |loss: &str| place.ask(loss, &["--fuel", "20000", "--detach"])["job"].as_str().unwrap().to_owned();
     let state = |job: &str| outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north");
     let cancel = |job: &str| place.view(&["job", "cancel", job, "--as", "researcher"]).0;
-    let charged = submit("rho=0.1", &held);
+    let charged = submit("rho=0.1");
     eventually("the job is under way", || state(&charged)["stage"] == "running");
-    let waiting = submit("rho=0.2", &quick);
+    let waiting = submit("rho=0.2");
     assert_eq!(cancel(&waiting)["state"], "cancelled");
     assert_eq!(cancel(&charged)["state"], "cancelled");
-    eventually("the node has told", || state(&charged)["why"]["refusal"] == "cancelled");
-    assert_eq!(place.spent("north"), "rho=0.1", "a job that was under way stays charged; one that was not is not");
-    assert_eq!(place.ask("rho=0.1", &held)["answered"], 1, "an answer that was paid for is lost");
-    assert_eq!(place.spent("north"), "rho=0.1", "the same question was charged twice");
+    let again = place.ask("rho=0.1", &["--fuel", "20000"]);
+    assert_eq!(again["answered"], 1, "an answer that was paid for is lost: {again}");
+    assert_eq!(state(&charged)["why"]["refusal"], "cancelled");
+    let spent = place.spent("north");
+    assert_eq!(spent, "rho=0.1", "charged twice, or what was cancelled before its charge was charged");
     // Its node is away.
     place.kill("north");
     place.wait_online(0);
@@ -179,7 +177,7 @@ fn a_cancellation_after_the_charge_costs_no_answer() {
     place.start_node("north");
     place.wait_online(1);
     // A later job has its answer, so whatever came before it was dealt with.
-    assert_eq!(place.ask("rho=0.05", &quick)["answered"], 1);
+    assert_eq!(place.ask("rho=0.05", &["--fuel", "10000"])["answered"], 1);
     assert_eq!(place.spent("north"), "rho=0.15", "a job that was cancelled before it started was charged");
 }
 
@@ -270,7 +268,7 @@ fn at_the_default_pace_an_answer_leaves_at_its_deadline() {
     let fuel = ["--fuel", "20000"];
     let expected = place.ask("rho=0.1", &[&fuel[..], &["--dry-run"]].concat());
     let seconds = expected["seconds_at_usual_pace"].as_f64().unwrap();
-    assert!((0.5..5.0).contains(&seconds), "some thousand people at most, 80 µs of fuel each: {expected}");
+    assert!((0.5..10.0).contains(&seconds), "some thousand people at most, a millisecond each: {expected}");
     let begin = Instant::now();
     let first = place.ask("rho=0.1", &fuel);
     let took = begin.elapsed().as_secs_f64();
@@ -293,9 +291,9 @@ fn a_node_that_comes_again_lets_nothing_go_before_its_time() {
     place.start_node("north");
     place.wait_online(1);
     // Many seconds of fuel, of which next to none is spent.
-    let ask = |place: &Place, more: &[&str]| place.ask("rho=0.1", &[&["--fuel", "250000"], more].concat());
+    let ask = |place: &Place, more: &[&str]| place.ask("rho=0.1", &[&["--fuel", "20000"], more].concat());
     let seconds = ask(&place, &["--dry-run"])["seconds_at_usual_pace"].as_f64().unwrap();
-    assert!((6.0..20.0).contains(&seconds), "{seconds}");
+    assert!((4.0..25.0).contains(&seconds), "{seconds}");
     let view = |place: &Place, job: &str| place.view(&["job", "result", job, "--as", "researcher"]).0;
     let begin = Instant::now();
     let job = ask(&place, &["--detach"])["job"].as_str().unwrap().to_owned();

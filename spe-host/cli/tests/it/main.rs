@@ -13,9 +13,11 @@
     reason = "tests fail by panicking"
 )]
 
+mod audit;
 mod canary;
 mod commands;
 mod corridor;
+mod endings;
 mod evil;
 mod evil_guests;
 mod evil_late;
@@ -24,9 +26,12 @@ mod evil_rows;
 mod evil_selftest;
 mod evil_wire;
 mod federation;
+mod governance;
+mod keyholder;
 mod kinds;
 mod login;
 mod observable;
+mod officers;
 mod one_run;
 mod optout;
 mod optout_desk;

@@ -160,7 +160,7 @@ fn node(place: &Place, name: &str, header: &str, people: &[(String, String)]) {
     std::fs::write(place.path(&format!("{name}.csv")), format!("{header}\n{rows}")).unwrap();
     let invitation = format!("{name}-invitation");
     place.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
-    place.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &place.access_body]);
+    place.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &place.access_body, "--unmeasured"]);
     ingest(place, name, &example(DECLARATION), &format!("years={name}.csv"));
 }
 

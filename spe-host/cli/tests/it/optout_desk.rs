@@ -20,7 +20,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn holds(file: &Path, text: &str) -> bool {
-    std::fs::read(file).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    // A socket has no bytes.
+    std::fs::read(file).unwrap_or_default().windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 fn view(place: &Place, permit: &str) -> Value {
@@ -71,7 +72,7 @@ fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
         (own["entries"][0]["source"].as_str(), own["entries"][1]["scope"].as_str()),
         (Some("web form"), Some("education"))
     );
-    assert_eq!(own["left_out_of"].as_array().unwrap().len(), 5);
+    assert_eq!(own["left_out_of"].as_array().unwrap().len(), 7);
     let nobody = optout(&place, "north", "show", &["--id", "stranger"]);
     assert_eq!((nobody["entries"].as_array().unwrap().len(), nobody["left_out_of"].as_array().unwrap().len()), (0, 0));
     let list = optout(&place, "north", "list", &[]);
@@ -211,5 +212,5 @@ fn what_is_wrong_is_said_and_enters_nothing() {
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"one\r\n\n two \n").unwrap();
     assert!(child.wait().unwrap().success());
     eventually("both are entered", || optout(&place, "north", "verify", &[])["entries"] == 3);
-    assert_eq!(optout(&place, "north", "show", &["--id", "two"])["left_out_of"].as_array().unwrap().len(), 6);
+    assert_eq!(optout(&place, "north", "show", &["--id", "two"])["left_out_of"].as_array().unwrap().len(), 8);
 }

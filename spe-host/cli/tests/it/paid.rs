@@ -36,7 +36,8 @@ fn a_cancellation_is_free_before_the_charge_and_costs_no_answer_after_it() {
                 Given::Answer(released) => next(&question.plan(&site), &released),
                 _ => panic!("{where_}: no round was run"),
             });
-            let mut escort = Doomed { cancel: Some(*step), ..Doomed::new(question, None) };
+            let mut escort = Doomed::new(question, None);
+            escort.cancel = Some(*step);
             let cancelled = escorted(&site, &question.submitted(&site, dir, asked), &mut escort);
             assert!(matches!(cancelled, Err(Stop::Refused(Refusal::Cancelled))), "{where_}");
             let charged = attempt >= 3;

@@ -36,7 +36,7 @@ pub struct Place {
 pub const DECLARATION: &str = "examples/data/rand-hie.toml";
 
 /// A port for a hub that starts later: one that the system does not give to anybody's outgoing connection meanwhile.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 100).unwrap() * 100;
     let mut ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
@@ -99,7 +99,10 @@ impl Place {
     /// The same, with the policy that `spe node init` writes: answers wait for their deadline.
     pub fn node_at_default_pace(&self, name: &str, declaration: &Path, sites: &str, budget: &str) {
         let invitation = format!("{name}-invitation");
-        self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
+        // Unless the node has joined by a token.
+        if !self.path(&invitation).exists() {
+            self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
+        }
         self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body, "--unmeasured"]);
         let table = format!("years={}", example("examples/data/randhie.csv").display());
         let declaration = declaration.display().to_string();

@@ -76,7 +76,7 @@ impl Dossier {
         for event in events {
             match event.what {
                 What::Submitted => all.push(Self::begin(event)?),
-                What::Published | What::Revoked => {}
+                What::Published | What::Agreement | What::Revoked => {}
                 _ => {
                     let lost =
                         || Fault::new("reading the log of governance", format!("no application {}", event.subject));

@@ -25,12 +25,14 @@ pub(crate) enum What {
     Withdrawn,
     /// A result was published; the body is JSON of it.
     Published,
+    /// A party stated something on a participation agreement; the body is its envelope.
+    Agreement,
     /// A data access body took permits back or excluded a person; the body is its envelope.
     Revoked,
 }
 
 impl What {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Submitted,
         Self::Part,
         Self::Notice,
@@ -38,6 +40,7 @@ impl What {
         Self::Added,
         Self::Withdrawn,
         Self::Published,
+        Self::Agreement,
         Self::Revoked,
     ];
 
@@ -50,6 +53,7 @@ impl What {
             Self::Added => "added",
             Self::Withdrawn => "withdrawn",
             Self::Published => "published",
+            Self::Agreement => "agreement",
             Self::Revoked => "revoked",
         }
     }

@@ -77,8 +77,9 @@ const GOVERNANCE: &str = "
     CREATE TABLE invitation (
         hash TEXT PRIMARY KEY, member TEXT NOT NULL, until TEXT NOT NULL, used_at TEXT, key TEXT, certificate TEXT
     ) STRICT;
-    -- What happened, in order; nothing is ever changed. what: submitted, part, act, added, withdrawn, published or revoked.
-    -- subject: the application, or the job that was published. body: the signed document, or JSON.
+    -- What happened, in order; nothing is ever changed. what: submitted, part, notice, decision, added,
+    -- withdrawn, published, agreement or revoked.
+    -- subject: the application, the job that was published, or whose agreement it is. body: the signed document, or JSON.
     CREATE TABLE governance (
         number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL,
         node TEXT NOT NULL, person TEXT NOT NULL, digest TEXT NOT NULL, body BLOB NOT NULL,

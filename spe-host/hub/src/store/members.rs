@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use spe_kernel::{
-    ids::{Digest, PersonName},
+    ids::{Digest, NodeName, PersonName},
     refusal::Refusal,
 };
 use spe_wire::{Peer, pki::Role};
@@ -25,6 +25,12 @@ pub(crate) fn caller(db: &Connection, peer: Peer) -> Result<Role, Stop> {
         what: "call this hub: it is not listed; ask the hub's operator for an invitation".into(),
     };
     Ok(role.ok_or(unlisted)?)
+}
+
+/// All nodes that are listed, by name.
+pub(crate) fn nodes(db: &Connection) -> Result<Vec<NodeName>, Stop> {
+    let sql = "SELECT substr(role, 6) AS name FROM member WHERE role LIKE 'node %' ORDER BY name";
+    rows(db, sql, [], |row| parsed(row, "name"))
 }
 
 /// The roles of `person`.

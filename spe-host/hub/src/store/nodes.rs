@@ -28,6 +28,13 @@ pub(crate) fn key(db: &Connection, node: &NodeName) -> Result<Option<PublicKey>,
     first(db, "SELECT key FROM node WHERE name = ?1", [node.as_str()], |row| parsed(row, "key"))
 }
 
+/// Pins the key that the node signs with, unless one is pinned.
+pub(crate) fn pin(db: &Connection, node: &NodeName, key: PublicKey) -> Result<(), Stop> {
+    let sql = "INSERT OR IGNORE INTO node (name, key) VALUES (?1, ?2)";
+    db.execute(sql, [node.as_str(), &key.to_string()])?;
+    Ok(())
+}
+
 /// Replaces the catalogue of `node`, the caller, and says which of its datasets are left out.
 ///
 /// A dataset is left out if its schema differs from another node's of that name, which came first: its jobs go there alone,

@@ -10,8 +10,10 @@ use std::{
 use jiff::Timestamp;
 use spe_hub::{Calendar, Clock, Config, Hub, Winder, init, invite};
 use spe_kernel::{
+    agreement::{Act, AgreementBody},
     dataset::{ColumnSchema, ColumnType, DatasetSchema, Offer, TableSchema},
     disclosure::Catalogue,
+    document::{Document, open, sign},
     dsse::SecretKey,
     ids::{Digest, JobId, NodeName},
     job::{JOB_FORMAT, JobBody, Purpose},
@@ -106,7 +108,15 @@ impl Federation {
         Person { name: name.into(), hub: client(&bundle).await, key: secret(name) }
     }
 
+    /// A node that has joined: what the hub offered first, it has accepted.
     pub(crate) async fn node(&self, name: &str) -> Node {
+        let node = self.guest(name).await;
+        node.join().await;
+        node
+    }
+
+    /// A node that is listed, and has agreed on nothing.
+    pub(crate) async fn guest(&self, name: &str) -> Node {
         let bundle = self.invite(&format!("node {name}"));
         Node { name: name.parse().unwrap(), hub: client(&bundle).await, key: secret(name), bundle }
     }
@@ -227,6 +237,19 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Accepts what the hub offers.
+    pub(crate) async fn join(&self) {
+        let offers = self.hub.agree(Vec::new()).await.unwrap();
+        let offer = open::<AgreementBody>(&offers[0]).unwrap().digest();
+        self.hub.agree(vec![self.states(1, Act::Accept { offer })]).await.unwrap();
+    }
+
+    /// A statement of the node's on its agreement.
+    pub(crate) fn states(&self, number: u32, act: Act) -> Vec<u8> {
+        let (format, node) = (AgreementBody::FORMAT.into(), self.name.clone());
+        sign(&AgreementBody { format, node, number, signed_at: TODAY.parse().unwrap(), act }, &self.key)
+    }
+
     pub(crate) fn catalogue(&self) -> Catalogue {
         let (budget, spent) = ("rho=1".parse().unwrap(), "rho=0".parse().unwrap());
         let offer = Offer { schema: schema(), snapshot: Digest::of(self.name.as_str().as_bytes()), budget, spent };

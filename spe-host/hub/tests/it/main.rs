@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod agreements;
 mod answers;
 mod applications;
 mod enrolment;
@@ -17,6 +18,7 @@ mod jobs;
 mod liars;
 mod limits;
 mod members;
+mod papers;
 mod register;
 mod restart;
 mod roles;

@@ -10,8 +10,9 @@ use spe_wire::{
 
 use crate::{
     answers::Claim,
-    applications::{Case, NODES, application, body_of, granting, now, permit_for, refusing},
+    applications::{Case, NODES},
     federation::plan,
+    papers::{application, body_of, granting, now, permit_for, refusing},
 };
 
 async fn public(case: &Case) -> HubClient {

@@ -45,6 +45,7 @@ fn ask(hub: &HubClient, endpoint: Endpoint, member: &str) -> BoxFuture<'static, 
             Endpoint::Attend => hub.attend(catalogue()).await.map(drop),
             Endpoint::Offer => hub.offer(catalogue()).await,
             Endpoint::FetchModule => hub.fetch_module(spe_kernel::ids::Digest::of(b"none")).await.map(drop),
+            Endpoint::Agree => hub.agree(Vec::new()).await.map(drop),
             Endpoint::Report => hub.report(&job, encode(&Refusal::Cancelled)).await,
             Endpoint::Witness => {
                 let ask = Ask { old: 0, path: Vec::new(), checkpoint: "a log\n0\n\n\n".into() };

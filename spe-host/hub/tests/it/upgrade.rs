@@ -72,6 +72,8 @@ async fn a_store_of_version_2_goes_on_and_forgets_nothing_that_can_be_read() {
         "an answer was forgotten"
     );
     assert!(anna.hub.browse().await.unwrap().collect().await.unwrap().is_empty(), "an old catalogue is in the way");
+    // That version knew of no agreements: a node agrees when it connects.
+    north.join().await;
     let mut work = north.attend().await;
     assert_eq!(job_of(&mut work).await, jobs[2], "work was forgotten");
     assert_eq!(assigned(&mut work).await, Assignment::Cancel { job: jobs[1].clone() });

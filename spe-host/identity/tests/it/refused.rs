@@ -204,6 +204,9 @@ fn what_is_no_token_is_refused() {
     ] {
         nonsense.push(with(claim, value));
     }
+    // An access token of the same issuer (RFC 9068) is not an ID token.
+    let access = json!({ "alg": "EdDSA", "kid": "ed-1", "typ": "at+jwt" });
+    nonsense.push(signed_by(&signing_key(9, "ed-1"), &CoreJwsSigningAlgorithm::EdDsa, &access, &claims()));
     for token in nonsense {
         why(node().says(&token, ada(), 600));
     }

@@ -175,6 +175,13 @@ pub enum Event {
         /// Digest of the signed document.
         document: Digest,
     },
+    /// What a line of permits had brought was deleted after its end.
+    PermitEnded {
+        /// The line.
+        permit: PermitRef,
+        /// Digest of the signed certificate, where something was left to delete.
+        document: Option<Digest>,
+    },
     /// The register of opt-outs changed.
     OptOutsChanged {
         /// Of which dataset.
@@ -203,10 +210,21 @@ pub enum Event {
         /// Digest of the signed decision; none where the rules decided.
         document: Option<Digest>,
     },
-    /// An operator lets a permit go on after the node had stopped it by itself.
+    /// An officer decided whether a job is run.
+    RunDecided {
+        /// The signed job.
+        job: JobTag,
+        /// Whether it may.
+        allowed: bool,
+        /// Digest of the signed decision.
+        document: Digest,
+    },
+    /// An operator lets a dataset go on after the node had stopped it by itself, for too many late runs.
     BreakerReset {
-        /// Which permit.
-        permit: PermitRef,
+        /// Which dataset.
+        dataset: DatasetName,
+        /// How many late runs were looked at.
+        misses: u32,
     },
     /// Keys were destroyed, and what they encrypted with them.
     KeysDestroyed {

@@ -73,6 +73,11 @@ impl Version {
         Self { digest: permit.digest(), number, status, replaces, issued_at, valid_from, valid_until }
     }
 
+    /// Since when it counts: it is not valid earlier, and nothing holds before it is issued.
+    fn takes_effect(&self) -> Timestamp {
+        self.valid_from.max(self.issued_at)
+    }
+
     /// Whether it takes the place of `before`.
     fn follows(&self, before: &Self) -> bool {
         self.status != Status::Granted
@@ -131,7 +136,7 @@ impl Line {
         let revoked = self.revoked_at.filter(|since| *since <= now);
         Some(match (revoked, self.replacement(version, now)) {
             (Some(since), _) => Standing::Revoked { since },
-            (None, Some(by)) => Standing::Replaced { by: by.number.clone(), since: by.valid_from },
+            (None, Some(by)) => Standing::Replaced { by: by.number.clone(), since: by.takes_effect() },
             _ if version.valid_until <= now => Standing::Expired { since: version.valid_until },
             _ if now < version.valid_from => Standing::NotYet { from: version.valid_from },
             _ => Standing::InForce(version.status),
@@ -140,8 +145,8 @@ impl Line {
 
     /// Which one has taken the place of `version` by `now`: the first that did.
     fn replacement(&self, version: &Version, now: Timestamp) -> Option<&Version> {
-        let followers = self.versions.iter().filter(|v| v.follows(version) && v.valid_from <= now);
-        followers.min_by_key(|v| v.valid_from)
+        let followers = self.versions.iter().filter(|v| v.follows(version) && v.takes_effect() <= now);
+        followers.min_by_key(|v| v.takes_effect())
     }
 }
 

@@ -197,6 +197,26 @@ mod tests {
         }
     }
 
+    /// Fieller's interval ends where the difference is as large as its noise: with another covariance it would end elsewhere.
+    #[test]
+    fn a_ratios_interval_ends_where_the_noise_does() {
+        let scale = Scale::new(0, Noise { mechanism: Mechanism::DiscreteLaplace, scale: 1.0, nodes: 1 });
+        for of in [TWO_SHARES, MOMENTS, THREE_SHARES] {
+            let noisy = Noisy { scale: &scale, of, people: 50.0, sum: 10.0, squares: -7.0 };
+            let forms = if of.0.len() == 2 { [SUM, SUM] } else { [SUM, [0.54, -0.4, 1.0]] };
+            for form in forms {
+                let (low, high) = noisy.ratio(form).expect("people");
+                for end in [low, high] {
+                    let [people, sum, squares] = form;
+                    let apart = (people - end) * 50.0 + sum * 10.0 - squares * 7.0;
+                    let off = [people - end, sum, squares];
+                    let noise = scale.half_width() * of.covariance(off, off).sqrt();
+                    assert!((apart.abs() / noise - 1.0).abs() < 1e-9, "{apart} for noise of {noise} at {end}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn few_people_give_the_whole_range() {
         let scale = Scale::new(0, Noise { mechanism: Mechanism::DiscreteGaussian, scale: 1.0, nodes: 1 });

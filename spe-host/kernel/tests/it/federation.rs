@@ -3,7 +3,7 @@
 use serde_json::json;
 use spe_kernel::{
     certificate::{Certificate, Spent},
-    disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Cells, NO_KEY, NoisyOutput},
+    disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Cells, Mechanism, NO_KEY, NoisyOutput},
     dsse::{self, SecretKey},
     federation::{KEY_END, key_threshold, mechanism, merge, nominal_scale, open_answer},
     ids::Digest,
@@ -100,6 +100,7 @@ fn a_lie_is_named() {
     assert!(lie(&|a| a.loss = "rho=0.05".parse().unwrap()).contains("another plan"));
     assert!(lie(&|a| a.outputs[0].scale /= 2.0).contains("noise"), "too little noise would pass");
     assert!(lie(&|a| a.outputs[0].scale = f64::MAX).contains("noise"));
+    assert!(lie(&|a| a.outputs[0].mechanism = Mechanism::DiscreteLaplace).contains("noise"), "its interval is another");
     assert!(lie(&|a| a.outputs[0].scale = f64::NAN).contains("malformed"));
     assert!(lie(&|a| a.outputs[0].sensitivity += 1).contains("noise"), "it says that its contributions may be larger");
     assert!(lie(&|a| a.outputs[0].cells.0.clear()).contains("shape"));

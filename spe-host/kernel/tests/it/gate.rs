@@ -84,6 +84,8 @@ fn small_groups_do_not_leave_by_themselves() {
     let few = examined(&answer, &plan, 10);
     assert!(!few.findings().is_empty(), "a number about 9 people passed a rule of 10");
     assert!(Cleared::automatically(answer, &few, Review::Automatic).is_err());
+    let negative = examined(&committed(&plan, -5, 1.0), &plan, 0);
+    assert!(negative.findings().is_empty(), "a noisy count below 0 was held back where there is no rule");
     assert!(examined(&committed(&plan, 9, 1.0), &plan, 9).findings().is_empty(), "9 are not fewer than 9");
 }
 

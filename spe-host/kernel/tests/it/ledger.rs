@@ -259,6 +259,10 @@ fn a_cap_without_delta_lets_none_through() {
     assert!(matches!(ledger.reserve(&by_dataset, &[]), Err(Stop::Refused(Refusal::DeltaNotAllowed { .. }))));
     let by_both = Charge { permit_cap: loss("rho=1,delta=0.1"), ..by_dataset };
     assert!(matches!(ledger.reserve(&by_both, &[]), Ok(Reserving::Paid(_))));
+    let all = loss("rho=0.1,delta=0.1");
+    let more = Charge { dataset_cap: by_both.dataset_cap, permit_cap: by_both.permit_cap, ..charge(2, 0, all) };
+    let more = ledger.reserve(&more, &[]);
+    assert!(matches!(more, Err(Stop::Refused(Refusal::DatasetLossExhausted { .. }))), "δs add up beyond their cap");
 }
 
 #[test]

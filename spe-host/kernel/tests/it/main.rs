@@ -28,3 +28,4 @@ mod permit;
 mod person;
 mod procedure;
 mod schemas;
+mod scopes;

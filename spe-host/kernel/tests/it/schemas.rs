@@ -7,7 +7,13 @@ use std::{
 
 use serde_json::Value;
 use spe_kernel::{
-    application::ApplicationBody, decision::DecisionBody, permit::PermitBody, revocation::RevocationBody, schema,
+    agreement::AgreementBody,
+    application::ApplicationBody,
+    decision::DecisionBody,
+    notice::{NoticeBody, SupplementBody},
+    permit::PermitBody,
+    revocation::RevocationBody,
+    schema,
 };
 
 fn folder() -> PathBuf {
@@ -22,6 +28,9 @@ fn published_schemas_are_those_of_the_types() {
         ("application", schema::of::<ApplicationBody>()),
         ("decision", schema::of::<DecisionBody>()),
         ("revocation", schema::of::<RevocationBody>()),
+        ("notice", schema::of::<NoticeBody>()),
+        ("supplement", schema::of::<SupplementBody>()),
+        ("agreement", schema::of::<AgreementBody>()),
     ];
     for (name, made) in all {
         let file = folder().join(format!("{name}.json"));

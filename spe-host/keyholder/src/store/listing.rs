@@ -32,11 +32,11 @@ pub struct DatasetKeys {
     pub keys: Vec<KeyState>,
 }
 
-/// Requests of one minute.
+/// Requests of one hour.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Asked {
-    /// The minute.
-    pub minute: String,
+    /// The hour.
+    pub hour: String,
     /// Who asked.
     pub node: String,
     /// About which dataset.
@@ -66,7 +66,8 @@ impl Store {
     /// # Errors
     /// The store's own.
     pub fn list(&self) -> Result<Vec<DatasetKeys>, StoreError> {
-        const KEYS: &str = "SELECT node, dataset, node IN (SELECT node FROM member), kind, version, check_value, made_at, destroyed_at
+        const KEYS: &str =
+            "SELECT node, dataset, node IN (SELECT node FROM member), kind, version, check_value, made_at, destroyed_at
              FROM key ORDER BY node, dataset, kind DESC, version";
         let mut statement = self.0.prepare(KEYS)?;
         let rows = statement.query_map([], |r| {
@@ -86,16 +87,16 @@ impl Store {
         Ok(all)
     }
 
-    /// Who asked what and when: of the newest minutes, the newest first.
+    /// Who asked what and when: of the newest hours, the newest first.
     ///
     /// # Errors
     /// The store's own.
     pub fn requests(&self, most: u32) -> Result<Vec<Asked>, StoreError> {
-        const ALL: &str = "SELECT minute, node, dataset, what, times, items FROM asked ORDER BY minute DESC, node, dataset, what LIMIT ?1";
+        const ALL: &str = "SELECT hour, node, dataset, what, times, items FROM asked ORDER BY hour DESC, node, dataset, what LIMIT ?1";
         let mut statement = self.0.prepare(ALL)?;
         let rows = statement.query_map([most], |r| {
-            let (minute, node, dataset, what) = (r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?);
-            Ok(Asked { minute, node, dataset, what, times: r.get(4)?, items: r.get(5)? })
+            let (hour, node, dataset, what) = (r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?);
+            Ok(Asked { hour, node, dataset, what, times: r.get(4)?, items: r.get(5)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -80,6 +80,6 @@ async fn an_order_says_by_whom_and_why() {
         assert!(refused.contains("1 to 500 bytes"), "{refused}");
     }
     let unknown = destroy(place.home(), &node, &"unknown".parse().unwrap(), Which::All, order()).unwrap_err();
-    assert!(unknown.to_string().contains("no such key"), "{unknown}");
+    assert!(unknown.to_string().contains("such a key"), "{unknown}");
     place.node("east").keys(&care(), None).await.unwrap();
 }

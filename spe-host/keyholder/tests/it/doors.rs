@@ -27,7 +27,12 @@ async fn every_node_and_dataset_has_keys_of_its_own() {
         let people = node.pseudonyms(dataset, 1, &named(&["ada", "ben", "ada"])).await.unwrap();
         assert!(people[0] == people[2] && people[0] != people[1]);
         assert_eq!((keys.data.version(), keys.pseudonyms.version), (1, 1));
-        seen.push((people[0].to_vec(), keys.data.expose().0.to_vec(), keys.data.expose().1.to_vec(), keys.pseudonyms.check));
+        seen.push((
+            people[0].to_vec(),
+            keys.data.expose().0.to_vec(),
+            keys.data.expose().1.to_vec(),
+            keys.pseudonyms.check,
+        ));
     }
     for (i, a) in seen.iter().enumerate() {
         for b in &seen[i + 1..] {

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use spe_keyholder::{Config, init, invite, serve};
 use spe_kernel::{dsse::PublicKey, keys::Identifiers};
+use spe_keyholder::{Config, init, invite, serve};
 use spe_wire::{Connection, keyholder::KeyHolderClient};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -32,7 +32,12 @@ impl Place {
         &self.config.dir
     }
 
+    /// Starts, or starts again.
     pub(crate) async fn start(&mut self) {
+        drop(self.stop.take());
+        while tokio::net::TcpStream::connect(self.config.listen).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
         let (stop, stopped) = oneshot::channel::<()>();
         let config = self.config.clone();
         tokio::spawn(async move { serve(&config, async { drop(stopped.await) }).await.unwrap() });

@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     Step::Sql(super::misses::TABLES),
     Step::Rewrite(super::log::carry_over),
     Step::Sql(super::permits::TABLES),
+    Step::Sql(super::endings::TABLES),
 ];
 
 /// Version 1. Charges may be added, and be given their answer once; nothing else may ever happen to them.

@@ -72,10 +72,13 @@ fn write(db: &Connection, event: &Event<'_>) -> Result<(), Fault> {
     }
 }
 
-/// Who pays, by the name that the log has for the person: names are kept where they can be erased.
+/// Who pays, by the tag that the log has for the person: names are kept where they can be erased.
 fn payer(db: &Connection, charge: &Charge) -> Result<ActorId, Fault> {
     let who = Who::Person(Person { name: charge.person.to_string(), key: None, identity: None });
-    Ok(log::job_of(db, charge.job, Some(&who))?.actor)
+    let signer = log::job_of(db, charge.job, Some(&who))?.actor;
+    let is_theirs = "SELECT EXISTS (SELECT 1 FROM log_person WHERE id = ?1 AND name = ?2)";
+    let is_theirs = db.query_row(is_theirs, [signer.as_str(), charge.person.as_str()], |r| r.get(0));
+    if is_theirs.map_err(Fault::while_("looking up the ledger"))? { Ok(signer) } else { log::actor(db, &who) }
 }
 
 /// What the log says of the event.

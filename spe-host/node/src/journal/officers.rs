@@ -1,20 +1,22 @@
 //! What waits for an officer, and what officers decided.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use spe_kernel::{
+    audit::{Event, Person, Who},
     fault::Fault,
     ids::Digest,
     officer::{Matter, Verdict},
+    permit::PermitId,
     refusal::{Refusal, Stop},
 };
 
-use super::Records;
+use super::{Records, log};
 
 /// The tables: what waits is kept for the officers; a verdict is final.
 pub(super) const TABLES: &str = "
 CREATE TABLE matter (
-  kind TEXT NOT NULL CHECK (kind IN ('run', 'release')), digest BLOB NOT NULL, about TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('run', 'release')), digest BLOB NOT NULL, line TEXT NOT NULL, about TEXT NOT NULL,
   since TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')), PRIMARY KEY (kind, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE verdict (
@@ -44,15 +46,50 @@ const fn kind(matter: Matter) -> &'static str {
     }
 }
 
+/// Writes a verdict into the audit log.
+fn tell(db: &Connection, verdict: &Verdict, document: Digest) -> Result<(), Fault> {
+    let body = verdict.body();
+    let who = Who::Person(Person { name: body.officer.to_string(), key: None, identity: None });
+    let event = match body.matter {
+        Matter::Run(job) => Event::RunDecided { job: log::job_of(db, job, None)?.tag, allowed: body.allowed, document },
+        Matter::Release(envelope) => Event::GateDecided { envelope, released: body.allowed, document: Some(document) },
+    };
+    log::append(db, log::actor(db, &who)?, event).map(drop)
+}
+
+/// The first two columns.
+fn matter(r: &rusqlite::Row<'_>) -> rusqlite::Result<Matter> {
+    let digest = Digest::from_bytes(r.get(1)?);
+    Ok(if r.get::<_, String>(0)? == "run" { Matter::Run(digest) } else { Matter::Release(digest) })
+}
+
+const UNDECIDED: &str =
+    "NOT EXISTS (SELECT 1 FROM verdict WHERE verdict.kind = matter.kind AND verdict.digest = matter.digest)";
+
+/// What waits under permits of `line`.
+pub(super) fn of_line(db: &Connection, line: &PermitId) -> Result<Vec<Matter>, Fault> {
+    let reading = "reading what waits for an officer";
+    let sql = format!("SELECT kind, digest FROM matter WHERE line = ?1 AND {UNDECIDED}");
+    let mut statement = db.prepare_cached(&sql).map_err(Fault::while_(reading))?;
+    let rows = statement.query_map([line.to_string()], matter).map_err(Fault::while_(reading))?;
+    rows.map(|row| row.map_err(Fault::while_(reading))).collect()
+}
+
+/// Forgets what was or is to be decided under permits of `line`, but not the verdicts.
+pub(super) fn forget_line(db: &Connection, line: &PermitId) -> Result<(), Fault> {
+    let forgetting = "forgetting what waited for an officer";
+    db.execute("DELETE FROM matter WHERE line = ?1", [line.to_string()]).map(drop).map_err(Fault::while_(forgetting))
+}
+
 impl Records {
-    /// Has `matter` wait for an officer; telling it again changes nothing.
+    /// Has `matter`, under a permit of `line`, wait for an officer; telling it again changes nothing.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn wait_for_officer(&self, matter: Matter, about: &serde_json::Value) -> Result<(), Fault> {
-        const WAIT: &str = "INSERT OR IGNORE INTO matter (kind, digest, about) VALUES (?1, ?2, ?3)";
+    pub fn wait_for_officer(&self, matter: Matter, line: &PermitId, about: &serde_json::Value) -> Result<(), Fault> {
+        const WAIT: &str = "INSERT OR IGNORE INTO matter (kind, digest, line, about) VALUES (?1, ?2, ?3, ?4)";
         let (digest, about) = (matter.digest(), about.to_string());
-        let values = params![kind(matter), digest.as_bytes(), about];
+        let values = params![kind(matter), digest.as_bytes(), line.to_string(), about];
         self.connection().execute(WAIT, values).map(drop).map_err(Fault::while_("noting what waits for an officer"))
     }
 
@@ -61,17 +98,11 @@ impl Records {
     /// # Errors
     /// The file cannot be read.
     pub fn pending(&self) -> Result<Vec<Pending>, Fault> {
-        const ALL: &str = "SELECT kind, digest, since, about FROM matter
-             WHERE NOT EXISTS (SELECT 1 FROM verdict WHERE verdict.kind = matter.kind AND verdict.digest = matter.digest)
-             ORDER BY since";
         let reading = "reading what waits for an officer";
+        let sql = format!("SELECT kind, digest, since, about FROM matter WHERE {UNDECIDED} ORDER BY since");
         let connection = self.connection();
-        let mut statement = connection.prepare(ALL).map_err(Fault::while_(reading))?;
-        let row = |r: &rusqlite::Row<'_>| {
-            let digest = Digest::from_bytes(r.get(1)?);
-            let matter = if r.get::<_, String>(0)? == "run" { Matter::Run(digest) } else { Matter::Release(digest) };
-            Ok((matter, r.get(2)?, r.get::<_, String>(3)?))
-        };
+        let mut statement = connection.prepare(&sql).map_err(Fault::while_(reading))?;
+        let row = |r: &rusqlite::Row<'_>| Ok((matter(r)?, r.get(2)?, r.get::<_, String>(3)?));
         let rows = statement.query_map([], row).map_err(Fault::while_(reading))?;
         rows.map(|row| {
             let (matter, since, about) = row.map_err(Fault::while_(reading))?;
@@ -106,10 +137,12 @@ impl Records {
         if !waits {
             return Err(Refusal::NotFound { what: format!("a {kind} of {digest} that waits for an officer") }.into());
         }
-        connection
-            .execute(DECIDE, params![kind, digest.as_bytes(), envelope])
-            .map(drop)
-            .map_err(|e| Fault::new(writing, e).into())
+        drop(connection);
+        self.in_one(|db| {
+            db.execute(DECIDE, params![kind, digest.as_bytes(), envelope]).map_err(Fault::while_(writing))?;
+            tell(db, verdict, Digest::of(envelope))
+        })?;
+        Ok(())
     }
 
     /// The signed verdict about `matter`, if there is one.

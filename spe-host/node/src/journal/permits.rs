@@ -143,7 +143,7 @@ impl SeenPermit {
     }
 }
 
-fn seen(db: &Connection, line: Option<&PermitId>) -> Result<Vec<SeenPermit>, Fault> {
+pub(super) fn seen(db: &Connection, line: Option<&PermitId>) -> Result<Vec<SeenPermit>, Fault> {
     let mut statement = db.prepare_cached(ALL).map_err(Fault::while_(READING))?;
     let row = |r: &rusqlite::Row<'_>| {
         let texts: rusqlite::Result<Vec<Option<String>>> = (1..10).map(|column| r.get(column)).collect();

@@ -146,6 +146,15 @@ proptest! {
     }
 }
 
+/// Beside an infinite coordinate finite ones are nothing, and two share the norm: anything else would be another direction.
+#[test]
+fn infinite_coordinates_share_the_norm() {
+    let output = json!({"name": "o", "kind": "vector_sum", "labels": 3, "norm": 1.5});
+    let share = |v: [f64; 3]| cells(&plan(&output, 1, "epsilon=1"), [&v.to_vec()]);
+    assert_eq!(share([f64::INFINITY, 1e9, 0.0]), [3, 0, 0]);
+    assert_eq!(share([f64::INFINITY, 1e9, f64::NEG_INFINITY]), [1, 0, -1]);
+}
+
 /// Threads finish in any order and take what they get: bits that depended on it would tell of the machine's load, and two runs of one
 /// question would differ.
 #[test]

@@ -44,7 +44,7 @@ fn the_boundary_is_exact() {
 #[test]
 fn starting_has_fuel_of_its_own() {
     let slow = Guest {
-        start: "(local.set $len (i32.const 10000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)",
+        start: "(local.set $len (i32.const 2000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)",
         map: "(call $answer (local.get $out) (i64.const 1))".to_owned(),
         ..Guest::default()
     };

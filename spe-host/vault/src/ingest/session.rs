@@ -11,11 +11,7 @@ use spe_kernel::{
 };
 
 use super::{Ingest, IngestError};
-use crate::{
-    optout,
-    pseudonym::Pseudonym,
-    seal::Seal,
-};
+use crate::{optout, pseudonym::Pseudonym, seal::Seal};
 
 /// A pseudonym and the version of the key that made it.
 pub(crate) type Versioned = (u32, Pseudonym);
@@ -71,7 +67,8 @@ impl<'a> Session<'a> {
         let new = ask(self.newest.pseudonyms.version).map_err(IngestError::keys(name))?;
         for version in &self.versions {
             let old = ask(*version).map_err(IngestError::keys(name))?;
-            let met = old.into_iter().map(|old| (*version, old)).zip(&new).filter(|(old, _)| self.pending.contains(old));
+            let met =
+                old.into_iter().map(|old| (*version, old)).zip(&new).filter(|(old, _)| self.pending.contains(old));
             self.met.lock().unwrap_or_else(PoisonError::into_inner).extend(met.map(|(old, new)| (old, *new)));
         }
         Ok(new)

@@ -7,7 +7,7 @@ use spe_kernel::{
 
 use super::{HubClient, inner, job_ref};
 use crate::{
-    desk::named,
+    desk::{named, statements},
     frame::parse,
     governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     limits::GOVERNANCE_BYTES_MAX,
@@ -25,6 +25,14 @@ impl HubClient {
         let asked = pb::EnrolRequest { member: member.to_string(), token, request };
         let pb::Enrolled { ca, certificate, witness } = inner(self.door.clone().enrol(asked).await)?;
         Ok(Enrolled { ca, certificate, witness: named(&witness, "the hub's key")? })
+    }
+
+    /// Tells the hub what the calling node states on its participation agreement, and gives what the hub states.
+    ///
+    /// # Errors
+    /// The hub's refusal.
+    pub async fn agree(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Refusal> {
+        statements(inner(self.hub.clone().agree(pb::Statements { envelopes }).await)?.envelopes)
     }
 
     /// The public register.

@@ -44,6 +44,12 @@ pub struct Document {
     #[prost(bytes = "vec", tag = "1")]
     pub envelope: ::prost::alloc::vec::Vec<u8>,
 }
+/// DSSE envelopes of `spe_kernel::agreement`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Statements {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub envelopes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplicationRef {
     #[prost(string, tag = "1")]
@@ -936,6 +942,25 @@ pub mod hub_client {
             req.extensions_mut().insert(GrpcMethod::new("spe.v1.Hub", "FetchModule"));
             self.inner.unary(req, path, codec).await
         }
+        /// The node's statements on its participation agreement, and the hub's. The same again changes nothing.
+        pub async fn agree(
+            &mut self,
+            request: impl tonic::IntoRequest<super::Statements>,
+        ) -> std::result::Result<tonic::Response<super::Statements>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/spe.v1.Hub/Agree");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("spe.v1.Hub", "Agree"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Acknowledged only when durable at the hub; sending the same report again changes nothing.
         pub async fn report(
             &mut self,
@@ -1234,6 +1259,11 @@ pub mod hub_server {
             &self,
             request: tonic::Request<super::ModuleRef>,
         ) -> std::result::Result<tonic::Response<super::Module>, tonic::Status>;
+        /// The node's statements on its participation agreement, and the hub's. The same again changes nothing.
+        async fn agree(
+            &self,
+            request: tonic::Request<super::Statements>,
+        ) -> std::result::Result<tonic::Response<super::Statements>, tonic::Status>;
         /// Acknowledged only when durable at the hub; sending the same report again changes nothing.
         async fn report(
             &self,
@@ -1827,6 +1857,49 @@ pub mod hub_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FetchModuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/spe.v1.Hub/Agree" => {
+                    #[allow(non_camel_case_types)]
+                    struct AgreeSvc<T: Hub>(pub Arc<T>);
+                    impl<T: Hub> tonic::server::UnaryService<super::Statements>
+                    for AgreeSvc<T> {
+                        type Response = super::Statements;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::Statements>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Hub>::agree(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AgreeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -11,6 +11,7 @@
 mod door;
 mod generated;
 mod hostile;
+mod request;
 mod rounds;
 mod seats;
 mod silence;

@@ -84,6 +84,9 @@ impl Service for Stub {
     async fn witness(&self, _: Peer, _: Ask) -> Result<(Reply, PublicKey), Refusal> {
         nothing()
     }
+    async fn agree(&self, _: Peer, sent: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Refusal> {
+        Ok(sent)
+    }
     async fn enrol(&self, _: Peer, request: EnrolRequest) -> Result<Enrolled, Refusal> {
         self.tokens.lock().unwrap().push(request.token);
         nothing()

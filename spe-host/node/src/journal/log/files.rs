@@ -153,9 +153,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
 fn tidy(folder: &Path, tile: &Tile, kept: &[Tile]) {
     let partial = folder.join(Tile { width: 1, ..*tile }.to_string());
     let Some(widths) = partial.parent().and_then(|p| fs::read_dir(p).ok()) else { return };
-    let kept = |name: &str| {
-        kept.iter().any(|k| (k.level, k.number) == (tile.level, tile.number) && k.width.to_string() == name)
-    };
+    let same = |k: &&Tile| (k.level, k.number) == (tile.level, tile.number) && !tile.is_full();
+    let kept = |name: &str| kept.iter().filter(same).any(|k| k.width.to_string() == name);
     for file in widths.flatten() {
         if !file.file_name().to_str().is_some_and(kept) {
             fs::remove_file(file.path()).ok();

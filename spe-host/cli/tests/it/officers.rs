@@ -1,0 +1,275 @@
+//! What a node leaves to persons, and what persons take back: rules, verdicts, the output gate, revocations.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::place::{DECLARATION, Place, eventually, example, outcome};
+
+/// A place with a hub, and nodes of those names that run; `prepare` is done to each before it starts.
+fn place(nodes: &[&str], prepare: impl Fn(&Place, &str)) -> Place {
+    let mut place = Place::new("rho=1");
+    for (i, node) in nodes.iter().enumerate() {
+        place.node(node, &format!("site = \"{}\"", i + 1), "rho=2");
+        prepare(&place, node);
+    }
+    place.start_hub();
+    for node in nodes {
+        place.start_node(node);
+    }
+    place.wait_online(nodes.len());
+    place
+}
+
+/// Makes `ola` an officer of the node, with both duties.
+fn officer(place: &Place, node: &str) {
+    let key = match std::fs::read(place.path("ola.key")) {
+        Ok(_) => place.ok(&["key", "show", "ola.key"]),
+        Err(_) => place.ok(&["key", "new", "ola.key"]),
+    };
+    let key = key["public_key"].as_str().unwrap();
+    let text = format!(
+        "[[officers]]\nname = \"ola\"\nkey = \"{key}\"\nduties = [\"approve-runs\", \"check-outputs\"]\n\n[outputs]"
+    );
+    place.policy(node, "[outputs]", &text);
+}
+
+fn rules(place: &Place, node: &str, rules: &str) {
+    std::fs::write(place.path(&format!("{node}/rules.cedar")), rules).unwrap();
+}
+
+fn detach(place: &Place, loss: &str, more: &[&str]) -> String {
+    place.ask(loss, &[&["--detach"], more].concat())["job"].as_str().unwrap().to_owned()
+}
+
+fn at(place: &Place, job: &str, node: &str) -> Value {
+    outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, node)
+}
+
+fn waits(place: &Place, job: &str, stage: &str) -> String {
+    eventually(&format!("the job {stage}"), || at(place, job, "north")["stage"] == stage);
+    let waiting = place.ok(&["node", "desk", "list", "north"]);
+    assert_eq!(waiting.as_array().unwrap().len(), 1, "{waiting}");
+    let matter = waiting[0]["matter"].as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+    matter.trim_start_matches("blake3:").chars().take(12).collect()
+}
+
+fn decide(place: &Place, verdict: &str, matter: &str) {
+    let fixed = ["node", "desk", verdict, "north", matter, "--officer", "ola", "--key", "ola.key"];
+    place.ok(&[&fixed[..], &["--reason", "as the board decided"]].concat());
+}
+
+/// What would be a bug: rules of one node that bind another, or a refusal that does not name the rule.
+#[test]
+fn two_nodes_with_different_rules_behave_differently_in_one_run() {
+    let place = place(&["north", "south"], |place, node| {
+        if node == "south" {
+            rules(
+                place,
+                node,
+                "permit (principal, action, resource);\n@id(\"no-policymaking\") @reason(\"only research here\")\n\
+                 forbid (principal, action, resource) when { context.purpose == \"policymaking\" };",
+            );
+        }
+    });
+    let view = place.ask("rho=0.1", &[]);
+    assert_eq!((&view["answered"], &view["asked"]), (&1.into(), &2.into()), "{view}");
+    let refused = outcome(&view, "south");
+    assert_eq!(refused["why"]["refusal"], "policy-forbids");
+    assert_eq!(refused["why"]["rule"], "only research here (rule no-policymaking)");
+    assert_eq!((place.spent("north"), place.spent("south")), ("rho=0.1".into(), "rho=0".into()));
+}
+
+/// What would be a bug: a node that starts with rules that do not apply as they are written.
+#[test]
+fn a_node_does_not_start_with_rules_that_name_nothing() {
+    let place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    rules(&place, "north", "permit (principal, action, resource) when { context.hours > 6 };");
+    let (_, message) = place.fails(&["node", "run", "north"]);
+    assert!(message.contains("rules.cedar") && message.contains("hours"), "{message}");
+    let (_, message) = place.fails(&["policy", "check", "north/rules.cedar"]);
+    assert!(message.contains("hours"), "{message}");
+}
+
+/// What would be a bug: a job that runs before the officer agrees, is charged while it waits, or is forgotten by a restart.
+#[test]
+fn what_the_rules_leave_to_an_officer_waits_for_one() {
+    let mut place = place(&["north"], |place, node| {
+        officer(place, node);
+        rules(place, node, "permit (principal, action == Action::\"run\", resource);");
+    });
+    let job = detach(&place, "rho=0.1", &[]);
+    waits(&place, &job, "awaits-approval");
+    assert_eq!(place.spent("north"), "rho=0", "a job was charged before an officer agreed");
+    place.kill("north");
+    place.start_node("north");
+    place.wait_online(1);
+    let matter = waits(&place, &job, "awaits-approval");
+    // Nobody else's word counts.
+    place.ok(&["key", "new", "eve.key"]);
+    let (code, message) =
+        place.fails(&["node", "desk", "approve", "north", &matter, "--officer", "ola", "--key", "eve.key"]);
+    assert!(code == 5 && message.contains("officers"), "{code}: {message}");
+    assert_eq!(at(&place, &job, "north")["stage"], "awaits-approval");
+    decide(&place, "approve", &matter);
+    eventually("the job is answered", || at(&place, &job, "north")["outcome"] == "answered");
+    // A verdict is final, and about one job only.
+    let other = detach(&place, "rho=0.2", &[]);
+    let matter = waits(&place, &other, "awaits-approval");
+    decide(&place, "refuse", &matter);
+    eventually("the other job is refused", || at(&place, &other, "north")["why"]["refusal"] == "officer-refused");
+    assert_eq!(at(&place, &other, "north")["why"]["reason"], "as the board decided");
+    assert_eq!(place.spent("north"), "rho=0.1");
+}
+
+/// What would be a bug: an answer that is to be checked and leaves unchecked, a refused one that leaves, or one that is charged twice.
+#[test]
+fn an_answer_that_is_to_be_checked_leaves_when_an_officer_agrees() {
+    let place = place(&["north"], |place, node| {
+        officer(place, node);
+        place.policy(node, "review = \"automatic\"", "review = \"checked\"");
+    });
+    let job = detach(&place, "rho=0.1", &[]);
+    let matter = waits(&place, &job, "awaits-release");
+    assert_eq!(place.spent("north"), "rho=0.1");
+    let about = &place.ok(&["node", "desk", "list", "north"])[0]["about"];
+    assert!(
+        about["statistics"][0]["estimates"][0]["value"].is_number(),
+        "an officer must see what is to leave: {about}"
+    );
+    decide(&place, "approve", &matter);
+    eventually("the answer is there", || at(&place, &job, "north")["outcome"] == "answered");
+    // Another is refused, and stays refused however often it is asked for.
+    let job = detach(&place, "rho=0.2", &[]);
+    let matter = waits(&place, &job, "awaits-release");
+    decide(&place, "refuse", &matter);
+    eventually("the answer is refused", || at(&place, &job, "north")["why"]["refusal"] == "officer-refused");
+    assert_eq!(outcome(&place.ask("rho=0.2", &[]), "north")["why"]["refusal"], "officer-refused");
+    assert_eq!(place.spent("north"), "rho=0.3");
+    let hub = std::fs::read(place.path("hub/hub.sqlite-wal")).unwrap_or_default();
+    assert!(!hub.is_empty());
+}
+
+/// What would be a bug: numbers about few people that leave without anybody looking, where the operator asked for a look.
+#[test]
+fn small_groups_wait_for_an_officer() {
+    let place = place(&["north"], |place, node| {
+        officer(place, node);
+        place.policy(node, "people_min = 0", "people_min = 100000");
+    });
+    let job = detach(&place, "rho=0.1", &[]);
+    let matter = waits(&place, &job, "awaits-release");
+    let about = &place.ok(&["node", "desk", "list", "north"])[0]["about"];
+    assert!(about["findings"][0].as_str().unwrap().contains("fewer than 100000 people"), "{about}");
+    decide(&place, "approve", &matter);
+    eventually("the answer is there", || at(&place, &job, "north")["outcome"] == "answered");
+}
+
+/// What would be a bug: a job with rounds that is charged, and then waits for a person in every round.
+#[test]
+fn rounds_cannot_be_checked_and_are_refused_before_they_are_charged() {
+    let place = place(&["north"], |place, node| {
+        officer(place, node);
+        place.policy(node, "review = \"automatic\"", "review = \"checked\"");
+    });
+    let view = place.ask_module(&crate::place::module("kmeans"), "rho=0.1", &["--rounds", "2"]);
+    assert_eq!(outcome(&view, "north")["why"]["refusal"], "policy-forbids", "{view}");
+    assert_eq!(place.spent("north"), "rho=0");
+}
+
+/// Signs a revocation of the place's permit, or an exclusion of its person.
+fn revocation(place: &Place, target: &str) {
+    let now = jiff::Timestamp::now();
+    let draft = format!(
+        "format = \"spe.revocation/1\"\nissuer = \"Example data access body\"\nissued_at = \"{now}\"\neffective_at = \"{now}\"\n\
+         reason = \"the conditions were not kept\"\n{target}\n"
+    );
+    std::fs::write(place.path("revocation.toml"), draft).unwrap();
+    place.ok(&["revocation", "sign", "revocation.toml", "--key", "access-body.key", "--out", "revocation.json"]);
+}
+
+/// A job whose guests loop for hours, under way at the nodes.
+fn looping(place: &Place, nodes: &[&str]) -> String {
+    let spinner = example("guest-sdk/evil/modules/spinner.wasm").display().to_string();
+    let fixed = ["job", "submit", &spinner, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
+    let more = ["--purpose", "policymaking", "--loss", "rho=0.1", "--fuel", "100000000000", "--detach"];
+    let job = place.ok(&[&fixed[..], &more].concat())["job"].as_str().unwrap().to_owned();
+    for node in nodes {
+        eventually("it runs", || at(place, &job, node)["stage"] == "running");
+    }
+    job
+}
+
+/// What would be a bug: a job that goes on, an answer that is committed, or a new job that is admitted, after the data access body took
+/// the permit back; and a node that says another thing than the clause.
+#[test]
+fn a_revoked_permit_stops_what_runs_on_every_node_within_a_second() {
+    let nodes = ["north", "south", "west"];
+    let mut place = place(&nodes, |place, node| {
+        place.policy(node, "fuel_per_subject_max = 100_000_000", "fuel_per_subject_max = 100_000_000_000")
+    });
+    place.ok(&["hub", "invite", "hub", "--person", "vera", "--roles", "assessor:north", "--out", "assessor"]);
+    let job = looping(&place, &nodes);
+    revocation(&place, "[target]\npermit = \"dap-2026-0001\"");
+    let asked = Instant::now();
+    place.ok(&["revocation", "submit", "revocation.json", "--as", "assessor"]);
+    for node in nodes {
+        eventually("it has stopped", || at(&place, &job, node)["why"]["refusal"] == "permit-revoked");
+    }
+    let took = asked.elapsed();
+    eprintln!("every node had stopped {took:?} after the revocation was handed in, as the researcher sees it");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let view = place.ask("rho=0.05", &[]);
+    for node in nodes {
+        assert_eq!(outcome(&view, node)["why"]["refusal"], "permit-revoked");
+        assert_eq!(place.spent(node), "rho=0.1", "what was charged stays charged, and nothing new is");
+    }
+    // It stays known: after a crash, and without the hub.
+    place.kill("north");
+    place.start_node("north");
+    place.wait_online(3);
+    assert_eq!(outcome(&place.ask("rho=0.06", &[]), "north")["why"]["refusal"], "permit-revoked");
+}
+
+/// What would be a bug: a hub that keeps a revocation back and thereby keeps a person at work, or a stranger's word that stops one.
+#[test]
+fn a_person_is_excluded_at_the_nodes_own_desk() {
+    let mut place = place(&["north"], |place, node| {
+        place.policy(node, "fuel_per_subject_max = 100_000_000", "fuel_per_subject_max = 100_000_000_000")
+    });
+    let job = looping(&place, &["north"]);
+    revocation(&place, "[target.person]\nname = \"ada\"\nuntil = \"2028-01-01T00:00:00Z\"");
+    place.ok(&["key", "new", "eve.key"]);
+    place.ok(&["revocation", "sign", "revocation.toml", "--key", "eve.key", "--out", "forged.json"]);
+    let (code, _) = place.fails(&["node", "desk", "revoke", "north", "forged.json"]);
+    assert_eq!(code, 9);
+    assert_eq!(at(&place, &job, "north")["stage"], "running");
+    place.ok(&["node", "desk", "revoke", "north", "revocation.json"]);
+    eventually("it has stopped", || at(&place, &job, "north")["why"]["refusal"] == "person-excluded");
+    // Also while the node does not run.
+    place.stop("north");
+    revocation_again(&place);
+    place.ok(&["node", "desk", "revoke", "north", "revoked-permit.json"]);
+    place.start_node("north");
+    place.wait_online(1);
+    assert_eq!(outcome(&place.ask("rho=0.05", &[]), "north")["why"]["refusal"], "permit-revoked");
+}
+
+fn revocation_again(place: &Place) {
+    std::fs::remove_file(place.path("revocation.json")).unwrap();
+    revocation(place, "[target]\npermit = \"dap-2026-0001\"");
+    std::fs::rename(place.path("revocation.json"), place.path("revoked-permit.json")).unwrap();
+}
+
+/// The samples and golden cases by the command that the documentation names.
+#[test]
+fn golden_cases_are_tried_by_a_command() {
+    let place = Place::new("rho=1");
+    let golden = example("policies/golden").display().to_string();
+    let tried = place.ok(&["policy", "test", &golden]);
+    assert!(
+        tried.as_array().unwrap().len() >= 10 && tried.as_array().unwrap().iter().all(|case| case["wrong"].is_null())
+    );
+    assert!(example(DECLARATION).exists());
+}

@@ -1,0 +1,70 @@
+//! The end of a permit's life at this node: what it brought is deleted, and a certificate says so (Art. 68(12) of Regulation (EU)
+//! 2025/327, which allows six months).
+//!
+//! A permit brings compiled modules, and answers that wait for an officer. Charges and released answers stay: they are the record of what
+//! was disclosed of people, without which nobody could know what may still be.
+
+use std::{sync::Arc, time::Duration};
+
+use spe_kernel::{
+    deletion::{DELETION_FORMAT, Deleted, DeletedKind, DeletionBody},
+    fault::Fault,
+    ids::Digest,
+};
+
+use crate::{journal::Over, site::Site};
+
+/// How often permits are looked at that may have ended.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Deletes what ended permits brought, now and from then on, until dropped.
+pub async fn keep_ending(site: Arc<Site>) {
+    loop {
+        let at = Arc::clone(&site);
+        match tokio::task::spawn_blocking(move || at.end_permits()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(fault)) => tracing::error!("{fault}"),
+            Err(panicked) => tracing::error!("deleting what ended permits brought: {panicked}"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+impl Site {
+    /// Deletes what permits brought that are over, each with a certificate; how many lines of permits that were.
+    ///
+    /// A crash in between leaves nothing half-said: the certificate is kept when everything is gone, or it is done again.
+    ///
+    /// # Errors
+    /// A file that cannot be deleted, or the records.
+    pub fn end_permits(&self) -> Result<usize, Fault> {
+        let over = self.records().over(|line| self.standing.revoked_at(line), self.now())?;
+        for line in &over {
+            for module in &line.modules {
+                self.sandbox.forget(*module)?;
+            }
+            let certificate = self.certificate(line);
+            self.records().end(line, certificate.as_deref())?;
+            tracing::info!(permit = %line.line.number, "{}: what it brought is deleted", line.why);
+        }
+        Ok(over.len())
+    }
+
+    fn certificate(&self, over: &Over) -> Option<Vec<u8>> {
+        let one = |kind, id: Digest| Deleted { kind, version: None, id };
+        let modules = over.modules.iter().map(|module| one(DeletedKind::CompiledModule, *module));
+        let matters = over.matters.iter().map(|matter| one(DeletedKind::PendingOutput, matter.digest()));
+        let deleted: Vec<_> = modules.chain(matters).collect();
+        let body = DeletionBody {
+            format: DELETION_FORMAT.into(),
+            node: self.name.clone(),
+            dataset: None,
+            permit: Some(over.line.number.clone()),
+            deleted_at: self.now(),
+            by: "the node, by itself".into(),
+            reason: over.why.clone(),
+            deleted,
+        };
+        (!body.deleted.is_empty()).then(|| body.sign(&self.key))
+    }
+}
