@@ -209,7 +209,7 @@ fn a_revoked_permit_stops_what_runs_on_every_node_within_a_second() {
     let mut place = place(&nodes, |place, node| {
         place.policy(node, "fuel_per_subject_max = 100_000_000", "fuel_per_subject_max = 100_000_000_000")
     });
-    place.ok(&["hub", "invite", "hub", "--person", "vera", "--roles", "assessor:north", "--out", "assessor"]);
+    place.ok(&["hub", "invite", "hub", "--person", "vera", "--roles", "assessor@north", "--out", "assessor"]);
     let job = looping(&place, &nodes);
     revocation(&place, "[target]\npermit = \"dap-2026-0001\"");
     let asked = Instant::now();
