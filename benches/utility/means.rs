@@ -86,7 +86,7 @@ fn truth(people: &[f64]) -> Result<Vec<f64>, Error> {
 /// RMSE of the mean and of each quantile, each bought for the whole of `loss`: two questions in one job.
 fn errors(place: &Place, node: &Node, module: &Module, loss: Loss, truth: &[f64]) -> Result<Vec<f64>, Error> {
     let losses = ["hdl", "hdl_quantiles"].map(|output| (output.to_owned(), loss)).into();
-    let choices = Choices { losses, ..Choices::new(loss) };
+    let choices = Choices { losses, ..Choices::new(loss.times(2)?) };
     let mut errors = vec![Vec::new(); truth.len()];
     for _ in 0..REPETITIONS {
         let statistics: Vec<Statistic> = place.ask(node, module, &choices)?;

@@ -1,8 +1,13 @@
-//! Which ledger is cheaper for so many questions.
+//! Which ledger is cheaper for so many questions, and what a loss in one is in the other.
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use spe_kernel::{conversion::noise_sd, federation::mechanism, statistic::Noise, units::Measure};
+use spe_kernel::{
+    conversion::{epsilon_at, noise_sd},
+    federation::mechanism,
+    statistic::Noise,
+    units::{Loss, Measure},
+};
 
 use crate::{
     output::Output,
@@ -96,11 +101,37 @@ fn rho(epsilon: f64, delta: f64) -> f64 {
     ((rho / unit).floor() * unit * 1e12).floor() / 1e12
 }
 
+/// `loss` in the other measure, for about the same ε at `delta`; a δ of its own stays. None where there is no such number.
+pub(crate) fn in_other_measure(loss: Loss, delta: f64) -> Option<Loss> {
+    let amount = Loss::from_pico(loss.measure(), loss.pico());
+    let epsilon = epsilon_at(amount, delta).epsilon;
+    let text = match loss.measure() {
+        Measure::Pure => format!("rho={:.12}", rho(epsilon, delta)),
+        // Rounded down, so that it is no more than what was meant.
+        Measure::Zcdp => format!("epsilon={:.6}", (epsilon * 1e6).floor() / 1e6),
+    };
+    let other: Loss = text.parse().ok()?;
+    (other.pico() > 0).then(|| other.with_delta_atto(loss.delta_atto()))
+}
+
 #[cfg(test)]
 mod tests {
-    use spe_kernel::{conversion::epsilon_at, units::Loss};
-
     use super::*;
+
+    /// What would be a bug: advice that costs another ε than the loss that was meant, or loses the δ of keys.
+    #[test]
+    fn a_loss_in_the_other_measure_costs_about_the_same() {
+        let loss = |text: &str| text.parse::<Loss>().expect("a loss");
+        for (given, measure) in [("epsilon=1", Measure::Zcdp), ("rho=0.1", Measure::Pure)] {
+            let other = in_other_measure(loss(given), 1e-6).expect("a loss");
+            let [was, is] = [loss(given), other].map(|loss| epsilon_at(loss, 1e-6).epsilon);
+            assert_eq!(other.measure(), measure);
+            assert!(is <= was && is > 0.99 * was, "{given} costs {was}, and {other} {is}");
+        }
+        let keyed = in_other_measure(loss("epsilon=1,delta=0.000001"), 1e-6).expect("a loss");
+        assert_eq!(keyed.delta_text(), loss("epsilon=1,delta=0.000001").delta_text());
+        assert_eq!(in_other_measure(loss("epsilon=0.000000000001"), 1e-6), None);
+    }
 
     #[test]
     fn the_advised_budget_is_the_epsilon_that_was_named() {

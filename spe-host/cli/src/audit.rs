@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
@@ -23,7 +23,7 @@ use spe_node::{
 
 use crate::{
     key,
-    output::{Output, tame},
+    output::{Answered, Output, tame},
     show::Table,
 };
 
@@ -236,7 +236,7 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     )?;
     match checked.findings.first() {
         None => Ok(()),
-        Some(first) => bail!("the audit log does not hold: {first}"),
+        Some(first) => Err(Answered(format!("the audit log does not hold: {first}")).into()),
     }
 }
 

@@ -40,6 +40,18 @@ pub(crate) fn chart(body: &mut String, statistic: &Statistic, exact: Option<&[f6
     }
 }
 
+/// The range that a chart of these shows: their intervals, and 0.
+///
+/// A noisy number near 0 may be on its other side; an end that goes so little past 0 does not deserve a part of the scale.
+pub(crate) fn span<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> (f64, f64) {
+    let (low, high) = estimates.fold((0.0_f64, 0.0_f64), |(low, high), e| (low.min(e.low), high.max(e.high)));
+    if high - low <= 0.0 {
+        return (0.0, 1.0);
+    }
+    let counts = |end: f64| end.abs() >= (high - low) / 20.0;
+    (if counts(low) { low } else { 0.0 }, if counts(high) { high } else { 0.0 })
+}
+
 /// Round steps over a range.
 struct Ticks {
     low: f64,
@@ -71,10 +83,8 @@ fn round_step(raw: f64) -> f64 {
 }
 
 fn bars(body: &mut String, shown: &[(usize, &Estimate)], exact: Option<&[f64]>) {
-    let low = shown.iter().map(|(_, e)| e.low).fold(0.0, f64::min);
-    let high = shown.iter().map(|(_, e)| e.high).fold(f64::MIN_POSITIVE, f64::max);
-    // A noisy count near 0 may be negative; that alone does not deserve a part of the scale.
-    let ticks = Ticks::over(if low > -0.05 * high { 0.0 } else { low }, high);
+    let (low, high) = span(shown.iter().map(|(_, e)| *e));
+    let ticks = Ticks::over(low, high);
     let letters = shown.iter().map(|(_, e)| e.label.chars().count().min(LABEL_LETTERS)).max().unwrap_or(0);
     let left = 24.0 + LETTER * f64::from(u32::try_from(letters).unwrap_or(0));
     let x = |value: f64| left + ticks.share(value) * (RIGHT - left);
@@ -180,6 +190,21 @@ mod tests {
         };
         assert_eq!(points("curve"), 5, "one step for each interval that may be shown, and the start");
         assert_eq!(points("band"), 10);
+    }
+
+    /// What would be a bug: an axis that starts below 0 because of a hair of noise, or one that leaves 0 out.
+    #[test]
+    fn a_scale_has_zero_and_no_part_for_a_hair_past_it() {
+        let over = |ends: &[(f64, f64)]| {
+            let one = |(low, high): &(f64, f64)| Estimate { low: *low, high: *high, ..at("a", 0.0, false) };
+            let all: Vec<_> = ends.iter().map(one).collect();
+            span(all.iter())
+        };
+        assert_eq!(over(&[(-2.0, 40.0), (10.0, 90.0)]), (0.0, 90.0));
+        assert_eq!(over(&[(-8.0, -3.0), (-1.0, 0.2)]), (-8.0, 0.0));
+        assert_eq!(over(&[(-5.0, -3.0)]), (-5.0, 0.0));
+        assert_eq!(over(&[(-30.0, 60.0)]), (-30.0, 60.0));
+        assert_eq!([over(&[]), over(&[(0.0, 0.0)])], [(0.0, 1.0); 2]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use spe_wire::pki::Role;
 use crate::{
     agreement::{self, HubAgreementCommand},
     connect::make_private,
-    output::{Output, log, told_to_stop},
+    output::{Answered, Output, log, told_to_stop},
 };
 
 #[derive(Subcommand)]
@@ -204,7 +204,7 @@ fn witness(dir: &Path, output: Output) -> Result<()> {
         text
     })?;
     match evidence.first() {
-        Some(first) => bail!("the log of node {} has two histories", first.node),
+        Some(first) => Err(Answered(format!("the log of node {} has two histories", first.node)).into()),
         None => Ok(()),
     }
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use spe_kernel::{federation::Outcome, ids::JobId, refusal::Refusal};
+use spe_kernel::{
+    federation::{NodeReport, Outcome},
+    ids::{Digest, JobId},
+    refusal::Refusal,
+};
 use spe_wire::{
     HubClient,
     view::{JobLine, Rounds, State, View},
@@ -15,6 +19,7 @@ use crate::{
     audit::Receipted,
     certificate,
     connect::{Profile, block_on},
+    fitted,
     output::{Output, Shown, tame},
     page,
     show::{self, Reading, Table},
@@ -185,7 +190,7 @@ fn least(checked: &Checked) -> Option<u32> {
 }
 
 fn write_page(file: &std::path::Path, view: &View, checked: &Checked) -> Result<()> {
-    let question = format!("Dataset {}, {}", view.dataset, view.coverage);
+    let question = format!("Dataset {}, {}", view.dataset, coverage(view));
     let section = page::Section { question: &question, view, exact: Vec::new(), least: least(checked) };
     let title = format!("Result of {}", view.job);
     std::fs::write(file, page::render(&title, page::NOTICE, &[section]))
@@ -194,7 +199,7 @@ fn write_page(file: &std::path::Path, view: &View, checked: &Checked) -> Result<
 
 fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()> {
     output.say(view, || {
-        let mut text = format!("job {} · {} · plan {} · {}", view.job, view.dataset, view.plan.short(), view.coverage);
+        let mut text = format!("job {} · {} · plan {} · {}", view.job, view.dataset, view.plan.short(), coverage(view));
         text.push_str(&view.rounds.map(|r| format!(" · {}", rounds_text(r))).unwrap_or_default());
         text.push('\n');
         if view.overlap > 1 {
@@ -206,7 +211,8 @@ fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()
         let reading =
             Reading { least: checked.as_ref().and_then(least), rounds: view.rounds.is_some(), ..Reading::default() };
         if let Some(parameters) = &view.parameters {
-            text.push_str(&format!("\n{}\nThe sums of the last round:\n", show::parameters(parameters, view.rounds)));
+            text.push_str(&format!("\n{}\n", fitted::text(parameters, view.rounds)));
+            text.push_str("noisy sums of the last round, which the module made the parameters of:\n");
         }
         for statistic in &view.statistics {
             text.push_str(&format!("\n{}", show::statistic(statistic, reading)));
@@ -218,6 +224,16 @@ fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()
         }
         text
     })
+}
+
+/// How many nodes answered, or that none will: every one refused.
+fn coverage(view: &View) -> String {
+    if refused_by_all(view) { "refused by all".into() } else { view.coverage.clone() }
+}
+
+fn refused_by_all(view: &View) -> bool {
+    let refused = |n: &NodeReport| matches!(n.outcome, Outcome::Refused { .. });
+    view.state == State::Complete && !view.nodes.is_empty() && view.nodes.iter().all(refused)
 }
 
 fn said_of_check(checked: Option<&Checked>) -> String {
@@ -280,13 +296,19 @@ fn write_receipts(folder: &std::path::Path, checked: &Checked) -> Result<()> {
 }
 
 fn list(profile: &Profile, output: Output) -> Result<()> {
-    let jobs = block_on(async { Ok(profile.connect().await?.jobs().await?) })?;
-    // What was asked is known of the jobs that were signed here.
-    let asked = |job: &JobLine| {
-        let signed = verify::signed_here(profile, &job.id).ok().flatten();
-        signed.map(|signed| (signed.body().plan.digest(), signed.body().plan.module()))
-    };
-    let asked: Vec<_> = jobs.iter().map(|job| (job, asked(job))).collect();
+    let (jobs, refused) = block_on(async {
+        let hub = profile.connect().await?;
+        let jobs = hub.jobs().await?;
+        let mut refused = BTreeSet::new();
+        // A line does not tell refused from invalid; the job itself does.
+        for job in jobs.iter().filter(|job| job.state == State::Complete && job.answered == 0) {
+            if hub.view(&job.id).await.is_ok_and(|view| refused_by_all(&view)) {
+                refused.insert(job.id.clone());
+            }
+        }
+        Ok((jobs, refused))
+    })?;
+    let asked: Vec<_> = jobs.iter().map(|job| (job, asked_here(profile, job))).collect();
     let json = |(job, asked): &(&JobLine, Option<_>)| -> Result<serde_json::Value> {
         let mut line = serde_json::to_value(job)?;
         if let (Some(fields), Some((plan, module))) = (line.as_object_mut(), asked) {
@@ -307,12 +329,28 @@ fn list(profile: &Profile, output: Output) -> Result<()> {
                 module,
                 job.submitted_at.to_string(),
                 state_text(job.state).into(),
-                format!("{} of {}", job.answered, job.asked),
+                answered_text(job, refused.contains(&job.id)),
                 job.rounds.map(|Rounds { done, of }| format!("{done} of {of}")).unwrap_or_default(),
             ]);
         }
         table.render()
     })
+}
+
+/// What was asked, plan and module: known of the jobs that were signed here.
+fn asked_here(profile: &Profile, job: &JobLine) -> Option<(Digest, Digest)> {
+    let signed = verify::signed_here(profile, &job.id).ok().flatten()?;
+    Some((signed.body().plan.digest(), signed.body().plan.module()))
+}
+
+/// The person's jobs that asked the question of this plan, as far as they were signed here and the hub lists them.
+pub(crate) async fn asked_before(hub: &HubClient, profile: &Profile, plan: Digest) -> Result<Vec<JobLine>> {
+    let same = |job: &JobLine| asked_here(profile, job).is_some_and(|(asked, _)| asked == plan);
+    Ok(hub.jobs().await?.into_iter().filter(same).collect())
+}
+
+fn answered_text(job: &JobLine, refused_by_all: bool) -> String {
+    if refused_by_all { "refused by all".into() } else { format!("{} of {}", job.answered, job.asked) }
 }
 
 const fn state_text(state: State) -> &'static str {

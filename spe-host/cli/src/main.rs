@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod document;
 mod desk;
+mod fitted;
 mod governance;
 mod hub;
 mod invent;
@@ -42,7 +43,7 @@ mod workshop;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use output::{Output, Shown};
+use output::{Answered, Output, Shown};
 use spe_kernel::refusal::Refusal;
 
 /// A secure processing environment for federated health data.
@@ -174,7 +175,8 @@ fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
     let shown = error.downcast_ref::<Shown>().map(|Shown(refusal)| refusal);
     let refusal = error.downcast_ref::<Refusal>().or(shown);
     let message = output::tame(&format!("{error:#}"));
-    if output.json && shown.is_none() {
+    let answered = shown.is_some() || error.downcast_ref::<Answered>().is_some();
+    if output.json && !answered {
         let said = serde_json::json!({ "error": message, "refusal": refusal });
         output.say(&said, String::new).ok();
     }

@@ -9,6 +9,11 @@ use anyhow::Result;
 #[error("no node answered: {0}")]
 pub(crate) struct Shown(pub(crate) spe_kernel::refusal::Refusal);
 
+/// A command that failed after it had answered: its answer says what is wrong, and this says that something is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Answered(pub(crate) String);
+
 /// How a command answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {

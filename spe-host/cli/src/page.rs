@@ -1,10 +1,11 @@
 //! A result as one self-contained HTML page: charts with error bars, tables, provenance. No script, no outside resource.
 
 use spe_kernel::{federation::NodeReport, statistic::Statistic};
-use spe_wire::view::{Parameter, View};
+use spe_wire::view::View;
 
 use crate::{
     chart::{chart, escape, push},
+    fitted,
     show::{self, Reading, heading, hidden, number, outcome_text, people_behind},
 };
 
@@ -15,6 +16,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto
 h1 { font-size: 1.6rem; line-height: 1.25 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem }
 h3 { font-size: 1rem; margin: 1.8rem 0 .2rem } h3 span { font-weight: 400; color: var(--soft) }
 p.note, figcaption, td.why { color: var(--soft); font-size: .9rem } figure { margin: 0 }
+.wide { overflow-x: auto } .wide svg { min-width: 34rem } summary { margin: 1.8rem 0 .2rem; cursor: pointer }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums } th { text-align: left; font-weight: 600 }
 td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top } td.n, th.n { text-align: right }
 svg { width: 100%; height: auto; font: 13px system-ui, sans-serif } svg text { fill: var(--ink) } svg .soft { fill: var(--soft) }
@@ -48,8 +50,10 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
     for section in sections {
         push(&mut body, format_args!("<section><h2>{}</h2>", escape(section.question)));
         if let Some(parameters) = &section.view.parameters {
-            fitted(&mut body, parameters, section.view);
-            body.push_str("<p class=note>Below, the noisy sums of the last round, which the module made this of.</p>");
+            fitted::html(&mut body, parameters, section.view.rounds);
+            body.push_str(
+                "<details><summary>Noisy sums of the last round, which the module made the parameters of</summary>",
+            );
         }
         for (i, statistic) in section.view.statistics.iter().enumerate() {
             let exact = section.exact.get(i).and_then(|e| e.as_deref());
@@ -59,12 +63,15 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
                 Reading { exact, least: section.least, rounds: section.view.rounds.is_some() },
             );
         }
+        if section.view.parameters.is_some() {
+            body.push_str("</details>");
+        }
         nodes(&mut body, &section.view.nodes);
         provenance(&mut body, section.view);
         body.push_str("</section>");
     }
     format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\">\
          <title>{}</title><style>{STYLE}</style><body>{body}</body></html>",
         escape(title)
     )
@@ -72,8 +79,12 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
 
 fn figure(body: &mut String, statistic: &Statistic, reading: Reading<'_>) {
     let (name, said) = (escape(&statistic.name), escape(&heading(statistic, reading.rounds)));
-    push(body, format_args!("<h3>{name} <span>{said}</span></h3><figure role=img aria-label=\"{name}\">"));
+    push(
+        body,
+        format_args!("<h3>{name} <span>{said}</span></h3><figure role=img aria-label=\"{name}\"><div class=wide>"),
+    );
     chart(body, statistic, reading.exact);
+    body.push_str("</div>");
     let marks = match statistic.kind.as_str() {
         "survival" => "Line: noisy estimate of the share without event. Band: 95 % noise interval at each time.",
         _ => "Dots: noisy estimates. Bars: 95 % noise intervals.",
@@ -95,7 +106,7 @@ fn table(body: &mut String, statistic: &Statistic, reading: Reading<'_>) {
     push(
         body,
         format_args!(
-            "<table><tr><th>{first}</th><th class=n>estimate</th><th class=n>95 % interval</th>{behind}{exactly}</tr>"
+            "<div class=wide><table><tr><th>{first}</th><th class=n>estimate</th><th class=n>95 % interval</th>{behind}{exactly}</tr>"
         ),
     );
     for (i, estimate) in statistic.estimates.iter().enumerate().take(ROWS_MAX) {
@@ -118,7 +129,7 @@ fn table(body: &mut String, statistic: &Statistic, reading: Reading<'_>) {
             ),
         );
     }
-    body.push_str("</table>");
+    body.push_str("</table></div>");
     let more = statistic.estimates.len().saturating_sub(ROWS_MAX);
     if more > 0 {
         push(body, format_args!("<p class=note>… and {more} more.</p>"));
@@ -129,27 +140,17 @@ fn ends(low: f64, high: f64, half: f64) -> String {
     format!("{} to {}", number(low, half), number(high, half))
 }
 
-/// What a module with rounds came to.
-fn fitted(body: &mut String, parameters: &[Parameter], view: &View) {
-    let rounds = view.rounds.map(|r| format!("after {} of {} rounds", r.done, r.of)).unwrap_or_default();
-    push(body, format_args!("<h3>what the rounds came to <span>{rounds}; noisy, without intervals</span></h3><table>"));
-    for Parameter { name, value } in parameters {
-        push(body, format_args!("<tr><th>{}</th><td class=n>{}</td></tr>", escape(name), show::plain(*value)));
-    }
-    body.push_str("</table>");
-}
-
 fn nodes(body: &mut String, reports: &[NodeReport]) {
-    body.push_str("<h3>nodes</h3><table><tr><th>node</th><th>outcome</th><th></th></tr>");
+    body.push_str("<h3>nodes</h3><div class=wide><table><tr><th>node</th><th>outcome</th><th></th></tr>");
     for report in reports {
         let (what, why) = outcome_text(&report.outcome);
         push(body, format_args!("<tr><td>{}</td><td>{what}</td><td class=why>{}</td></tr>", report.node, escape(&why)));
     }
-    body.push_str("</table>");
+    body.push_str("</table></div>");
 }
 
 fn provenance(body: &mut String, view: &View) {
-    body.push_str("<h3>provenance</h3><table>");
+    body.push_str("<h3>provenance</h3><div class=wide><table>");
     let overlap =
         if view.overlap > 1 { format!(", one person may be at {} nodes", view.overlap) } else { String::new() };
     for (name, value) in [
@@ -161,5 +162,5 @@ fn provenance(body: &mut String, view: &View) {
     ] {
         push(body, format_args!("<tr><th>{name}</th><td><code>{}</code></td></tr>", escape(&value)));
     }
-    body.push_str("</table>");
+    body.push_str("</table></div>");
 }

@@ -9,7 +9,7 @@ use spe_node::rules::{
     golden::{self, Tried},
 };
 
-use crate::output::Output;
+use crate::output::{Answered, Output};
 
 #[derive(Subcommand)]
 pub(crate) enum PolicyCommand {
@@ -49,7 +49,7 @@ fn test(cases: &[PathBuf], output: Output) -> Result<()> {
     let json: Vec<_> = tried.iter().flat_map(|(file, cases)| cases.iter().map(move |case| line(file, case))).collect();
     output.say(&json, || tried.iter().map(|(file, cases)| text(file, cases)).collect())?;
     if wrong > 0 {
-        bail!("{wrong} of {} decisions are not the expected ones", json.len());
+        return Err(Answered(format!("{wrong} of {} decisions are not the expected ones", json.len())).into());
     }
     Ok(())
 }

@@ -24,10 +24,12 @@ use spe_kernel::{
     statistic::{Noise, cells_of_people},
     units::{Loss, Measure, grid_one},
 };
-use spe_wire::NodeCatalogue;
+use spe_wire::{NodeCatalogue, view::JobLine};
 
 use crate::{
+    advise::in_other_measure,
     output::{Output, Shown},
+    rehearse::Rehearsal,
     show::{Table, epsilons, noise_name, number},
 };
 
@@ -37,20 +39,23 @@ pub(crate) fn show(
     permit: &[u8],
     nodes: &[NodeCatalogue],
     schema: &DatasetSchema,
+    known: Known,
     output: Output,
 ) -> Result<()> {
     let job = Job::verify(signed)?.recognised(identity);
     let verdicts = verdicts(&job, permit, nodes)?;
     let refusals: Vec<_> = verdicts.iter().filter_map(|(node, refusal)| Some((node, refusal.as_ref()?))).collect();
     let count = u32::try_from(verdicts.len() - refusals.len()).unwrap_or(u32::MAX);
-    let preview = Preview::of(&job.body().plan, schema, count);
+    let preview = Preview { ledgers: ledgers(&job, nodes), ..Preview::of(&job.body().plan, schema, count) };
     let mut said = preview.json();
     if let Some(fields) = said.as_object_mut() {
         let refused = refusals.iter().map(|(node, why)| json!({ "node": node, "why": why })).collect();
         fields.insert("refusals".into(), Value::Array(refused));
+        fields.insert("asked_before".into(), json!(known.before));
+        fields.insert("rehearsal".into(), json!(known.rehearsal.as_ref().ok()));
     }
     output.say(&said, || {
-        let mut text = preview.text();
+        let mut text = preview.text() + &known.text();
         for (node, why) in &refusals {
             text.push_str(&format!("{node} would refuse: {why}\n"));
         }
@@ -63,10 +68,48 @@ pub(crate) fn show(
     }
 }
 
+/// What the researcher's own machine knows of the question.
+pub(crate) struct Known {
+    /// The jobs of this person that asked it before.
+    pub(crate) before: Vec<JobLine>,
+    /// How the module did on made-up people, or why it could not be tried.
+    pub(crate) rehearsal: Result<Rehearsal, String>,
+}
+
+impl Known {
+    fn text(&self) -> String {
+        let answered = |job: &&JobLine| job.answered > 0;
+        let free = match self.before.iter().find(answered) {
+            Some(JobLine { id, answered, asked, .. }) => format!(
+                "job {id} asked the same, and {answered} of {asked} nodes answered: from each of them the same answer is free while \
+                 its data is the same, and the price above is for others\n"
+            ),
+            None => "if it was asked before under this snapshot, it is free: the same answer is given again\n".into(),
+        };
+        let warning = match &self.rehearsal {
+            Ok(rehearsal) => rehearsal.warning().unwrap_or_default(),
+            Err(why) => format!("WARNING: not rehearsed on made-up people: {why}\n"),
+        };
+        free + &warning
+    }
+}
+
+/// The nodes that would be asked, and what each accounts the dataset in.
+fn ledgers(job: &Job, nodes: &[NodeCatalogue]) -> Vec<(NodeName, Measure)> {
+    let plan = &job.body().plan;
+    let offer = |n: &NodeCatalogue| {
+        let offer = n.catalogue.datasets.iter().find(|o| o.schema.name == *plan.dataset())?;
+        Some((n.node.clone(), offer.budget.measure()))
+    };
+    nodes.iter().filter(|n| job.asks(&n.node)).filter_map(offer).collect()
+}
+
 /// What public numbers say of a plan.
 struct Preview<'a> {
     plan: &'a Plan,
     nodes: u32,
+    /// What each node that would be asked accounts the dataset in.
+    ledgers: Vec<(NodeName, Measure)>,
     /// The charge as ε at two δ on top of its own.
     epsilon: [EpsilonAt; 2],
     outputs: Vec<Expected<'a>>,
@@ -90,7 +133,7 @@ impl<'a> Preview<'a> {
         let epsilon = epsilons_of(plan.charge(), schema.subjects_max);
         let [at, _] = epsilon;
         let outputs = plan.outputs().iter().map(|planned| Expected::of(plan, planned, nodes, at.delta)).collect();
-        Self { plan, nodes, epsilon, outputs, longest: Pace::default().longest(plan, schema) }
+        Self { plan, nodes, ledgers: Vec::new(), epsilon, outputs, longest: Pace::default().longest(plan, schema) }
     }
 
     fn json(&self) -> Value {
@@ -115,7 +158,8 @@ impl<'a> Preview<'a> {
             let loss = planned.loss.to_string();
             table.row([planned.output.name.clone(), kind, loss, number(*half_width, *half_width)]);
         }
-        let mut text = format!("plan {}\n{}\n{}", plan.digest(), self.cost(), table.render());
+        let mut text = self.other_ledger().unwrap_or_default();
+        text.push_str(&format!("plan {}\n{}\n{}", plan.digest(), self.cost(), table.render()));
         text.push_str(&format!("{}\n", self.mechanism()));
         for Expected { planned, threshold, .. } in &self.outputs {
             if let Some(people) = threshold {
@@ -133,6 +177,25 @@ impl<'a> Preview<'a> {
         }
         text.push_str(&format!("{}\nA mean divides its noise by the people behind it.\n", self.time()));
         text
+    }
+
+    /// Nodes that account the dataset in the other measure refuse the loss as it is written: what to write for them.
+    fn other_ledger(&self) -> Option<String> {
+        let (plan, [at, _]) = (self.plan, self.epsilon);
+        let others = self.ledgers.iter().filter(|(_, measure)| *measure != plan.measure());
+        let nodes: Vec<_> = others.map(|(node, _)| node.to_string()).collect();
+        let (_, measure) = self.ledgers.iter().find(|(_, measure)| *measure != plan.measure())?;
+        let measure = measure.parameter();
+        let instead = in_other_measure(plan.loss(), at.delta).map_or_else(
+            || format!("--loss {measure}=<decimal>"),
+            |loss| format!("--loss {loss}, which is about the same ε at δ = {:.1e}", at.delta),
+        );
+        Some(format!(
+            "WARNING: dataset {} is accounted in {measure}, not in {}, at {}\n  write {instead} (and any --output-loss in {measure})\n",
+            plan.dataset(),
+            plan.measure().parameter(),
+            nodes.join(", ")
+        ))
     }
 
     /// The price, and what it means.
@@ -171,7 +234,8 @@ impl<'a> Preview<'a> {
             }
         };
         let parameter = measure.parameter();
-        format!("noise: {}, because the dataset is accounted in {parameter}{compared}", noise_name(mechanism(measure)))
+        let why = if self.other_ledger().is_some() { "the loss is written" } else { "the dataset is accounted" };
+        format!("noise: {}, because {why} in {parameter}{compared}", noise_name(mechanism(measure)))
     }
 
     /// When an answer leaves at the earliest: a node's pace is its own, and known here is what most will have.

@@ -184,6 +184,28 @@ fn says_nothing(kind: &Kind, numbers: &[f64]) -> bool {
 }
 
 impl Rehearsal {
+    /// What of it would make an answer worse in silence: a run that fails gives the output's default, whoever the person is.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let Self { people, unit, fuel, failed, out_of_fuel, fuel_used_max, .. } = self;
+        if failed + out_of_fuel == 0 {
+            return None;
+        }
+        let mut text = String::from("WARNING: ");
+        if *out_of_fuel > 0 {
+            text.push_str(&format!("{out_of_fuel} of {people} made-up {unit} need more fuel than --fuel {fuel}"));
+            if let Some(most) = fuel_used_max.filter(|most| most > fuel) {
+                text.push_str(&format!(", the hungriest {most}: ask with --fuel {}", most.saturating_add(most / 4)));
+            }
+            text.push_str(if *failed > 0 { "; and " } else { "\n" });
+        }
+        if *failed > 0 {
+            text.push_str(&format!("{failed} of {people} made-up {unit} fail whatever the fuel\n"));
+        }
+        Some(
+            text + "  Whoever is like them contributes the output's default, in silence, and is charged all the same.\n",
+        )
+    }
+
     pub(crate) fn text(&self) -> String {
         let Self { people, unit, fuel, failed, out_of_fuel, fuel_used_max, outputs } = self;
         let mut text = format!("rehearsed on {people} made-up {unit}, with --fuel {fuel} for each\n");
@@ -201,6 +223,27 @@ impl Rehearsal {
             let number = |x: &Option<f64>| x.map_or_else(|| "–".into(), crate::show::plain);
             table.row([output.clone(), nothing.to_string(), number(smallest), number(largest)]);
         }
-        text + &table.render()
+        text + &table.render() + &self.warning().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rehearsed(failed: usize, out_of_fuel: usize) -> Rehearsal {
+        let outputs = Vec::new();
+        Rehearsal { people: 48, unit: "people", fuel: 100, failed, out_of_fuel, fuel_used_max: Some(1_000), outputs }
+    }
+
+    /// What would be a bug: a plan whose answers are defaults mostly, and nobody says so before it is paid for.
+    #[test]
+    fn whoever_counts_as_a_default_is_warned_of() {
+        assert_eq!(rehearsed(0, 0).warning(), None);
+        let hungry = rehearsed(0, 30).warning().expect("a warning");
+        assert!(hungry.contains("30 of 48") && hungry.contains("ask with --fuel 1250"), "{hungry}");
+        let broken = rehearsed(2, 0).warning().expect("a warning");
+        assert!(broken.contains("2 of 48") && !broken.contains("--fuel"), "{broken}");
+        assert!(rehearsed(2, 30).text().ends_with(&rehearsed(2, 30).warning().expect("a warning")));
     }
 }

@@ -9,9 +9,7 @@ use spe_kernel::{
     statistic::{Estimate, Statistic},
 };
 
-use spe_wire::view::{Parameter, Rounds};
-
-use crate::output::tame;
+use crate::{chart::span, output::tame};
 
 /// Width of an interval drawn in a terminal, in characters.
 const BAR_WIDTH: usize = 32;
@@ -65,7 +63,16 @@ pub(crate) fn number(value: f64, half_width: f64) -> String {
     let digits = if half_width > 0.0 { (1.0 - half_width.log10().floor()).clamp(0.0, 6.0) } else { 3.0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=6")]
     let digits = digits as usize;
-    format!("{value:.digits$}")
+    unsigned_zero(format!("{value:.digits$}"))
+}
+
+/// A small negative number rounds to 0, not to -0.
+fn unsigned_zero(text: String) -> String {
+    let zero = |digits: &str| digits.bytes().all(|b| matches!(b, b'0' | b'.'));
+    match text.strip_prefix('-') {
+        Some(digits) if zero(digits) => digits.to_owned(),
+        _ => text,
+    }
 }
 
 /// A number of unknown error, with six digits that count.
@@ -76,7 +83,7 @@ pub(crate) fn plain(value: f64) -> String {
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10")]
     let digits = (5.0 - size).max(0.0) as usize;
-    format!("{value:.digits$}")
+    unsigned_zero(format!("{value:.digits$}"))
 }
 
 /// The number of an exact answer, in the digits of its estimate.
@@ -148,8 +155,7 @@ pub(crate) fn statistic(statistic: &Statistic, reading: Reading<'_>) -> String {
     let estimates = &statistic.estimates;
     let mut text = tame(&format!("{} ({})\n", statistic.name, heading(statistic, reading.rounds)));
     let clear = |e: &&Estimate| !e.indistinct && shares_unit(statistic, e);
-    let low = estimates.iter().filter(clear).map(|e| e.low).fold(f64::INFINITY, f64::min).min(0.0);
-    let high = estimates.iter().filter(clear).map(|e| e.high).fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = span(estimates.iter().filter(clear));
     let people = estimates.iter().any(|e| e.people.is_some());
     let mut header = vec![if statistic.kind == "survival" { "until" } else { "" }, "estimate", "95 % interval"];
     header.extend(people.then(|| people_name(statistic)));
@@ -187,21 +193,7 @@ pub(crate) fn interval(estimate: &Estimate, half: f64) -> String {
 /// The noisy number of people behind an estimate.
 pub(crate) fn people_behind(estimate: &Estimate) -> String {
     let shown = estimate.people.filter(|_| !estimate.suppressed);
-    shown.map_or_else(|| "–".into(), |n| format!("{:.0}", n.max(0.0)))
-}
-
-/// What a module with rounds came to.
-pub(crate) fn parameters(parameters: &[Parameter], rounds: Option<Rounds>) -> String {
-    let after = rounds.map(|r| format!("after {} of {} rounds; ", r.done, r.of)).unwrap_or_default();
-    let mut table = Table::new(["parameter", "value"]);
-    for Parameter { name, value } in parameters.iter().take(LINES_MAX) {
-        table.row([name.clone(), plain(*value)]);
-    }
-    let mut text = format!("what the rounds came to ({after}noisy, without intervals)\n{}", table.render());
-    if parameters.len() > LINES_MAX {
-        text.push_str(&format!("  … and {} more; --json has all\n", parameters.len() - LINES_MAX));
-    }
-    text
+    shown.map_or_else(|| "–".into(), |n| unsigned_zero(format!("{:.0}", n.max(0.0))))
 }
 
 /// `├──●──┤` between `low` and `high`.
@@ -263,6 +255,11 @@ mod tests {
         assert_eq!(number(2.86912, 0.08), "2.869");
         assert_eq!(number(3255.4, 12.0), "3255");
         assert_eq!(number(1.0, 0.0), "1.000");
+        // A bug would be a -0, which a reader takes for something other than 0.
+        assert_eq!(
+            [number(-0.004, 1.0), number(-0.0, 0.0), number(-0.06, 1.0), plain(-0.0)],
+            ["0.0", "0.000", "-0.1", "0.00000"]
+        );
         assert_eq!([0.0, -0.012_345_67, 5912.4, 1e12].map(plain), ["0.00000", "-0.0123457", "5912.40", "1.00000e12"]);
     }
 

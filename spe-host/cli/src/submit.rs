@@ -18,10 +18,12 @@ use spe_wire::{NodeCatalogue, Submission, view::View};
 
 use crate::{
     connect::{self, Profile, SIGNING_KEY},
-    job::{Kept, conclude, follow},
+    job::{Kept, asked_before, conclude, follow},
     login,
     output::Output,
-    preview, verify,
+    preview,
+    rehearse::Script,
+    verify,
 };
 
 #[derive(Args)]
@@ -68,7 +70,7 @@ pub(crate) struct SubmitArgs {
     /// Memory of the module in bytes: answers wait for it too
     #[arg(long, default_value_t = MEMORY_DEFAULT_BYTES)]
     memory: u64,
-    /// Show price, error to expect and time, and ask nothing
+    /// Show price, error to expect and time, rehearse the module on made-up people, and ask nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not wait for the answer
@@ -116,6 +118,7 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     };
     let plan = Plan::new(&inspection.manifest, inspection.digest, schema, &choices);
     let plan = plan.map_err(|e| Refusal::PlanUnfit { why: e.0 })?;
+    let plan_digest = plan.digest();
     let (key, signed_at) = (args.profile.signing_key()?, Timestamp::now());
     let proof = login::proof(&args.profile.file(SIGNING_KEY), key.public(), signed_at)?;
     let (token, identity) = proof.unzip();
@@ -131,7 +134,19 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     };
     let signed = job.sign(&key);
     if args.dry_run {
-        return preview::show((&signed, identity), &permit, &nodes, schema, output);
+        let script = Script {
+            wasm: &wasm,
+            inspection: &inspection,
+            schema,
+            params: choices.params,
+            fuel: args.fuel,
+            memory: args.memory,
+        };
+        let known = preview::Known {
+            before: asked_before(&hub, &args.profile, plan_digest).await?,
+            rehearsal: script.rehearse().map_err(|e| format!("{e:#}")),
+        };
+        return preview::show((&signed, identity), &permit, &nodes, schema, known, output);
     }
     hub.put_module(wasm.clone()).await?;
     let id = hub.submit(Submission { job: signed.clone(), permit }).await?;

@@ -42,7 +42,9 @@ text! {
 
 /// The JSON Schema of a document, pretty, with a line break at its end.
 pub fn of<D: JsonSchema>() -> String {
-    let schema = schemars::schema_for!(D);
+    let mut schema = schemars::schema_for!(D).to_value();
+    // Which order a map has depends on what else a program is built with.
+    schema.sort_all_objects();
     // A schema is plain JSON.
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }

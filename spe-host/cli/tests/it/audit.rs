@@ -97,7 +97,7 @@ fn an_answer_leaves_with_a_receipt_that_anybody_can_check() {
     let hers = place.ok(&["audit", "show", "north", "--person", "ada", "--event", "charged"]);
     assert_eq!(hers.as_array().unwrap().len(), 1, "what ada did is not found by her name: {hers}");
     let refused = place.ok(&["audit", "show", "north", "--event", "job-refused"]);
-    assert_eq!(refused[0]["event"]["clause"], "permit-loss-exhausted");
+    assert_eq!(refused[0]["event"]["clause"], "policy-forbids");
 
     // An auditor with nothing but the exported files, who is a witness as well.
     place.ok(&["audit", "export", "north", "--to", "exported"]);

@@ -145,7 +145,8 @@ fn found_place() -> Place {
     fs::write(&declaration, DECLARATION).unwrap();
     fs::write(&table, csv()).unwrap();
     place.ok(&["hub", "invite", "hub", "--node", "north", "--out", "invitation"]);
-    place.ok(&["node", "init", "north", "--connection", "invitation", "--access-body", &place.access_body]);
+    let init = ["node", "init", "north", "--connection", "invitation", "--access-body", &place.access_body];
+    place.ok(&[&init[..], &["--unmeasured"]].concat());
     let (declaration, table) = (declaration.display().to_string(), format!("visits={}", table.display()));
     let ingest = ["data", "ingest", "north", "--declaration", &declaration, "--table", &table];
     place.ok(&[&ingest[..], &["--budget", "rho=1000,delta=0.5"]].concat());
@@ -154,7 +155,7 @@ fn found_place() -> Place {
         toml::from_str(&fs::read_to_string(example("policies/permits/visits.toml")).unwrap()).unwrap();
     let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
     permit["persons"][0]["key"] = ada.into();
-    permit["loss_cap"] = "rho=1000,delta=0.5".into();
+    permit["environment"]["loss_cap"] = "rho=1000,delta=0.5".into();
     permit["data"][0]["dataset"] = "evil".into();
     let columns = ["visits.target", "visits.amount", "visits.note"].map(toml::Value::from);
     permit["data"][0]["columns"] = columns.to_vec().into();

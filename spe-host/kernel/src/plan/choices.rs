@@ -136,7 +136,7 @@ fn planned(outputs: &[Output], choices: &Choices, rounds: u32) -> Result<Vec<Pla
     let many = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).max(1);
     let mut amount = Split::of(choices.loss.pico(), many(outputs.iter().filter(shares).count()), rounds);
     let keyed_count = outputs.iter().filter(shares).filter(keyed).count();
-    if choices.loss.delta_atto() > 0 && keyed_count == 0 {
+    if choices.loss.delta_atto() > 0 && keyed_count == 0 && outputs.iter().any(|o| shares(&o)) {
         return reject("only keys cost a delta, and the module asks for none");
     }
     let mut delta = Split::of(choices.loss.delta_atto(), many(keyed_count), rounds);

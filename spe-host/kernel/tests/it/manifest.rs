@@ -230,3 +230,73 @@ proptest! {
         prop_assert_eq!(travelled, plan);
     }
 }
+
+/// A value of each field that an output may have.
+fn field(name: &str) -> Value {
+    match name {
+        "lower" => json!(-1),
+        "upper" => json!(2),
+        "norm" => json!(1),
+        "categories" => json!(["a", "b"]),
+        "edges" => json!([0, 1, 2]),
+        "groups" => json!([{"name": "x", "edges": [0, 1]}]),
+        "per_subject" | "released_max" => json!(3),
+        "quantiles" => json!([0.5]),
+        "labels" => json!(["a", "b", "c"]),
+        "text" => json!(true),
+        "coordinates" => json!([{"name": "x", "lower": 0, "upper": 1}, {"name": "y", "lower": 0, "upper": 1}]),
+        other => panic!("docs/guest-guide.md names a field {other:?}"),
+    }
+}
+
+/// The manifest of one output of these fields; blocks are needed where a block's mean is asked for.
+fn with_output(kind: &str, fields: &[&str]) -> Result<Manifest, String> {
+    let mut json = manifest_json();
+    let mut output = json!({"name": "o", "kind": kind});
+    for name in fields {
+        output[*name] = field(name);
+    }
+    if kind == "block_mean" {
+        json["unit"] = json!({"blocks": 10});
+    }
+    json["outputs"] = json!([output]);
+    Manifest::parse(&serde_json::to_vec(&json).unwrap()).map_err(|e| e.to_string())
+}
+
+/// What would be a bug: a guide by which no manifest can be written, because a field is missing in it or is none.
+#[test]
+fn the_guide_names_the_fields_of_every_kind() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guest-guide.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let rows = guide.lines().skip_while(|line| !line.starts_with("| kind | fields |")).skip(2);
+    let mut kinds = Vec::new();
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<_> = row.split('|').collect();
+        let (kind, fields) = (cells[1].trim_matches([' ', '`']), cells[2]);
+        let (alternatives, others): (Vec<_>, Vec<_>) = fields.split(", ").partition(|part| part.contains(" or "));
+        let name = |part: &str| part.trim_matches([' ', '`', '[', ']']).to_owned();
+        let all: Vec<_> = others.iter().map(|part| name(part)).filter(|n| !n.is_empty()).collect();
+        let needed = others.iter().filter(|part| !part.contains('[')).map(|part| name(part)).filter(|n| !n.is_empty());
+        let needed: Vec<_> = needed.collect();
+        let choices: Vec<_> = alternatives.iter().flat_map(|part| part.split(" or ")).map(name).collect();
+        let each: Vec<Option<&String>> =
+            if choices.is_empty() { vec![None] } else { choices.iter().map(Some).collect() };
+        for choice in each {
+            let with = |list: &[String]| -> Result<Manifest, String> {
+                let fields: Vec<_> = list.iter().chain(choice).map(String::as_str).collect();
+                with_output(kind, &fields)
+            };
+            with(&all).unwrap_or_else(|why| panic!("{kind} with all its fields: {why}"));
+            with(&needed).unwrap_or_else(|why| panic!("{kind} with the fields it needs: {why}"));
+            for left_out in 0..needed.len() {
+                let mut fewer = needed.clone();
+                fewer.remove(left_out);
+                assert!(with(&fewer).is_err(), "{kind} does not need {}", needed[left_out]);
+            }
+        }
+        kinds.push(kind);
+    }
+    let unknown = refused(|m| m["outputs"][0]["kind"] = json!("median"));
+    let known = unknown.split_once('(').unwrap().1.split(')').next().unwrap();
+    assert_eq!(kinds.join(", "), known);
+}

@@ -98,7 +98,7 @@ fn only_finite_states_are_taken() {
         let why = refusal(stateful(2, update.leak()).approve().update(&first(&[0.0; 2])));
         assert_eq!(why, bad, "{second}");
     }
-    let dirty = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 65536)) (i32.const 0)";
+    let dirty = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 16384)) (i32.const 0)";
     let unwritten =
         Guest { start: dirty, ..stateful(2, "(f64.store (local.get $out) (f64.const 1)) (local.get $cap)") };
     assert_eq!(refusal(unwritten.approve().update(&first(&[0.0; 2]))), bad);
@@ -259,7 +259,7 @@ fn an_update_has_fuel_of_its_own() {
         (f64.store (local.get $out) (f64.const 1)) (local.get $cap)";
     let mut choices = choices();
     choices.fuel_per_subject = 1;
-    let slow = "(local.set $len (i32.const 10000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)";
+    let slow = "(local.set $len (i32.const 2000)) (loop (br_if 0 (local.tee $len (i32.sub (local.get $len) (i32.const 1))))) (i32.const 0)";
     let turns = spe_abi::UPDATE_FUEL as f64 / 7.0;
     for start in ["(i32.const 0)", slow] {
         let module = approve(&SANDBOX, &Guest { start, ..stateful(1, update) }.wasm(), choices.clone()).unwrap();
