@@ -46,8 +46,12 @@ pub(crate) enum ApplicationCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum DecisionCommand {
-    /// Print templates of a positive and of a negative decision
-    Draft,
+    /// Print a template of a decision
+    Draft {
+        /// Of a negative one
+        #[arg(long)]
+        negative: bool,
+    },
     /// Sign a decision as a data access body
     Sign(SignArgs),
     /// Check a signed decision, and show it
@@ -61,8 +65,12 @@ pub(crate) enum DecisionCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum RevocationCommand {
-    /// Print templates: one that takes a line of permits back, one that excludes a person
-    Draft,
+    /// Print a template of a revocation, which takes a line of permits back
+    Draft {
+        /// One that excludes a person
+        #[arg(long)]
+        person: bool,
+    },
     /// Sign a revocation as a data access body
     Sign(SignArgs),
     /// Check a signed revocation, and show it
@@ -83,7 +91,7 @@ pub(crate) enum RevocationCommand {
 
 pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result<()> {
     match command {
-        ApplicationCommand::Draft => draft(&[APPLICATION], output),
+        ApplicationCommand::Draft => draft(APPLICATION, output),
         ApplicationCommand::Sign(args) => {
             document::sign::<ApplicationBody>(&args, |body| body.number.to_string(), output)
         }
@@ -98,7 +106,7 @@ pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result
 
 pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
     match command {
-        DecisionCommand::Draft => draft(&[POSITIVE, NEGATIVE], output),
+        DecisionCommand::Draft { negative } => draft(if negative { NEGATIVE } else { POSITIVE }, output),
         DecisionCommand::Sign(args) => {
             document::sign::<DecisionBody>(&args, |body| format!("on {}", body.application), output)
         }
@@ -113,7 +121,7 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
         Target::Person(person) => format!("of person {}", person.name),
     };
     match command {
-        RevocationCommand::Draft => draft(&[PERMIT, PERSON], output),
+        RevocationCommand::Draft { person } => draft(if person { PERSON } else { PERMIT }, output),
         RevocationCommand::Sign(args) => document::sign(&args, of, output),
         RevocationCommand::Show { file } => document::show::<RevocationBody>(&file, output),
         RevocationCommand::Submit { file, profile } => {
@@ -128,6 +136,6 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
     }
 }
 
-fn draft(templates: &[&str], output: Output) -> Result<()> {
-    output.say(&serde_json::json!({ "templates": templates }), || templates.join("\n"))
+fn draft(template: &str, output: Output) -> Result<()> {
+    output.say(&serde_json::json!({ "template": template }), || template.into())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use spe_kernel::{Timestamp, admission::NodePolicy, dsse::PublicKey, permit::PermitId, revocation::Revocation};
+use spe_kernel::{Timestamp, admission::NodePolicy, dsse::PublicKey, ids::PermitNumber, revocation::Revocation};
 use spe_node::{
     attend::attend,
     config::{FILE, NodeConfig},
@@ -133,9 +133,11 @@ fn permits(dir: &Path, output: Output) -> Result<()> {
     let (policy, records): (NodePolicy, _) = (spe_node::config::read_toml(&config.policy_file)?, Records::open(&file)?);
     let envelopes = records.revocations()?;
     let known: Vec<_> = envelopes.iter().filter_map(|e| Revocation::verify(e, &policy.access_bodies).ok()).collect();
-    let revoked_at =
-        |line: &PermitId| known.iter().filter(|r| r.line().as_ref() == Some(line)).map(|r| r.body().effective_at).min();
-    let reports = records.permits(revoked_at, Timestamp::now())?;
+    let revoked = |issuer: PublicKey, numbers: &[PermitNumber]| {
+        let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
+        known.iter().filter(named).map(|r| r.body().effective_at).min()
+    };
+    let reports = records.permits(revoked, Timestamp::now())?;
     output.say(&reports, || {
         let mut table = Table::new(["line", "permit", "standing", "active from", "until", "first seen", "last seen"]);
         for r in &reports {

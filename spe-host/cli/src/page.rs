@@ -18,7 +18,7 @@ h3 { font-size: 1rem; margin: 1.8rem 0 .2rem } h3 span { font-weight: 400; color
 p.note, figcaption, td.why { color: var(--soft); font-size: .9rem } figure { margin: 0 }
 .wide { overflow-x: auto } .wide svg { min-width: 34rem } summary { margin: 1.8rem 0 .2rem; cursor: pointer }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums } th { text-align: left; font-weight: 600 }
-td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top } td.n, th.n { text-align: right }
+td, th { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top } td.n, th.n { text-align: right } td.n { white-space: nowrap }
 svg { width: 100%; height: auto; font: 13px system-ui, sans-serif } svg text { fill: var(--ink) } svg .soft { fill: var(--soft) }
 svg .grid { stroke: var(--line) } svg .bar { stroke: var(--mark); stroke-width: 2.5 } svg .dot { fill: var(--mark) }
 svg .exact { fill: none; stroke: var(--ink); stroke-width: 1.5 } svg .curve { fill: none; stroke: var(--mark); stroke-width: 2.5 }

@@ -81,8 +81,9 @@ fn check(file: &Path, access_body: Option<PublicKey>, output: Output) -> Result<
         serde_json::json!({ "permit": number, "line": id.number, "signed_by": signer, "digest": permit.digest() });
     output.say(&said, || {
         format!(
-            "permit {number} is well-formed, signed by {signer}, and valid now.\nIts losses count for the line of {} at each node and \
+            "permit {number} is well-formed, signed by {signer}, and valid now.\nIts digest, for a decision: {}\nIts losses count for the line of {} at each node and \
              dataset. Whether a node has seen it replaced or revoked, that node knows (`spe node permits`).\n",
+            permit.digest(),
             id.number
         )
     })

@@ -107,7 +107,7 @@ fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeNa
         |why: LogError| Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() };
     let verdict = judge(before.as_ref().map(|(known, _)| *known), ask, &key).map_err(malformed)?;
     let seen = before.map(|(_, checkpoint)| checkpoint).unwrap_or_default();
-    let mut keep = |kind: &str, shown: &SignedCheckpoint| witness::accuse(db, &node, kind, &seen, shown.note());
+    let keep = |kind: &str, shown: &SignedCheckpoint| witness::accuse(db, &node, kind, &seen, shown.note());
     match &verdict {
         Verdict::Consistent(shown) => witness::remember(db, &node, shown)?,
         Verdict::Shorter(shown) => keep("shorter", shown)?,

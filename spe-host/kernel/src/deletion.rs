@@ -69,8 +69,6 @@ pub enum DeletedKind {
     Envelope,
     /// A compiled module.
     CompiledModule,
-    /// An output that had not left.
-    PendingOutput,
 }
 
 impl DeletionBody {

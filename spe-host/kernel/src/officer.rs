@@ -143,6 +143,16 @@ impl Verdict {
         }
     }
 
+    /// Opens a verdict that [`Self::verify`] gave when it was recorded: whether its officer is still one does not count any more.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn recorded(envelope: &[u8]) -> Result<Self, Refusal> {
+        let verified = dsse::verify(envelope, VERDICT_TYPE, "the verdict")?;
+        let malformed = |e: serde_json::Error| Refusal::Malformed { document: "the verdict".into(), why: e.to_string() };
+        Ok(Self { body: serde_json::from_slice(&verified.payload).map_err(malformed)? })
+    }
+
     /// What it says.
     pub const fn body(&self) -> &VerdictBody {
         &self.body

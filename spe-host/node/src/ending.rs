@@ -1,8 +1,8 @@
 //! The end of a permit's life at this node: what it brought is deleted, and a certificate says so (Art. 68(12) of Regulation (EU)
 //! 2025/327, which allows six months).
 //!
-//! A permit brings compiled modules, and answers that wait for an officer. Charges and released answers stay: they are the record of what
-//! was disclosed of people, without which nobody could know what may still be.
+//! A permit brings modules, which are compiled, and jobs that wait to be approved. Charges and answers stay: they are the record of what was
+//! disclosed of people, without which nobody could know what may still be. An answer that an officer was to check stays to be checked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ impl Site {
     /// # Errors
     /// A file that cannot be deleted, or the records.
     pub fn end_permits(&self) -> Result<usize, Fault> {
-        let over = self.records().over(|line| self.standing.revoked_at(line), self.now())?;
+        let over = self.records().over(|issuer, numbers| self.standing.revoked_since(issuer, numbers), self.now())?;
         for line in &over {
             for module in &line.modules {
                 self.sandbox.forget(*module)?;
@@ -51,10 +51,8 @@ impl Site {
     }
 
     fn certificate(&self, over: &Over) -> Option<Vec<u8>> {
-        let one = |kind, id: Digest| Deleted { kind, version: None, id };
-        let modules = over.modules.iter().map(|module| one(DeletedKind::CompiledModule, *module));
-        let matters = over.matters.iter().map(|matter| one(DeletedKind::PendingOutput, matter.digest()));
-        let deleted: Vec<_> = modules.chain(matters).collect();
+        let one = |module: &Digest| Deleted { kind: DeletedKind::CompiledModule, version: None, id: *module };
+        let deleted: Vec<_> = over.modules.iter().map(one).collect();
         let body = DeletionBody {
             format: DELETION_FORMAT.into(),
             node: self.name.clone(),

@@ -43,7 +43,12 @@ pub(crate) fn pass(
 ) -> Result<Option<Cleared>, Stop> {
     let (rules, signer) = (&site.policy.outputs, (&site.name, site.key.public()));
     let examined = examine(&committed, admitted.plan(), signer, rules)?;
-    let committed = match Cleared::automatically(committed, &examined, rules.review(permitted)) {
+    // What an officer was once to decide, no other permit's automatic release decides.
+    let review = match site.records().is_officers(Matter::Release(committed.digest()))? {
+        true => Review::Checked,
+        false => rules.review(permitted),
+    };
+    let committed = match Cleared::automatically(committed, &examined, review) {
         Ok(cleared) => return Ok(Some(cleared)),
         Err(committed) => committed,
     };

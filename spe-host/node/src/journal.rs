@@ -39,6 +39,7 @@ impl Records {
     /// # Errors
     /// The file cannot be written, is damaged, or belongs to a running node.
     pub fn open(path: &Path) -> Result<Self, Fault> {
+        private(path)?;
         let mut connection = Connection::open(path).map_err(Fault::while_("opening the ledger"))?;
         let set = |name: &str, value: &str| connection.pragma_update(None, name, value).map_err(|e| in_use(path, &e));
         set("locking_mode", "EXCLUSIVE")?;
@@ -67,6 +68,18 @@ impl Records {
     pub fn copy_to(&self, path: &Path) -> Result<(), Fault> {
         let path = path.to_string_lossy();
         self.connection().execute("VACUUM INTO ?1", [path]).map(drop).map_err(Fault::while_("copying the ledger"))
+    }
+}
+
+/// Makes the file so that its owner alone may read it; SQLite's other files take after it.
+fn private(path: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Fault::new("making the ledger", format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -66,12 +66,15 @@ pub(crate) fn has_officer(site: &Site, duty: Duty) -> Result<(), Refusal> {
 pub(crate) fn ask(site: &Site, admitted: &Admitted, matter: Matter, about: &serde_json::Value) -> Result<Asked, Stop> {
     let records = site.records();
     if let Some(envelope) = records.verdict(matter)? {
-        // Again by the policy of today: who is no officer any more decides nothing more.
-        let verdict = Verdict::verify(&envelope, &site.name, &site.policy.officers)?;
+        // It was verified when it was recorded; officers who leave take nothing back.
+        let verdict = Verdict::recorded(&envelope)?;
         verdict.agreed()?;
         return Ok(Asked::Agreed(verdict));
     }
     has_officer(site, matter.duty())?;
+    if !records.is_officers(matter)? && records.officers_are_busy()? {
+        return Err(Refusal::Unavailable { what: "an officer of the node, who has too much to decide already,".into() }.into());
+    }
     records.wait_for_officer(matter, &admitted.charge().permit, about)?;
     Ok(Asked::Waits)
 }
@@ -91,6 +94,13 @@ impl Site {
     /// A verdict of nobody whose duty it is, about nothing that waits, or after another one.
     pub fn decide(&self, envelope: &[u8]) -> Result<Matter, Stop> {
         let verdict = Verdict::verify(envelope, &self.name, &self.policy.officers)?;
+        let waits = self.waiting()?;
+        let about = waits.iter().find(|pending| pending.matter == verdict.body().matter).map(|pending| &pending.about);
+        let asked = about.and_then(|about| about.get("person").or_else(|| about.get("question")?.get("person")));
+        if asked.and_then(|person| person.as_str()) == Some(verdict.body().officer.as_str()) {
+            let what = "decide about what they asked themselves".into();
+            return Err(Refusal::NotAllowed { who: verdict.body().officer.to_string(), what }.into());
+        }
         self.records().decide(&verdict, envelope)?;
         let body = verdict.body();
         tracing::info!(officer = %body.officer, allowed = body.allowed, matter = ?body.matter, "an officer decided");

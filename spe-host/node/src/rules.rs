@@ -19,7 +19,6 @@ use spe_kernel::{
     filter::Filter,
     ids::{ColumnName, DatasetName, Digest, PermitNumber, PersonName, TableName},
     plan::Plan,
-    refusal::{Refusal, Stop},
     units::Loss,
 };
 use spe_wire::FileError;

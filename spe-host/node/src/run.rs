@@ -137,6 +137,7 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     if escort.cancelled() {
         return Err(Refusal::Cancelled.into());
     }
+    site.standing.check(&permit, admitted.job(), site.now())?;
     let paid_at = site.now();
     let charge = admitted.charge_until(pace.leaves(paid_at, admitted.longest(), paid_at));
     let reserving = match round {
@@ -216,6 +217,8 @@ fn noised(
 
 /// What is durable passes the output gate, is logged, and may leave.
 fn release(site: &Site, permit: &Permit, admitted: &Admitted, committed: Committed) -> Result<Given, Stop> {
+    // It may have waited for long.
+    site.standing.check(permit, admitted.job(), site.now())?;
     let review = permit.body().environment.release;
     match gate::pass(site, admitted, review, committed)? {
         Some(cleared) => Ok(Given::Answer(audit::append(&mut site.audit(), cleared)?)),

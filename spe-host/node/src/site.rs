@@ -233,7 +233,8 @@ impl Site {
     /// [`Refusal::PermitReplaced`] where another of its line has taken its place; [`Refusal::Unlawful`] where its line may not have it.
     pub fn see(&self, permit: &Permit) -> Result<(), Stop> {
         let now = self.now();
-        let standing = self.audit().see(permit, self.standing.revoked_at(&permit.id()), now)?;
+        let revoked = |numbers: &[_]| self.standing.revoked_since(permit.id().issuer, numbers);
+        let standing = self.audit().see(permit, revoked, now)?;
         Ok(standing.in_force(&permit.body().number).map(drop)?)
     }
 

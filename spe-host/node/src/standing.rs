@@ -1,14 +1,18 @@
 //! Whether permits and persons still stand, and the end of what runs under those that do not (Arts. 63(3) and 68 of Regulation
 //! (EU) 2025/327).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use spe_kernel::{
     dsse::PublicKey,
     fault::Fault,
+    ids::PermitNumber,
     job::Job,
-    permit::{Permit, PermitId},
+    permit::Permit,
     refusal::{Refusal, Stop},
     revocation::Revocation,
 };
@@ -55,23 +59,29 @@ impl Standing {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since when the line of permits is revoked.
-    pub(crate) fn revoked_at(&self, line: &PermitId) -> Option<Timestamp> {
+    /// Since when one of the permits of those numbers is revoked by its `issuer`: whichever of a line's permits is named, all of
+    /// the line end.
+    pub(crate) fn revoked_since(&self, issuer: PublicKey, numbers: &[PermitNumber]) -> Option<Timestamp> {
         let revocations = self.revocations();
-        revocations.iter().filter(|r| r.line().as_ref() == Some(line)).map(|r| r.body().effective_at).min()
+        let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
+        revocations.iter().filter(named).map(|r| r.body().effective_at).min()
     }
 
-    /// Nothing, if neither the permit is revoked at `now` nor the person who asks excluded.
+    /// Nothing, if the permit has neither expired at `now` nor been revoked, and the person who asks is not excluded.
     ///
     /// # Errors
-    /// [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].
+    /// [`Refusal::PermitExpired`], [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].
     pub(crate) fn check(&self, permit: &Permit, job: &Job, now: Timestamp) -> Result<(), Refusal> {
-        let line = permit.id();
-        if let Some(since) = self.revoked_at(&line).filter(|since| *since <= now) {
-            return Err(Refusal::PermitRevoked { number: permit.body().number.clone(), since: since.to_string() });
+        let (body, issuer) = (permit.body(), permit.id().issuer);
+        if body.valid_until <= now {
+            return Err(Refusal::PermitExpired { until: body.valid_until.to_string() });
+        }
+        let numbers: Vec<_> = [&body.number, &body.original].into_iter().chain(&body.replaces).cloned().collect();
+        if let Some(since) = self.revoked_since(issuer, &numbers).filter(|since| *since <= now) {
+            return Err(Refusal::PermitRevoked { number: body.number.clone(), since: since.to_string() });
         }
         let identity = job.identity().map(spe_kernel::person::Identity::who);
-        let (person, issuer) = (&job.body().person, line.issuer);
+        let person = &job.body().person;
         if self.revocations().iter().any(|r| r.excludes(person, identity, issuer, now)) {
             return Err(Refusal::PersonExcluded { person: person.clone() });
         }
@@ -92,14 +102,17 @@ impl Watched<'_> {
     /// Waits as long as `hold` does, or until permit or person end.
     ///
     /// # Errors
-    /// [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`]: the same whether the run was done or not.
+    /// As [`Standing::check`]: the same whether the run was done or not.
     pub(crate) async fn until(&self, hold: impl Future<Output = ()>) -> Result<(), Refusal> {
         let standing = || self.site.standing.check(self.permit, self.job, self.site.now());
         let mut stirred = self.site.stirred();
         let ended = async { while standing().is_ok() && stirred.changed().await.is_ok() {} };
+        let left = self.permit.body().valid_until.duration_since(self.site.now());
+        let expired = tokio::time::sleep(Duration::try_from(left).unwrap_or_default());
         tokio::select! {
             () = hold => {}
             () = ended => {}
+            () = expired => {}
         }
         standing()
     }

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     frame::{self, Report},
     limits::{
-        CATALOGUE_BYTES_MAX, ENVELOPE_BYTES_MAX, GOVERNANCE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX,
+        APPLICATION_BYTES_MAX, CATALOGUE_BYTES_MAX, ENVELOPE_BYTES_MAX, GOVERNANCE_BYTES_MAX, JOBS_BYTES_MAX, MODULE_BYTES_MAX,
         NEXT_ROUND_BYTES_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
     },
     pb,
@@ -145,7 +145,7 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
 
     async fn apply(&self, request: Request<pb::Document>) -> Reply<pb::ApplicationRef> {
         let peer = peer(&request)?;
-        let envelope = ok(within(request.into_inner().envelope, "the application", ENVELOPE_BYTES_MAX))?;
+        let envelope = ok(within(request.into_inner().envelope, "the application", APPLICATION_BYTES_MAX))?;
         let id = ok(self.service.apply(peer, envelope).await)?;
         Ok(Response::new(pb::ApplicationRef { id: id.into() }))
     }

@@ -64,3 +64,5 @@ const fn base64(bytes: usize) -> usize {
 const fn answer_bytes(outputs: usize, cells: usize) -> usize {
     base64((3 << 9) + outputs * 160 + base64(16 * cells)) + (1 << 9)
 }
+/// Largest application: all of them together are in the public register.
+pub const APPLICATION_BYTES_MAX: usize = 128 << 10;

@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// What one person may submit in all: the register keeps every application.
+const APPLICATIONS_PER_PERSON_MAX: i64 = 50;
+
 /// Accepts an application, and gives each node its part. The same bytes again give the same application.
 ///
 /// Refuses what the Regulation forbids, another person's application, data that no node offers, and another text under a number
@@ -49,6 +52,11 @@ pub(crate) fn submit(
         return Ok(id);
     }
     new_number(db, &person, application.body())?;
+    let submitted = governance::submitted_by(db, &person)?;
+    if submitted >= APPLICATIONS_PER_PERSON_MAX {
+        let what = format!("submit more than {APPLICATIONS_PER_PERSON_MAX} applications; the hub's operator can help");
+        return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
+    }
     let parts = parts(application.body(), &nodes::all(db)?)?;
     let event = |what, node, body| Event { at: now, what, subject: id.to_string(), node, person: person.clone(), body };
     governance::append(db, &event(What::Submitted, None, envelope))?;

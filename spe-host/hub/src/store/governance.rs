@@ -101,6 +101,12 @@ pub(crate) fn append(db: &Connection, event: &Event) -> Result<(), Stop> {
     Ok(())
 }
 
+/// How many applications a person has submitted.
+pub(crate) fn submitted_by(db: &Connection, person: &PersonName) -> Result<i64, Stop> {
+    let sql = "SELECT COUNT(*) AS submitted FROM governance WHERE what = 'submitted' AND person = ?1";
+    Ok(first(db, sql, [person.as_str()], |row| Ok(row.get("submitted")?))?.unwrap_or(0))
+}
+
 /// What happened to one application, or job, in order.
 pub(crate) fn of(db: &Connection, subject: &str) -> Result<Vec<Event>, Stop> {
     rows(db, "SELECT * FROM governance WHERE subject = ?1 ORDER BY number", [subject], read)

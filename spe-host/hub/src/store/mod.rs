@@ -29,8 +29,18 @@ use crate::stop::Stop;
 /// How long to wait for `invite` or `dismiss` in another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Makes the file so that its owner alone may read it; SQLite's other files take after it.
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the store, makes it where there is none, and upgrades one of an earlier version.
 pub(crate) fn open(path: &Path) -> Result<Connection, FileError> {
+    private(path).map_err(FileError::at(path))?;
     let prepare = || -> Result<(Connection, i64), Stop> {
         let mut db = Connection::open(path)?;
         db.busy_timeout(BUSY_TIMEOUT)?;

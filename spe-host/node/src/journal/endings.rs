@@ -7,9 +7,9 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use spe_kernel::{
     audit::{ActorId, Event},
+    dsse::PublicKey,
     fault::Fault,
-    ids::Digest,
-    officer::Matter,
+    ids::{Digest, PermitNumber},
     permit::PermitId,
 };
 
@@ -34,8 +34,6 @@ pub(crate) struct Over {
     pub(crate) why: String,
     /// Modules that nobody else's permit brought.
     pub(crate) modules: Vec<Digest>,
-    /// What still waits for an officer.
-    pub(crate) matters: Vec<Matter>,
 }
 
 /// The end of a line of permits at this node.
@@ -61,37 +59,39 @@ impl Records {
         self.connection().execute(NOTE, values).map(drop).map_err(Fault::while_(WRITING))
     }
 
-    /// The lines of permits that are over at `now` and of which something may be left; `revoked_at` says which are revoked.
+    /// The lines of permits that are over at `now` and of which something may be left; `revoked` says since when one of an issuer's
+    /// numbers is revoked.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(crate) fn over(
         &self,
-        revoked_at: impl Fn(&PermitId) -> Option<Timestamp>,
+        revoked: impl Fn(PublicKey, &[PermitNumber]) -> Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Vec<Over>, Fault> {
         let db = self.connection();
         let ended = strings(&db, "SELECT line FROM ending")?;
         let seen = permits::seen(&db, None)?;
         let why = |line: &PermitId| {
-            if let Some(since) = revoked_at(line).filter(|since| *since <= now) {
+            let versions = || seen.iter().filter(|s| s.line == *line).map(|s| &s.version);
+            let numbers = permits::numbers(line, versions());
+            if let Some(since) = revoked(line.issuer, &numbers).filter(|since| *since <= now) {
                 return Some(format!("permit {} was revoked at {since} (Art. 63(3))", line.number));
             }
-            let until = seen.iter().filter(|s| s.line == *line).map(|s| s.version.valid_until).max()?;
+            let until = versions().map(|version| version.valid_until).max()?;
             (until <= now).then(|| format!("permit {} expired at {until} (Art. 68(12))", line.number))
         };
         let lines: BTreeSet<PermitId> = seen.iter().map(|s| s.line.clone()).collect();
         let mut over = Vec::new();
         for line in lines {
             if let (Some(why), false) = (why(&line), ended.contains(&line.to_string())) {
-                let modules = modules(&db, &line)?;
-                over.push(Over { modules, matters: officers::of_line(&db, &line)?, line, why });
+                over.push(Over { modules: modules(&db, &line)?, line, why });
             }
         }
         Ok(over)
     }
 
-    /// Notes that what `over` brought is gone, and forgets what waited.
+    /// Notes that what `over` brought is gone, and forgets which of its jobs waited to be approved.
     ///
     /// # Errors
     /// The file cannot be written.

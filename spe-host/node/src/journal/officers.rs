@@ -66,20 +66,15 @@ fn matter(r: &rusqlite::Row<'_>) -> rusqlite::Result<Matter> {
 const UNDECIDED: &str =
     "NOT EXISTS (SELECT 1 FROM verdict WHERE verdict.kind = matter.kind AND verdict.digest = matter.digest)";
 
-/// What waits under permits of `line`.
-pub(super) fn of_line(db: &Connection, line: &PermitId) -> Result<Vec<Matter>, Fault> {
-    let reading = "reading what waits for an officer";
-    let sql = format!("SELECT kind, digest FROM matter WHERE line = ?1 AND {UNDECIDED}");
-    let mut statement = db.prepare_cached(&sql).map_err(Fault::while_(reading))?;
-    let rows = statement.query_map([line.to_string()], matter).map_err(Fault::while_(reading))?;
-    rows.map(|row| row.map_err(Fault::while_(reading))).collect()
-}
-
-/// Forgets what was or is to be decided under permits of `line`, but not the verdicts.
+/// Forgets which jobs under permits of `line` waited to be approved, or were, but not the verdicts.
 pub(super) fn forget_line(db: &Connection, line: &PermitId) -> Result<(), Fault> {
     let forgetting = "forgetting what waited for an officer";
-    db.execute("DELETE FROM matter WHERE line = ?1", [line.to_string()]).map(drop).map_err(Fault::while_(forgetting))
+    let forget = "DELETE FROM matter WHERE line = ?1 AND kind = 'run'";
+    db.execute(forget, [line.to_string()]).map(drop).map_err(Fault::while_(forgetting))
 }
+
+/// What waits for officers at a node, at most: whoever asks again and again must not fill it.
+const WAITING_MAX: i64 = 1_000;
 
 impl Records {
     /// Has `matter`, under a permit of `line`, wait for an officer; telling it again changes nothing.
@@ -91,6 +86,33 @@ impl Records {
         let (digest, about) = (matter.digest(), about.to_string());
         let values = params![kind(matter), digest.as_bytes(), line.to_string(), about];
         self.connection().execute(WAIT, values).map(drop).map_err(Fault::while_("noting what waits for an officer"))
+    }
+
+    /// Whether `matter` waits for an officer, or was decided by one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_officers(&self, matter: Matter) -> Result<bool, Fault> {
+        const IS: &str = "SELECT EXISTS (SELECT 1 FROM matter WHERE kind = ?1 AND digest = ?2)
+             OR EXISTS (SELECT 1 FROM verdict WHERE kind = ?1 AND digest = ?2)";
+        let digest = matter.digest();
+        let values = params![kind(matter), digest.as_bytes()];
+        self.connection()
+            .query_row(IS, values, |r| r.get(0))
+            .map_err(Fault::while_("looking up what waits for an officer"))
+    }
+
+    /// Whether officers have too much to decide already.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn officers_are_busy(&self) -> Result<bool, Fault> {
+        let sql = format!("SELECT COUNT(*) FROM matter WHERE {UNDECIDED}");
+        let count: i64 = self
+            .connection()
+            .query_row(&sql, [], |r| r.get(0))
+            .map_err(Fault::while_("counting what waits for an officer"))?;
+        Ok(count >= WAITING_MAX)
     }
 
     /// What waits, the oldest first.

@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use spe_kernel::{
+    dsse::PublicKey,
     fault::Fault,
-    ids::Digest,
+    ids::{Digest, PermitNumber},
     permit::{Line, Permit, PermitId, Standing, Status, Version},
     refusal::Stop,
 };
@@ -71,16 +72,23 @@ pub struct PermitReport {
 }
 
 impl Records {
-    /// Keeps `permit`, if its line may have it, and says how it stands.
+    /// Keeps `permit`, if its line may have it, and says how it stands; `revoked` says since when one of a line's numbers is revoked.
     ///
     /// # Errors
     /// A line that may not have it; the file cannot be read or written.
-    pub fn see(&self, permit: &Permit, revoked_at: Option<Timestamp>, now: Timestamp) -> Result<Standing, Stop> {
+    pub fn see(
+        &self,
+        permit: &Permit,
+        revoked: impl Fn(&[PermitNumber]) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Standing, Stop> {
         const KEEP: &str = "INSERT INTO permit (digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at,
              last_seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (digest) DO UPDATE SET last_seen_at = ?9";
         let (id, version) = (permit.id(), Version::of(permit));
         let db = self.connection();
-        let mut line = Line::new(seen(&db, Some(&id))?.into_iter().map(|seen| seen.version).collect(), revoked_at);
+        let versions: Vec<_> = seen(&db, Some(&id))?.into_iter().map(|seen| seen.version).collect();
+        let revoked_at = revoked(&numbers(&id, versions.iter().chain([&version])));
+        let mut line = Line::new(versions, revoked_at);
         line.add(version.clone())?;
         let values = params![
             version.digest.as_bytes(),
@@ -98,19 +106,21 @@ impl Records {
         standing.ok_or_else(|| Fault::new("keeping a permit", "it is not in its own line").into())
     }
 
-    /// All permits that were seen here, by line, and how each stands at `now`; `revoked_at` says since when a line is revoked.
+    /// All permits that were seen here, by line, and how each stands at `now`; `revoked` says since when one of an issuer's numbers is
+    /// revoked.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn permits(
         &self,
-        revoked_at: impl Fn(&PermitId) -> Option<Timestamp>,
+        revoked: impl Fn(PublicKey, &[PermitNumber]) -> Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Vec<PermitReport>, Fault> {
         let seen = seen(&self.connection(), None)?;
         let report = |one: &SeenPermit| {
-            let siblings = seen.iter().filter(|other| other.line == one.line).map(|other| other.version.clone());
-            let line = Line::new(siblings.collect(), revoked_at(&one.line));
+            let siblings = seen.iter().filter(|other| other.line == one.line).map(|other| &other.version);
+            let revoked_at = revoked(one.line.issuer, &numbers(&one.line, siblings.clone()));
+            let line = Line::new(siblings.cloned().collect(), revoked_at);
             one.report(line.standing(one.version.digest, now))
         };
         Ok(seen.iter().map(report).collect())
@@ -141,6 +151,11 @@ impl SeenPermit {
             last_seen_at: self.last_seen_at.to_string(),
         }
     }
+}
+
+/// All numbers of a line: of its first permit, and of those that were seen.
+pub(super) fn numbers<'a>(line: &PermitId, versions: impl Iterator<Item = &'a Version>) -> Vec<PermitNumber> {
+    std::iter::once(&line.number).chain(versions.map(|version| &version.number)).cloned().collect()
 }
 
 pub(super) fn seen(db: &Connection, line: Option<&PermitId>) -> Result<Vec<SeenPermit>, Fault> {
