@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use spe_kernel::ids::DatasetName;
 use spe_kernel::{ids::TableName, units::Loss};
 use spe_node::config::{FILE, NodeConfig, Served};
-use spe_kernel::ids::DatasetName;
 use spe_node::keys::Holder;
 use spe_vault::{Declaration, Ingest, Ingested, Listed, Progress, Source, Vault, reencrypt};
 

@@ -237,7 +237,9 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
     }
     let is_own = |(_, e): &(usize, &Entry)| own_pseudonyms.contains(&e.subject);
     let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(is_own).collect();
-    let one = |e: &Entry| if own_pseudonyms.contains(&e.subject) { Entry { subject: *subject, ..e.clone() } } else { e.clone() };
+    let one = |e: &Entry| {
+        if own_pseudonyms.contains(&e.subject) { Entry { subject: *subject, ..e.clone() } } else { e.clone() }
+    };
     let entries: Vec<Entry> = history.entries().iter().map(one).collect();
     let now_out = left_out(&entries, subject, Timestamp::now());
     let json: Vec<_> = own

@@ -58,13 +58,13 @@ fn submitted(counts: &mut Counts, dossier: &Dossier) {
     counts.add("a", name, "", 1);
     counts.add("a", "applications by kind of applicant", kebab(&body.applicant_body), 1);
     for purpose in &body.purpose.article53 {
-        counts.add("a", "applications by purpose", &format!("Art. 53(1)({})", purpose.0.point()), 1);
+        counts.add("a", "applications by purpose", format!("Art. 53(1)({})", purpose.0.point()), 1);
     }
     let mut points: Vec<_> = body.data.iter().map(|data| data.category.point()).collect();
     points.sort_unstable();
     points.dedup();
     for point in points {
-        counts.add("a", "applications by category of data", &format!("Art. 51(1)({point})"), 1);
+        counts.add("a", "applications by category of data", format!("Art. 51(1)({point})"), 1);
     }
 }
 
@@ -79,7 +79,7 @@ fn decided(counts: &mut Counts, days: &mut Days, dossier: &Dossier, part: &Part,
     counts.add("a", &format!("{name}, by node"), part.node.as_str(), 1);
     let Some(permit) = part.permit() else { return };
     for purpose in permit.purposes() {
-        counts.add("a", "permits by purpose", &format!("Art. 53(1)({})", purpose.point()), 1);
+        counts.add("a", "permits by purpose", format!("Art. 53(1)({})", purpose.point()), 1);
     }
     for fee in &permit.fees {
         counts.fee(&fee.currency.to_string(), &fee.amount.to_string());

@@ -51,11 +51,14 @@ pub fn evidence(dir: &Path) -> Result<Vec<Evidence>, FileError> {
     witness::evidence(&db).map_err(FileError::at(&config.store))
 }
 
+/// A node, and the size and checkpoint of its log.
+pub(crate) type Seen = (NodeName, u64, String);
+
 /// What the hub in `dir` saw last of each node's log: size and checkpoint. And the key that it cosigns with.
 ///
 /// # Errors
 /// The store or the key cannot be read.
-pub fn seen(dir: &Path) -> Result<(spe_kernel::dsse::PublicKey, Vec<(NodeName, u64, String)>), FileError> {
+pub fn seen(dir: &Path) -> Result<(spe_kernel::dsse::PublicKey, Vec<Seen>), FileError> {
     let config = Config::read(dir)?;
     let db = store::open(&config.store)?;
     Ok((key(&config)?.public(), witness::all(&db).map_err(FileError::at(&config.store))?))

@@ -149,7 +149,8 @@ impl Verdict {
     /// It is damaged.
     pub fn recorded(envelope: &[u8]) -> Result<Self, Refusal> {
         let verified = dsse::verify(envelope, VERDICT_TYPE, "the verdict")?;
-        let malformed = |e: serde_json::Error| Refusal::Malformed { document: "the verdict".into(), why: e.to_string() };
+        let malformed =
+            |e: serde_json::Error| Refusal::Malformed { document: "the verdict".into(), why: e.to_string() };
         Ok(Self { body: serde_json::from_slice(&verified.payload).map_err(malformed)? })
     }
 

@@ -79,7 +79,7 @@ pub enum Told {
 /// Does what is asked at a node that runs, or whose folder is open.
 pub fn act(site: &Site, ask: Ask) -> Told {
     let done = match ask {
-        Ask::Waiting => site.waiting().map(Told::Waiting).map_err(Into::into),
+        Ask::Waiting => site.waiting().map(Told::Waiting),
         Ask::Endings => site.records().endings().map(Told::Endings).map_err(Into::into),
         Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
         Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),

@@ -17,10 +17,10 @@ use std::{
 use rusqlite::Connection;
 use spe_kernel::fault::Fault;
 
+pub use endings::Ending;
+pub(crate) use endings::Over;
 pub use log::{Checked, LogFiles, Release, Told, Witnessed, check_files, entries_in, root_in};
 pub use misses::Miss;
-pub(crate) use endings::Over;
-pub use endings::Ending;
 pub use officers::Pending;
 pub use permits::{PermitReport, SeenPermit};
 

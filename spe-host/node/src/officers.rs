@@ -73,7 +73,10 @@ pub(crate) fn ask(site: &Site, admitted: &Admitted, matter: Matter, about: &serd
     }
     has_officer(site, matter.duty())?;
     if !records.is_officers(matter)? && records.officers_are_busy()? {
-        return Err(Refusal::Unavailable { what: "an officer of the node, who has too much to decide already,".into() }.into());
+        return Err(Refusal::Unavailable {
+            what: "an officer of the node, who has too much to decide already,".into(),
+        }
+        .into());
     }
     records.wait_for_officer(matter, &admitted.charge().permit, about)?;
     Ok(Asked::Waits)

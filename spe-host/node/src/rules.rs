@@ -142,10 +142,12 @@ impl Rules {
 
     fn answer(&self, action: &str, question: &Question) -> Result<Result<(), Grounds>, Fault> {
         let asking = "asking the operator's rules";
-        let uid = |kind: &str, id: &str| EntityUid::from_json(json!({ "type": kind, "id": id }));
-        let principal = uid("Person", question.person.as_str()).map_err(Fault::while_(asking))?;
-        let resource = uid("Dataset", question.dataset.as_str()).map_err(Fault::while_(asking))?;
-        let action = uid("Action", action).map_err(Fault::while_(asking))?;
+        let uid = |kind: &str, id: &str| {
+            EntityUid::from_json(json!({ "type": kind, "id": id })).map_err(Fault::while_(asking))
+        };
+        let principal = uid("Person", question.person.as_str())?;
+        let resource = uid("Dataset", question.dataset.as_str())?;
+        let action = uid("Action", action)?;
         let entities = json!([
             { "uid": { "type": "Person", "id": question.person }, "parents": [],
               "attrs": { "name": question.person, "key": question.key } },

@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use spe_identity::Issuers;
 use spe_kernel::{
     admission::NodePolicy,
     dataset::Offer,
@@ -25,21 +26,20 @@ use spe_kernel::{
     refusal::{Refusal, Stop},
     units::Loss,
 };
-use spe_identity::Issuers;
 use spe_sandbox::{Compiler, Sandbox};
 use spe_vault::{Cohort, Vault};
 use spe_wire::FileError;
 use tokio::sync::watch;
 
 use crate::{
-    config::{FILE, NodeConfig, Served, read_toml},
     audit,
+    config::{FILE, NodeConfig, Served, read_toml},
     journal::{LogFiles, Records},
     keys::Holder,
     rounds::Lately,
     rules::Rules,
-    standing::Standing,
     selftest::machine,
+    standing::Standing,
 };
 
 /// Why a node does not open.

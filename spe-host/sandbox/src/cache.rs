@@ -84,7 +84,9 @@ impl Cache {
     /// Removes what is filed under `name`, if anything is.
     pub(crate) fn remove(&self, name: Digest) -> Result<(), Fault> {
         match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Fault::new("removing a compiled module", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Fault::new("removing a compiled module", error))
+            }
             _ => Ok(()),
         }
     }

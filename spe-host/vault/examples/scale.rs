@@ -154,7 +154,9 @@ impl Sealing {
             let mut writer = ArrowWriter::try_new(File::create(&beside)?, schema, Some(properties.build()))?;
             rows.iter().try_for_each(|batch| writer.write(batch))?;
             writer.close()?;
-            self.write[place] += start.elapsed().as_secs_f64();
+            if let Some(seconds) = self.write.get_mut(place) {
+                *seconds += start.elapsed().as_secs_f64();
+            }
         }
         self.read[1] += read(&beside, ArrowReaderOptions::new())?.1;
         Ok(fs::remove_file(beside)?)

@@ -236,7 +236,11 @@ fn a_list_of_jobs_says_what_was_asked_and_how_it_stands() {
     assert_eq!(releases[0]["plan"], view["plan"]);
     let at = releases[0]["index"].as_u64().unwrap();
     let told = place.ok(&["audit", "show", "north", "--event", "released"]);
-    assert_eq!((told.as_array().unwrap().len(), told[0]["index"].as_u64()), (1, Some(at)), "the log tells it elsewhere");
+    assert_eq!(
+        (told.as_array().unwrap().len(), told[0]["index"].as_u64()),
+        (1, Some(at)),
+        "the log tells it elsewhere"
+    );
 }
 
 #[test]

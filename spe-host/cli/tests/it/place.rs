@@ -46,7 +46,12 @@ pub fn free_port() -> u16 {
 impl Place {
     /// A hub's and a researcher's folders, a signed permit; nothing runs yet.
     pub fn new(loss_cap: &str) -> Self {
-        let mut place = Self { dir: tempfile::tempdir().unwrap(), running: Vec::new(), keyholder: OnceCell::new(), access_body: String::new() };
+        let mut place = Self {
+            dir: tempfile::tempdir().unwrap(),
+            running: Vec::new(),
+            keyholder: OnceCell::new(),
+            access_body: String::new(),
+        };
         let port = free_port();
         place.ok(&["hub", "init", "hub", "--listen", &format!("127.0.0.1:{port}"), "--host", "localhost"]);
         place.ok(&["hub", "invite", "hub", "--person", "ada", "--out", "researcher"]);
@@ -103,7 +108,16 @@ impl Place {
         if !self.path(&invitation).exists() {
             self.ok(&["hub", "invite", "hub", "--node", name, "--out", &invitation]);
         }
-        self.ok(&["node", "init", name, "--connection", &invitation, "--access-body", &self.access_body, "--unmeasured"]);
+        self.ok(&[
+            "node",
+            "init",
+            name,
+            "--connection",
+            &invitation,
+            "--access-body",
+            &self.access_body,
+            "--unmeasured",
+        ]);
         let table = format!("years={}", example("examples/data/randhie.csv").display());
         let declaration = declaration.display().to_string();
         let data = ["data", "ingest", name, "--declaration", &declaration, "--table", &table];

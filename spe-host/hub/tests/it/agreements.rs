@@ -50,7 +50,8 @@ async fn either_party_ends_it_at_once_and_the_others_go_on() {
     let (north, south, west) =
         (federation.node("north").await, federation.node("south").await, federation.node("west").await);
     let mut at_north = north.attend().await;
-    (south.hub.offer(south.offer()).await.unwrap(), west.hub.offer(west.offer()).await.unwrap());
+    south.hub.offer(south.offer()).await.unwrap();
+    west.hub.offer(west.offer()).await.unwrap();
     let waiting = anna.ask(0).await.unwrap();
     assert_eq!(job_of(&mut at_north).await, waiting);
 

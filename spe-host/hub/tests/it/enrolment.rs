@@ -33,7 +33,9 @@ async fn a_token_gives_a_certificate_for_a_key_that_stays() {
     let enrolled = hand_in(&invitation, &key).await.unwrap();
     let own = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(own.path().join(name), text).unwrap();
-    (write("ca.pem", &enrolled.ca), write("cert.pem", &enrolled.certificate), write("key.pem", &key.expose_pem()));
+    write("ca.pem", &enrolled.ca);
+    write("cert.pem", &enrolled.certificate);
+    write("key.pem", &key.expose_pem());
     let connection = toml::to_string(&Connection::new(invitation.member.clone(), &invitation.hub)).unwrap();
     write("connection.toml", &connection);
     crate::federation::client(own.path()).await.jobs().await.expect("the certificate is good");

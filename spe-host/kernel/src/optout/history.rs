@@ -215,7 +215,8 @@ impl History {
         let Decision { choice, scope, effective_at, channel } = decision.clone();
         let effective_at = effective_at.unwrap_or(recorded_at);
         let version = self.header.pseudonyms.version;
-        let mut entry = Entry { subject: Subject::default(), version, choice, scope, effective_at, recorded_at, channel };
+        let mut entry =
+            Entry { subject: Subject::default(), version, choice, scope, effective_at, recorded_at, channel };
         let (mut lines, mut chain) = (Vec::new(), self.chain);
         for subject in subjects {
             entry.subject = *subject;

@@ -1,5 +1,7 @@
 //! The tree against RFC 6962's own vectors and against a plain reading of its definition; notes against published ones.
 
+#![expect(clippy::cast_possible_truncation, reason = "sizes of trees in tests are small")]
+
 use std::collections::HashMap;
 
 use super::*;

@@ -50,7 +50,10 @@ fn each_clause_of_the_permit_binds() {
     let ada = "ada".parse().unwrap();
     assert_eq!(violated(&|p| p.persons[0].name = "eve".parse().unwrap()), Refusal::PersonNotInPermit { person: ada });
     assert!(matches!(violated(&|p| p.persons[0].key = Some(body_key().public())), Refusal::PersonNotInPermit { .. }));
-    assert!(matches!(violated(&|p| p.purpose.article53 = vec![Article53(Purpose::Education)]), Refusal::PurposeNotInPermit { .. }));
+    assert!(matches!(
+        violated(&|p| p.purpose.article53 = vec![Article53(Purpose::Education)]),
+        Refusal::PurposeNotInPermit { .. }
+    ));
     assert!(matches!(violated(&|p| p.data[0].dataset = "other".parse().unwrap()), Refusal::DatasetNotInPermit { .. }));
     let missing = Refusal::ColumnNotInPermit { dataset: "care".parse().unwrap(), column: "visits.days".into() };
     assert_eq!(violated(&|p| p.data[0].columns.truncate(1)), missing);
@@ -65,7 +68,10 @@ fn each_clause_of_the_permit_binds() {
     ));
     assert!(matches!(violated(&|p| p.valid_until = p.valid_from), Refusal::Malformed { .. }));
     assert!(matches!(violated(&|p| p.data[0].columns.push("days".into())), Refusal::Malformed { .. }));
-    assert!(matches!(violated(&|p| (p.number, p.original) = ("p-2".parse().unwrap(), "p-2".parse().unwrap())), Refusal::WrongPermit { .. }));
+    assert!(matches!(
+        violated(&|p| (p.number, p.original) = ("p-2".parse().unwrap(), "p-2".parse().unwrap())),
+        Refusal::WrongPermit { .. }
+    ));
     assert!(matches!(violated(&|p| p.format = "spe.permit/9".into()), Refusal::Malformed { .. }));
 }
 

@@ -109,7 +109,11 @@ fn a_permit_from_the_future_is_refused() {
 }
 
 fn header() -> Header {
-    Header { dataset: "care".parse().unwrap(), key_columns: 1, pseudonyms: Scheme { version: 1, check: Digest::of(b"key") } }
+    Header {
+        dataset: "care".parse().unwrap(),
+        key_columns: 1,
+        pseudonyms: Scheme { version: 1, check: Digest::of(b"key") },
+    }
 }
 
 fn decision(choice: Choice, purposes: &[Purpose], effective_at: Option<Timestamp>) -> Decision {

@@ -62,5 +62,7 @@ fn guests_are_reckoned_by_their_memory() {
     let takes = |memory: u64| pace.longest(&with_memory(memory), &schema());
     assert!(takes(few.memory_bytes).unwrap() < SignedDuration::from_secs(60));
     assert!(takes(few.memory_bytes + 1).unwrap() > SignedDuration::from_secs(500));
-    assert!(matches!(takes(many.memory_bytes + 1), Err(Refusal::PolicyForbids { rule }) if rule.contains("bytes of memory")));
+    assert!(
+        matches!(takes(many.memory_bytes + 1), Err(Refusal::PolicyForbids { rule }) if rule.contains("bytes of memory"))
+    );
 }

@@ -127,6 +127,9 @@ pub(super) fn append(db: &Connection, actor: ActorId, event: Event) -> Result<u6
     Ok(index)
 }
 
+/// A place in the log and what stands there; a pruned entry has no body.
+pub(super) type Place = (u64, Option<Vec<u8>>);
+
 impl Records {
     /// Writes down that `who` did something; its place in the log. Durable when this returns.
     ///
@@ -168,7 +171,7 @@ impl Records {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn entries(&self, from: u64, limit: u32) -> Result<Vec<(u64, Option<Vec<u8>>)>, Fault> {
+    pub fn entries(&self, from: u64, limit: u32) -> Result<Vec<Place>, Fault> {
         let db = self.connection();
         let mut statement = db
             .prepare_cached("SELECT idx, body FROM log WHERE idx >= ?1 ORDER BY idx LIMIT ?2")

@@ -105,7 +105,10 @@ fn check_time(schema: &TableSchema) -> Checked<()> {
     let Some(time) = &schema.time else { return Ok(()) };
     match schema.column(time).map(|c| &c.kind) {
         Some(Date | Timestamp | Integer { .. }) => Ok(()),
-        Some(other) => reject(format!("\"time\" names {time}, a {}; expected a date, a timestamp, or an integer that is a year", other.name())),
+        Some(other) => reject(format!(
+            "\"time\" names {time}, a {}; expected a date, a timestamp, or an integer that is a year",
+            other.name()
+        )),
         None => reject(format!("\"time\" names {time}, which is not a declared column")),
     }
 }

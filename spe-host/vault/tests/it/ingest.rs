@@ -10,8 +10,8 @@ use datafusion::arrow::{
     datatypes::Int8Type,
 };
 use parquet::arrow::ArrowWriter;
-use spe_vault::{Altered, Ingest, Ingested, Progress, Source};
 use spe_kernel::keys::LocalKeys;
+use spe_vault::{Altered, Ingest, Ingested, Progress, Source};
 
 use super::support::{CLINIC, HEADER, Row, Site, grep, keys, listing, plan, subjects};
 

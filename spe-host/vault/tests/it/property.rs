@@ -105,9 +105,7 @@ fn cut(mut subject: Subject, rows_max: usize) -> Subject {
 
 /// Everybody's rows one after the other in order of pseudonym, in the block that the documented rule names.
 fn naive_blocks(subjects: &BTreeMap<u8, Subject>, blocks: usize, rows_max: usize) -> Vec<Subject> {
-    let pseudonym = |subject: &u8| {
-        u128::from_be_bytes(pseudonym("d", &[subject.to_string().as_bytes(), b"s"]))
-    };
+    let pseudonym = |subject: &u8| u128::from_be_bytes(pseudonym("d", &[subject.to_string().as_bytes(), b"s"]));
     let by_pseudonym: BTreeMap<u128, &Subject> = subjects.iter().map(|(id, s)| (pseudonym(id), s)).collect();
     let mut dealt = vec![vec![Vec::new(); 2]; blocks];
     for (pseudonym, subject) in by_pseudonym {

@@ -53,7 +53,9 @@ fn ingesting_the_same_again_repairs_what_was_damaged() {
     let damages: [fn(&Path); 6] = [
         |_| {},
         |dir| fs::write(dir.join("tables/visits/0001.parquet"), "PAR1").unwrap(),
-        |dir| drop(fs::copy(dir.join("subjects/0000.parquet"), dir.join("subjects/0002.parquet")).unwrap()),
+        |dir| {
+            fs::copy(dir.join("subjects/0000.parquet"), dir.join("subjects/0002.parquet")).unwrap();
+        },
         |dir| fs::remove_dir_all(dir.join("tables")).unwrap(),
         |dir| fs::write(dir.join("snapshot.json"), "{}").unwrap(),
         |dir| fs::remove_dir_all(dir).unwrap(),

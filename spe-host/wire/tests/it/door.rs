@@ -89,8 +89,10 @@ async fn a_false_hub_gets_no_token() {
     for ca in
         [Digest::of(other.certificate().as_bytes()), fingerprint(&federation.dir.path().join("other/ca.pem")).unwrap()]
     {
-        let refused =
-            HubClient::stranger(&address, ca).await.err().expect("another authority was taken for the invitation's");
+        let refused = HubClient::stranger(&address, ca)
+            .await
+            .map(drop)
+            .expect_err("another authority was taken for the invitation's");
         let ConnectError::Refused(Refusal::NotAllowed { what, .. }) = &refused else { panic!("{refused}") };
         assert!(what.contains("fingerprint"), "{what}");
     }

@@ -76,8 +76,11 @@ fn rows<T>(
     found.collect::<Result<_, _>>().map_err(Fault::while_(READING))
 }
 
+/// A key and what stands beside it.
+type Beside = (AnswerKey, Option<Vec<u8>>);
+
 /// Keys and what stands beside them.
-pub(super) fn answers(db: &Connection, sql: &str) -> Result<Vec<(AnswerKey, Option<Vec<u8>>)>, Fault> {
+pub(super) fn answers(db: &Connection, sql: &str) -> Result<Vec<Beside>, Fault> {
     let read = |r: &rusqlite::Row<'_>| {
         let (plan, snapshot) = (Digest::from_bytes(r.get(0)?), Digest::from_bytes(r.get(2)?));
         Ok(((plan, r.get::<_, String>(1)?, snapshot, r.get(3)?), r.get(4)?))
