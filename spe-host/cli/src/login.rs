@@ -64,7 +64,7 @@ enum LoginCommand {
 
 #[derive(Args)]
 pub(crate) struct DevIssuerArgs {
-    /// Whom it knows: a TOML file with [[persons]], each with subject, name, amr and, if wanted, acr
+    /// Whom it knows: a TOML file with `[[persons]]`, each with subject, name, amr and, if wanted, acr
     #[arg(long, value_name = "FILE")]
     persons: PathBuf,
     /// Where to serve; on this machine only

@@ -29,7 +29,7 @@ pub(crate) struct SelftestArgs {
     /// makes the figures worse.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Put what is proposed into the node's policy, in place of its [release]
+    /// Put what is proposed into the node's policy, in place of its `[release]`
     #[arg(long, requires = "dir")]
     adopt: bool,
 }

@@ -145,7 +145,7 @@ impl Endpoint {
     /// The table. `docs/roles.md` shows it.
     ///
     /// # Security
-    /// Every method of the hub takes what it needs from a [`Caller`], and there is no other way to one than through this table:
+    /// Every method of the hub takes what it needs from a `Caller`, and there is no other way to one than through this table:
     /// an endpoint without a line does not compile. Watched by `everybody_may_do_what_the_table_says_and_nothing_else`.
     pub const fn open(self) -> Open {
         use PersonRole::{Applicant, Assessor, Auditor, DataUser, HolderOfficer, PrincipalInvestigator};

@@ -97,7 +97,7 @@ impl Who {
     }
 }
 
-/// 32 random bytes that hide what a [`Commitment`] is about. Erased, nobody can tell any more.
+/// 32 random bytes that hide what a commitment is about. Erased, nobody can tell any more.
 pub type Salt = [u8; 32];
 
 /// A random-looking name for something that is itself kept elsewhere: the first 16 bytes of SHA-256 of a salt and it.
