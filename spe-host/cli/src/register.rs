@@ -54,7 +54,7 @@ pub(crate) struct Reader {
     #[command(flatten)]
     profile: Option<Profile>,
     /// The hub's host:port, without a member's folder
-    #[arg(long, requires = "ca")]
+    #[arg(long, requires = "ca", conflicts_with = "folder")]
     hub: Option<String>,
     /// Fingerprint of the hub's certificate authority, which the hub's operator publishes (`spe hub fingerprint`)
     #[arg(long, requires = "hub")]
