@@ -3,40 +3,40 @@
 //! There is no outbox: an answer is durable in the ledger before it is sent, and after every reconnection the hub hands out
 //! again what it has no answer to. Running the corridor again then gives the stored answer, free (**same-answer**).
 
+mod escort;
+mod queue;
+
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use spe_kernel::{
-    disclosure::{MayLeave, Stage},
     dsse::PublicKey,
     fault::Fault,
     ids::{Digest, JobId},
     refusal::{Refusal, Stop},
-    rounds::NextRound,
 };
 use spe_wire::{Assignment, ConnectError, Connection, Frame, HubClient, Submission, encode};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
+use self::{
+    escort::HubEscort,
+    queue::{Queue, Work},
+};
 use crate::{
-    run::{Escort, Given, Step, Submitted, run},
+    run::{Given, Submitted, run},
     site::Site,
     witness,
 };
 
 /// First and longest pause before dialling again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Jobs that may wait, and what their envelopes may take in memory: the hub is not trusted to be modest.
-const WAITING_MAX: usize = 10_000;
-const WAITING_BYTES_MAX: usize = 64 << 20;
 /// How often a report is sent before the connection is made anew, after which the hub asks again.
 const REPORTS_MAX: u32 = 5;
 /// How long the last report may take when the node stops. It is durable: the next start sends it again.
@@ -160,131 +160,6 @@ async fn take(
 
 fn unavailable(what: &str) -> Refusal {
     Refusal::Unavailable { what: what.into() }
-}
-
-/// A job, or a later round of it.
-struct Work {
-    submission: Submission,
-    next: Option<NextRound>,
-}
-
-impl Work {
-    fn round(&self) -> u32 {
-        self.next.as_ref().map_or(0, |next| next.round)
-    }
-
-    /// What it takes in memory.
-    fn bytes(&self) -> usize {
-        let sums = self.next.iter().flat_map(|next| &next.merged.sums).map(|cells| cells.0.len() * 16).sum::<usize>();
-        self.submission.job.len() + self.submission.permit.len() + sums
-    }
-}
-
-/// The jobs that wait, and the one under way.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
-    changed: Notify,
-    /// Something did not reach the hub, or not come from it.
-    lost: Notify,
-    /// The node stops.
-    closing: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<(JobId, Work)>,
-    /// Jobs that an officer has to decide about.
-    parked: Vec<(JobId, Work)>,
-    running: Option<JobId>,
-    cancelled: bool,
-    closed: bool,
-}
-
-impl State {
-    fn all(&self) -> impl Iterator<Item = &(JobId, Work)> {
-        self.waiting.iter().chain(&self.parked)
-    }
-}
-
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one call on a collection, so a panic elsewhere leaves nothing half-done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A job that is running already is put behind itself: it will find its own answer. An error when there is no room;
-    /// the hub asks again after the reconnection that it causes.
-    fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
-        let mut state = self.state();
-        if state.all().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
-            return Ok(());
-        }
-        let bytes: usize = state.all().map(|(_, waiting)| waiting.bytes()).sum();
-        if state.all().count() >= WAITING_MAX || bytes + work.bytes() > WAITING_BYTES_MAX {
-            return Err(unavailable("room for so many jobs"));
-        }
-        // A round goes before jobs that have not begun: the other nodes wait for it.
-        match work.next {
-            Some(_) => state.waiting.push_front((job.clone(), work)),
-            None => state.waiting.push_back((job.clone(), work)),
-        }
-        self.changed.notify_one();
-        Ok(())
-    }
-
-    /// Forgets a job that waits, and stops it if it is under way; whether it is.
-    fn cancel(&self, job: &JobId) -> bool {
-        let mut state = self.state();
-        state.waiting.retain(|(waiting, _)| waiting != job);
-        state.parked.retain(|(waiting, _)| waiting != job);
-        let running = state.running.as_ref() == Some(job);
-        state.cancelled |= running;
-        running
-    }
-
-    /// Sets a job aside until somebody has decided something, unless it was cancelled meanwhile.
-    fn park(&self, job: JobId, work: Work) {
-        let mut state = self.state();
-        if !state.cancelled {
-            state.parked.push((job, work));
-        }
-    }
-
-    /// Puts what was set aside to the others: what is not decided yet is set aside again.
-    fn unpark(&self) {
-        let mut state = self.state();
-        let parked = std::mem::take(&mut state.parked);
-        state.waiting.extend(parked);
-        self.changed.notify_one();
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.state().cancelled
-    }
-
-    fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_one();
-        self.closing.notify_one();
-    }
-
-    async fn take(&self) -> Option<(JobId, Work)> {
-        loop {
-            {
-                let mut state = self.state();
-                if state.closed {
-                    return None;
-                }
-                state.cancelled = false;
-                state.running = state.waiting.front().map(|(job, _)| job.clone());
-                if let Some(next) = state.waiting.pop_front() {
-                    return Some(next);
-                }
-            }
-            self.changed.notified().await;
-        }
-    }
 }
 
 /// Runs the jobs, one after the other: one tenant at a time in the process.
@@ -418,72 +293,4 @@ async fn arrives(client: &HubClient, job: &JobId, frame: &Frame) -> bool {
         }
     }
     false
-}
-
-/// A job on its way through the corridor.
-struct HubEscort {
-    job: JobId,
-    round: u32,
-    queue: Arc<Queue>,
-    client: HubClient,
-    reports: mpsc::UnboundedSender<Frame>,
-    charged: bool,
-    hub_is_away: bool,
-    put_off: bool,
-}
-
-impl HubEscort {
-    fn new(
-        (job, round): (JobId, u32),
-        queue: Arc<Queue>,
-        client: HubClient,
-        reports: mpsc::UnboundedSender<Frame>,
-    ) -> Self {
-        Self { job, round, queue, client, reports, charged: false, hub_is_away: false, put_off: false }
-    }
-
-    /// Of later rounds the hub knows that they are under way: it began them.
-    fn tell(&self, message: &impl MayLeave) {
-        if self.round == 0 {
-            self.reports.send(encode(message)).ok();
-        }
-    }
-}
-
-impl Escort for HubEscort {
-    async fn fetch(&mut self, module: Digest) -> Result<Vec<u8>, Stop> {
-        let fetched = self.client.fetch_module(module).await;
-        // Not the job's fault, and before any charge: nobody is told, and the job comes again.
-        self.hub_is_away = matches!(fetched, Err(Refusal::Unavailable { .. } | Refusal::Internal { .. }));
-        Ok(fetched?)
-    }
-
-    fn passed(&mut self, step: Step) {
-        tracing::debug!(job = %self.job, round = self.round, ?step, "passed");
-        match step {
-            Step::Admitted => self.tell(&Stage::Admitted),
-            Step::Reserved => {
-                self.charged = true;
-                self.tell(&Stage::Running);
-            }
-            _ => {}
-        }
-    }
-
-    /// A node that stops does not begin a job that is not charged yet.
-    fn cancelled(&self) -> bool {
-        self.queue.is_cancelled() || (self.put_off && !self.charged)
-    }
-
-    /// A node that stops does not wait, and then says nothing: what is durable is sent after the next start.
-    async fn hold(&mut self, time: Timestamp) {
-        let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
-        if wait.is_zero() {
-            return;
-        }
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = self.queue.closing.notified() => self.put_off = true,
-        }
-    }
 }

@@ -61,6 +61,7 @@ pub fn sums(
         // The count tells at once that all is done; a worker that panicked does not count down, but is finished.
         while working.load(Ordering::Relaxed) > 0 && workers.iter().any(|w| !w.is_finished()) {
             // Again each time, also when somebody else raised it: a guest may miss a single one.
+            site.standing.end(site.now());
             let why = late().then_some(Refusal::DeadlineMissed);
             if let Some(why) = why.or_else(|| interrupt.raised().cloned()) {
                 interrupt.raise(why);

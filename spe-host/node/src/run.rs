@@ -90,7 +90,8 @@ pub enum Step {
 /// far the run was. That time is durable with the charge: a crash or a restart brings nothing forward.
 /// Watched by `spe-host/cli/tests/it/corridor.rs`, which kills a real process after each step, and by `evil.rs` beside it.
 ///
-/// A permit that ends meanwhile ends the run at once, and nothing is committed, however far it was: when it ended is known to all.
+/// A permit that ends meanwhile ends the run at once, and nothing is committed, however far it was; that is told when the answer would
+/// have left. Watched by `spe-host/cli/tests/it/standing.rs`.
 ///
 /// # Security
 /// Whoever hands out jobs can cancel them, and signs nothing. So a cancellation stops what is not charged, and changes nothing of what
@@ -104,8 +105,9 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
     let job = Job::verify(&submitted.job)?;
     let job = site.people.recognise_job(job, site.now()).await?;
-    site.standing.check(&permit, &job, site.now())?;
+    // Before anything is asked of it: a permit that is shown only to be refused makes its line known all the same.
     site.see(&permit)?;
+    site.standing.check(&permit, &job, site.now())?;
     let offer = site.offer(job.body().plan.dataset())?;
     let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.now())?;
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
@@ -155,7 +157,8 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     // At once: a run that is late shows before it is refused. What could not be written down is told when it leaves.
     let late = pace.misses(paid_at, admitted.longest(), ready);
     let counted = if late { site.records().missed(&charge, round) } else { Ok(()) };
-    run.until(escort.hold(pace.leaves(paid_at, admitted.longest(), ready))).await?;
+    escort.hold(pace.leaves(paid_at, admitted.longest(), ready)).await;
+    run.stands()?;
     counted?;
     let committed = site.ledger()?.commit(noised?, &site.name, &site.key)?;
     escort.passed(Step::Committed);

@@ -1,10 +1,7 @@
 //! Whether permits and persons still stand, and the end of what runs under those that do not (Arts. 63(3) and 68 of Regulation
 //! (EU) 2025/327).
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use spe_kernel::{
@@ -88,8 +85,8 @@ impl Standing {
         Ok(())
     }
 
-    /// Ends what runs and stands no more.
-    fn end(&self, now: Timestamp) {
+    /// Ends what runs and stands no more: after a revocation, and as time goes on.
+    pub(crate) fn end(&self, now: Timestamp) {
         for Run { permit, job, interrupt } in self.runs().iter() {
             if let Err(why) = self.check(permit, job, now) {
                 interrupt.raise(why);
@@ -99,22 +96,16 @@ impl Standing {
 }
 
 impl Watched<'_> {
-    /// Waits as long as `hold` does, or until permit or person end.
+    /// Nothing, if permit and person still stand.
+    ///
+    /// # Privacy
+    /// Asked when the hold is over, also of a run that was ended long before: what is told of a charged run leaves at the time that it
+    /// always would have, or its end would tell how far the run was (**data-blind time**).
     ///
     /// # Errors
     /// As [`Standing::check`]: the same whether the run was done or not.
-    pub(crate) async fn until(&self, hold: impl Future<Output = ()>) -> Result<(), Refusal> {
-        let standing = || self.site.standing.check(self.permit, self.job, self.site.now());
-        let mut stirred = self.site.stirred();
-        let ended = async { while standing().is_ok() && stirred.changed().await.is_ok() {} };
-        let left = self.permit.body().valid_until.duration_since(self.site.now());
-        let expired = tokio::time::sleep(Duration::try_from(left).unwrap_or_default());
-        tokio::select! {
-            () = hold => {}
-            () = ended => {}
-            () = expired => {}
-        }
-        standing()
+    pub(crate) fn stands(&self) -> Result<(), Refusal> {
+        self.site.standing.check(self.permit, self.job, self.site.now())
     }
 }
 

@@ -10,8 +10,9 @@ use spe_kernel::dsse::SecretKey;
 use spe_node::{config::NodeConfig, journal::LogFiles};
 
 use crate::{
-    corridor::{self, STEPS},
+    corridor,
     place::Place,
+    question::{self, STEPS},
 };
 
 fn north() -> Place {
@@ -215,14 +216,14 @@ fn an_old_copy_of_the_folder_is_caught_by_the_hub() {
 /// of, or tells of what did not happen.
 #[test]
 fn a_kill_after_any_step_leaves_a_log_that_agrees_with_the_ledger() {
-    let place = corridor::place();
+    let place = question::place();
     let dir = place.dir.path();
     let config = NodeConfig::read(&dir.join("north")).unwrap();
     let secret: SecretKey = fs::read_to_string(&config.signing_key_file).unwrap().parse().unwrap();
     let files = LogFiles::new(&config.log_dir(), &config.name);
     for (index, step) in STEPS.iter().enumerate() {
         corridor::kill_after(corridor::start(dir, index, 2_000 + u32::try_from(index).unwrap(), 1), *step);
-        let site = corridor::open(dir);
+        let site = question::open(dir);
         let records = site.audit();
         records.publish(&files, &secret, true).unwrap();
         let checked = records.check_log(&files, secret.public()).unwrap();

@@ -1,7 +1,7 @@
 //! One test a hostile guest: `guest-sdk/evil`, each crate of which says in words what it tries.
 //!
 //! What would be a bug in every one of them: anything but numbers that differs with the target and without (a message's kind, its
-//! length, a refusal, a step, a certificate, a charge, a line of the audit log, a byte of the ledger's length); a time that does not
+//! length, a refusal, a step, a certificate, a charge, a line of the audit log, a byte in the ledger); a time that does not
 //! follow from the charge, or that a clock can tell by; sums that differ by anything but what the target adds alone, or by more
 //! than the sensitivity. The tests below say what else would be.
 

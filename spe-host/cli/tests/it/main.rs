@@ -37,6 +37,8 @@ mod optout;
 mod optout_desk;
 mod paid;
 mod place;
+mod question;
 mod samples;
 mod scopes;
 mod seeded;
+mod standing;

@@ -11,11 +11,12 @@ use spe_node::{
 };
 
 use crate::{
-    corridor::{
-        COUNT, Doomed, IN_ROUNDS, LOSS, PERMIT, Question, STEPS, escorted, given, kill_after, next, once, open, place,
-        spent_pico, start, walk,
-    },
+    corridor::{kill_after, start},
     place::{DECLARATION, Place, SPE, example},
+    question::{
+        COUNT, Doomed, IN_ROUNDS, LOSS, PERMIT, Question, STEPS, escorted, given, next, once, open, place, spent_pico,
+        walk,
+    },
 };
 
 /// What would be a bug: a cancellation, which nobody signs, that costs an answer which is paid for, or a round; one before the charge that

@@ -229,7 +229,7 @@ fn a_threshold_that_is_too_low_is_noticed() {
     let threshold = spe_kernel::federation::key_threshold(&keys.outputs()[0], UNIT);
     assert!(!leaks(&counts, 1 << 20, threshold, 0.002));
     assert!(leaks(&counts, 1 << 20, threshold - (1 << 20), 0.002), "no power: one person less passes");
-    // The tail of `>` for what is shown at `>=`, on the grid of whole people, where b = 1: opendp 0.16 (issue 2922).
+    // The tail of `>` for what is shown at `>=`, on the grid of whole people, where b = 1: opendp 0.16 (opendp/opendp#2922).
     let tail = |k: f64| (-k).exp() / (1.0 + (-1.0_f64).exp());
     let counts = plan(&histogram(10_000, 1), 0, "epsilon=1");
     let strictly_above = (1_i32..).find(|t| tail(f64::from(*t)) <= 0.002).unwrap();
