@@ -34,6 +34,7 @@ fn charge(number: i64) -> Result<Charge, Error> {
         overlap: 1,
         subjects_max: 1_000_000,
         leaves_at: jiff::Timestamp::UNIX_EPOCH,
+        release: spe_kernel::plan::Release::Noisy,
     })
 }
 

@@ -100,6 +100,20 @@ impl Federation {
         Ok(federation)
     }
 
+    /// The permit once more, under another number.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub fn permit(&self, number: &str) -> Result<Vec<u8>, Error> {
+        let text = std::fs::read_to_string(self.path("permit.toml"))?;
+        let text = text.replace("number = \"bench\"", &format!("number = \"{number}\""));
+        let text = text.replace("original = \"bench\"", &format!("original = \"{number}\""));
+        let (draft, signed) = (format!("{number}.toml"), format!("{number}.json"));
+        std::fs::write(self.path(&draft), text)?;
+        self.spe(&["permit", "sign", &draft, "--key", "access-body.key", "--out", &signed])?;
+        Ok(std::fs::read(self.path(&signed))?)
+    }
+
     /// A file of the federation's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -163,7 +177,8 @@ impl Federation {
         let policy = std::fs::read_to_string(&file)?
             .replace("hold = \"deadline\"", "hold = \"slot\"")
             .replace("slot_ms = 100", "slot_ms = 1")
-            .replace("job_seconds_max = 3_600", "job_seconds_max = 1_000_000");
+            .replace("job_seconds_max = 3_600", "job_seconds_max = 100_000_000")
+            .replace("fuel_per_subject_max = 100_000_000", "fuel_per_subject_max = 100_000_000_000");
         Ok(std::fs::write(file, policy)?)
     }
 
@@ -214,9 +229,17 @@ impl Researcher {
     /// # Errors
     /// None in practice: names are fixed.
     pub fn job(&self, plan: Plan) -> Result<Submission, Error> {
+        self.job_under("bench", self.permit.clone(), plan)
+    }
+
+    /// The same under another permit than the federation's first.
+    ///
+    /// # Errors
+    /// A number that is none.
+    pub fn job_under(&self, number: &str, permit: Vec<u8>, plan: Plan) -> Result<Submission, Error> {
         let body = JobBody {
             format: JOB_FORMAT.into(),
-            permit: "bench".parse()?,
+            permit: number.parse()?,
             person: "ada".parse()?,
             purpose: Purpose::Policymaking,
             nodes: vec![],
@@ -224,7 +247,7 @@ impl Researcher {
             plan,
             identity: None,
         };
-        Ok(Submission { job: body.sign(&self.signer), permit: self.permit.clone() })
+        Ok(Submission { job: body.sign(&self.signer), permit })
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) enum WayCommand {
 
 #[derive(Args)]
 pub(crate) struct One {
-    /// The application's id at the hub
+    /// The hub's id of the application, `application-…`: `spe application list` has it beside the applicant's own number
     id: ApplicationId,
     #[command(flatten)]
     profile: Profile,
@@ -203,10 +203,12 @@ fn write(file: Option<&Path>, bytes: &[u8]) -> Result<()> {
 
 fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
     output.say(&lines, || {
-        let mut table = Table::new(["application", "of", "submitted", "granted", "parts", "overdue", "due"]);
+        let mut table =
+            Table::new(["hub's id", "applicant's number", "of", "submitted", "granted", "parts", "overdue", "due"]);
         for line in lines {
             table.row([
                 line.id.to_string(),
+                line.number.to_string(),
                 line.person.to_string(),
                 line.submitted_at.to_string(),
                 line.granted.to_string(),
@@ -233,8 +235,9 @@ fn show(view: &ApplicationView, output: Output) -> Result<()> {
             ]);
         }
         format!(
-            "{} of {}, submitted {}\n{}\n{}",
+            "{} at the hub, which commands name; {} of {}, which decisions, permits and notices name\nsubmitted {}\n{}\n{}",
             view.id,
+            view.number,
             view.person,
             view.submitted_at,
             view.coverage,

@@ -54,6 +54,17 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         before: Timestamp,
     },
+    /// Have a node go on from a ledger that is not the one that it had, while it is stopped: charges may be missing from it for good
+    ///
+    /// Put the right files back instead, if you can. If not, lower the budgets in node.toml first, by all that may have been spent since the copy
+    /// was made ("Restoring" in docs/operations.md).
+    Acknowledge {
+        /// The node's folder
+        dir: PathBuf,
+        /// Why; kept with what was found
+        #[arg(long)]
+        reason: String,
+    },
     /// Be a witness of a node's log, with files alone: remember what was seen, and cosign only what continues it
     Witness(witness::WitnessArgs),
 }
@@ -107,6 +118,7 @@ pub(crate) fn run(command: AuditCommand, output: Output) -> Result<()> {
             records.publish(&log.files, &log.key, true)?;
             output.say(&serde_json::json!({ "pruned": pruned }), || format!("{pruned} entries have no body any more\n"))
         }
+        AuditCommand::Acknowledge { dir, reason } => acknowledge(&dir, &reason, output),
         AuditCommand::Witness(args) => witness::run(&args, output),
     }
 }
@@ -193,6 +205,28 @@ fn show(args: &ShowArgs, output: Output) -> Result<()> {
     })
 }
 
+/// Has the node go on from the ledger that it has.
+fn acknowledge(dir: &Path, reason: &str, output: Output) -> Result<()> {
+    ensure!(
+        !reason.trim().is_empty(),
+        "--reason is empty: say what became of the ledger, and of the charges that are missing"
+    );
+    let log = Log::of(dir)?;
+    let records = log.records.as_ref().context("the node runs; stop it first")?;
+    // What only the files show is found here too.
+    records.publish(&log.files, &log.key, false).ok();
+    let found = records.acknowledge_rollback(&log.files, reason, &account())?;
+    ensure!(
+        !found.is_empty(),
+        "nothing was found that would have to be acknowledged: the ledger is the one that the node had"
+    );
+    records.publish(&log.files, &log.key, true)?;
+    output.say(&serde_json::json!({ "acknowledged": found }), || {
+        let found: String = found.iter().map(|why| format!("acknowledged: {}\n", tame(why))).collect();
+        format!("{found}the node answers again; what was charged and is missing from its ledger it will never know\n")
+    })
+}
+
 /// An event's fields in one line, digests cut short.
 fn details(event: &serde_json::Value) -> String {
     let mut words = Vec::new();
@@ -222,8 +256,10 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
             None => (check_files(&log.files, log.key.public())?, false),
         }
     } else {
+        let strange = || format!("{} is neither a node's folder nor what `spe audit export` wrote", dir.display());
+        let node = witness::node_of(dir).with_context(strange)?;
         let key = args.node_key.context("name the node's public key with --node-key")?;
-        (check_files(&LogFiles::new(dir, &witness::node_of(dir)?), key)?, false)
+        (check_files(&LogFiles::new(dir, &node), key)?, false)
     };
     if let (Some(expected), Some(found)) = (args.witness_key, checked.witness) {
         ensure!(expected == found, "the log was cosigned by {found}, not by {expected}");
@@ -239,6 +275,13 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
         Some(first) => Err(Answered(format!("the audit log does not hold: {first}")).into()),
     }
 }
+
+/// Said below what was found.
+const WHAT_TO_DO: &str = "\
+what to do: leave these files as they are, and tell the data access body; `spe hub witness show`, receipts of answers and earlier exports show what
+stood there. If it is a signature, compare --node-key with the node's operator first. Files of a copy may be incomplete: export it again. A node makes
+its own files again from its ledger when it starts; what differs from the ledger after that was changed.
+";
 
 fn said(checked: &Checked, whole: bool) -> String {
     let Checked { entries, pruned, rows, checkpoint, cosigned, findings, .. } = checked;
@@ -264,6 +307,9 @@ fn said(checked: &Checked, whole: bool) -> String {
     }
     for finding in findings {
         text.push_str(&format!("◀ {}\n", tame(finding)));
+    }
+    if !findings.is_empty() {
+        text.push_str(WHAT_TO_DO);
     }
     text
 }

@@ -25,7 +25,7 @@ use spe_wire::view::{Parameter, Rounds, View};
 
 use crate::{
     output::Output,
-    show::{Table, epsilons, noise_name, number},
+    show::{EXACT, Table, epsilons_if, noise_name, number},
     verify::{Checked, Evidence, Signed},
 };
 
@@ -87,8 +87,12 @@ struct Cost {
     loss: Loss,
     /// What each node's ledger was charged: the loss, m times.
     charge: Loss,
-    /// The charge as ε, at two δ on top of its own.
-    epsilon: [EpsilonAt; 2],
+    /// The charge as ε, at two δ on top of its own; none of an exact table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epsilon: Option<[EpsilonAt; 2]>,
+    /// Said of an exact table, which no ε covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// How one output was made private.
@@ -124,8 +128,12 @@ struct Participant {
     snapshot: Digest,
     /// Its ledger for the dataset: before and after the charge, and all there will ever be.
     ledger: Ledger,
-    /// All that is spent there as ε, at two δ on top of its own.
-    spent_epsilon: [EpsilonAt; 2],
+    /// All that is spent there as ε, at two δ on top of its own; none where exact tables were bought too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spent_epsilon: Option<[EpsilonAt; 2]>,
+    /// Exact tables of the dataset that were ever bought there, which no ε covers.
+    #[serde(default)]
+    exact_tables: u64,
     /// Digests of its signed answers, by round, from 0.
     answers: BTreeMap<u32, Digest>,
 }
@@ -166,7 +174,10 @@ impl ReleaseCertificate {
         let participants = participants(&evidence.answers)?;
         let first = first_answer(&evidence.answers)?;
         let Certificate { neighbours, overlap, charge, .. } = first.answer.certificate.clone();
-        let epsilon = charge.map(|at| epsilon_at(plan.charge(), at.delta));
+        let epsilon = charge.map(|charge| charge.map(|at| epsilon_at(plan.charge(), at.delta)));
+        let is_exact = plan.mechanism() == Mechanism::Exact;
+        ensure!(is_exact == epsilon.is_none(), "the nodes certify an ε for an exact table, or none for noise");
+        let warning = is_exact.then(|| EXACT.to_owned());
         ensure!(overlap == plan.overlap(), "the nodes certify another overlap than was asked");
         let outputs = plan.outputs().iter().zip(&first.answer.outputs);
         Ok(Self {
@@ -183,7 +194,7 @@ impl ReleaseCertificate {
                 permit: body.permit.clone(),
                 signed_at: body.signed_at,
             },
-            cost: Cost { neighbours, overlap, loss: plan.loss(), charge: plan.charge(), epsilon },
+            cost: Cost { neighbours, overlap, loss: plan.loss(), charge: plan.charge(), epsilon, warning },
             outputs: outputs.map(|(planned, noisy)| released(planned, noisy, plan.suppress_below())).collect(),
             participants,
             rounds: view.rounds,
@@ -206,7 +217,7 @@ impl ReleaseCertificate {
             self.question.person,
             self.question.purpose,
             self.question.permit,
-            epsilons(epsilon),
+            epsilons_if(epsilon.as_ref()),
             if *overlap == 1 { "" } else { "s" }
         );
         if let Some(Rounds { done, of }) = self.rounds {
@@ -266,7 +277,7 @@ fn released(planned: &Planned, noisy: &NoisyOutput, suppress_below: u32) -> Rele
 fn participants(answers: &[Signed]) -> Result<Vec<Participant>> {
     let first = answers.iter().filter(|s| s.answer.round == 0);
     let participant = |s: &Signed| {
-        let Certificate { spent_before, spent_after, budget, spent, .. } = s.answer.certificate.clone();
+        let Certificate { spent_before, spent_after, budget, spent, exact_tables, .. } = s.answer.certificate.clone();
         let mine = answers.iter().filter(|a| a.answer.node == s.answer.node);
         for other in mine.clone() {
             ensure!(
@@ -281,6 +292,7 @@ fn participants(answers: &[Signed]) -> Result<Vec<Participant>> {
             snapshot: s.answer.snapshot,
             ledger: Ledger { before: spent_before, after: spent_after, budget },
             spent_epsilon: spent,
+            exact_tables,
             answers: mine.map(|a| (a.answer.round, a.digest)).collect(),
         })
     };

@@ -77,6 +77,28 @@ pub(crate) fn make_private(folder: &Path) -> Result<()> {
     made.with_context(|| format!("making {}", folder.display()))
 }
 
+/// Whether `init` may make its folder there: it is not there yet, or empty.
+///
+/// # Errors
+/// What is there; `kind` is what a folder with the file `marker` is.
+pub(crate) fn vacant(folder: &Path, marker: &str, kind: &str) -> Result<()> {
+    let place = folder.display();
+    if folder.join(marker).exists() {
+        bail!("{place} is a {kind} already, and is left as it is: use it, or name another folder for another {kind}");
+    }
+    match std::fs::read_dir(folder) {
+        Ok(mut files) => match files.next() {
+            None => Ok(()),
+            Some(_) => bail!(
+                "{place} is there already and is no {kind}: name a folder that is new or empty. If an `init` was interrupted there, \
+                 remove it first"
+            ),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("{place} cannot be made a {kind}; name another folder")),
+    }
+}
+
 /// Runs `task` on a small runtime: a client has little to do.
 pub(crate) fn block_on<T>(task: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)

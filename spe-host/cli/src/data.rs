@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use spe_kernel::ids::DatasetName;
-use spe_kernel::{ids::TableName, units::Loss};
+use spe_kernel::{
+    ids::{DatasetName, TableName},
+    keys::{KeyError, KeySource},
+    units::Loss,
+};
 use spe_node::config::{FILE, NodeConfig, Served};
 use spe_node::keys::Holder;
 use spe_vault::{Declaration, Ingest, Ingested, Listed, Progress, Source, Vault, reencrypt};
@@ -166,17 +169,31 @@ fn encrypt_anew(dir: &Path, dataset: &DatasetName, output: Output) -> Result<()>
 fn list(dir: &Path, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
     let listed = Vault::list(&config.vault_dir())?;
-    let line = |Listed { schema, snapshot }: &Listed| {
+    let holder = Holder::open(&config.keyholder_file)?;
+    let keyed: Vec<_> = listed.iter().map(|one| (one, keys(&holder, one))).collect();
+    let line = |(Listed { schema, snapshot, .. }, (keys, _)): &(&Listed, (&str, &str))| {
         let budget = config.datasets.get(&schema.name).map(|served| served.budget);
-        serde_json::json!({ "dataset": schema.name, "title": schema.title, "snapshot": snapshot, "budget": budget })
+        serde_json::json!({ "dataset": schema.name, "title": schema.title, "snapshot": snapshot, "budget": budget, "keys": keys })
     };
-    let lines: Vec<_> = listed.iter().map(line).collect();
+    let lines: Vec<_> = keyed.iter().map(line).collect();
     output.say(&lines, || {
-        let text = |Listed { schema, snapshot }: &Listed| {
+        let text = |(Listed { schema, snapshot, .. }, (_, keys)): &(&Listed, (&str, &str))| {
             let budget = config.datasets.get(&schema.name).map(|served| served.budget.to_string());
             let budget = budget.unwrap_or_else(|| "not served".into());
-            format!("{} — {}, snapshot {}, budget {budget}\n", schema.name, schema.title, snapshot.short())
+            format!("{} — {}, snapshot {}, budget {budget}{keys}\n", schema.name, schema.title, snapshot.short())
         };
-        listed.iter().map(text).collect()
+        keyed.iter().map(text).collect()
     })
+}
+
+/// Whether the key holder still gives the dataset's keys: for programs, and for people.
+fn keys(holder: &Holder, listed: &Listed) -> (&'static str, &'static str) {
+    match holder.data_key(&listed.schema.name, listed.data_key) {
+        Ok(_) => ("given", ""),
+        Err(KeyError::Gone(_)) => {
+            ("destroyed", "; its KEYS ARE DESTROYED: nobody can read it any more, and it is not served")
+        }
+        Err(KeyError::Refused(_)) => ("refused", "; the key holder refuses its keys to this node, so it is not served"),
+        Err(KeyError::Away(_)) => ("unknown", "; the key holder was not reached"),
+    }
 }

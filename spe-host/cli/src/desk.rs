@@ -16,7 +16,7 @@ use spe_node::{
     site::Site,
 };
 
-use crate::{key, output::Output};
+use crate::{key, output::Output, waiting};
 
 #[derive(Subcommand)]
 pub(crate) enum DeskCommand {
@@ -66,8 +66,8 @@ pub(crate) struct VerdictArgs {
 pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
     match command {
         DeskCommand::List { dir } => {
-            let waiting = waiting(&dir)?;
-            output.say(&waiting, || list(&waiting))
+            let all = pending(&dir)?;
+            output.say(&all, || waiting::text(&all))
         }
         DeskCommand::Approve(args) => decide(&args, true, output),
         DeskCommand::Refuse(args) if args.reason.is_empty() => {
@@ -106,7 +106,7 @@ fn unexpected<T>(told: Told) -> Result<T> {
     }
 }
 
-fn waiting(dir: &Path) -> Result<Vec<Pending>> {
+fn pending(dir: &Path) -> Result<Vec<Pending>> {
     match ask(dir, Ask::Waiting)? {
         Told::Waiting(waiting) => Ok(waiting),
         other => unexpected(other),
@@ -114,7 +114,7 @@ fn waiting(dir: &Path) -> Result<Vec<Pending>> {
 }
 
 fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
-    let matter = find(&waiting(&args.dir)?, &args.matter)?;
+    let matter = find(&pending(&args.dir)?, &args.matter)?;
     let body = VerdictBody {
         format: VERDICT_FORMAT.into(),
         node: NodeConfig::read(&args.dir)?.name,
@@ -142,15 +142,16 @@ fn endings(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
     if let Some(out) = out {
         std::fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
     }
-    for Ending { line, certificate, .. } in &endings {
+    for Ending { line, number: time, certificate, .. } in &endings {
         if let (Some(out), Some(certificate)) = (out, certificate) {
             let number = line.split(' ').next().unwrap_or_default();
-            let file = out.join(format!("{number}.deletion.json"));
+            let again = if *time > 1 { format!("-{time}") } else { String::new() };
+            let file = out.join(format!("{number}{again}.deletion.json"));
             std::fs::write(&file, certificate).with_context(|| format!("writing {}", file.display()))?;
         }
     }
     output.say(&endings, || {
-        let text = |Ending { line, ended_at, certificate }: &Ending| {
+        let text = |Ending { line, ended_at, certificate, .. }: &Ending| {
             let gone = if certificate.is_some() {
                 "what it brought is deleted, certified"
             } else {
@@ -174,20 +175,9 @@ fn find(waiting: &[Pending], digest: &str) -> Result<Matter> {
     }
 }
 
-fn name(matter: Matter) -> String {
+pub(crate) fn name(matter: Matter) -> String {
     match matter {
         Matter::Run(digest) => format!("run {}", digest.short()),
         Matter::Release(digest) => format!("release {}", digest.short()),
     }
-}
-
-fn list(waiting: &[Pending]) -> String {
-    if waiting.is_empty() {
-        return "nothing waits for an officer\n".into();
-    }
-    let text = |pending: &Pending| {
-        let about = serde_json::to_string_pretty(&pending.about).unwrap_or_default().replace('\n', "\n  ");
-        format!("{}   waits since {}\n  {about}\n", name(pending.matter), pending.since)
-    };
-    waiting.iter().map(text).collect()
 }

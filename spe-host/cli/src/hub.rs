@@ -9,13 +9,13 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use spe_hub::{Hub, roles::Listed};
+use spe_hub::{Hub, Point, Record, roles::Listed};
 use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
 use crate::{
     agreement::{self, HubAgreementCommand},
-    connect::make_private,
+    connect::{make_private, vacant},
     output::{Answered, Output, log, told_to_stop},
 };
 
@@ -77,6 +77,25 @@ pub(crate) enum HubCommand {
         /// The hub's folder
         dir: PathBuf,
     },
+    /// Record a number for the activity report of Art. 59 that the hub cannot know: audits, fines, labels, publications and the like
+    ///
+    /// Kept for ever, and public in the report. Works while the hub runs.
+    Record {
+        /// The hub's folder
+        dir: PathBuf,
+        /// The point of Art. 59(1): b, c, d, e, f, i, j or k
+        #[arg(long)]
+        point: Point,
+        /// What was counted, such as "accuracy" of labels or "administrative fines, EUR"; it names no person
+        #[arg(long, value_name = "TEXT")]
+        of: String,
+        /// How many, or how much; below 0 to correct what was recorded before
+        #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+        count: i64,
+        /// When it was, such as 2027-01-31T00:00:00Z: it counts in the period that has this time; now if left out
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
+    },
     /// Keep the participation agreements with nodes; works while the hub runs
     #[command(subcommand)]
     Agreement(HubAgreementCommand),
@@ -122,6 +141,7 @@ impl Member {
 pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
     match command {
         HubCommand::Init { dir, listen, hosts } => {
+            vacant(&dir, spe_hub::FILE, "hub")?;
             make_private(&dir)?;
             let config = spe_hub::init(&dir, &hosts, listen)?;
             output.say(&serde_json::json!({ "dir": dir, "public": config.public }), || {
@@ -160,6 +180,12 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
             let print = spe_wire::tls::fingerprint(&config.authority.join("ca.pem"))?;
             let said = serde_json::json!({ "hub": config.public, "ca": print });
             output.say(&said, || format!("{print}\n"))
+        }
+        HubCommand::Record { dir, point, of, count, at } => {
+            let recorded_at = Timestamp::now();
+            let record = Record { point, of, count, at: at.unwrap_or(recorded_at), recorded_at };
+            spe_hub::record(&dir, &record)?;
+            output.say(&record, || format!("recorded under ({point}), {}: {} {count}\n", point.asks(), record.of))
         }
         HubCommand::Agreement(command) => agreement::hub(command, output),
         HubCommand::Dismiss { dir, who } => {

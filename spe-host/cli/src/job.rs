@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use spe_kernel::{
+    disclosure::Mechanism,
     federation::{NodeReport, Outcome},
     ids::{Digest, JobId},
     refusal::Refusal,
@@ -17,7 +18,7 @@ use spe_wire::{
 
 use crate::{
     audit::Receipted,
-    certificate,
+    certificate, charged,
     connect::{Profile, block_on},
     fitted,
     output::{Output, Shown, tame},
@@ -193,7 +194,8 @@ fn write_page(file: &std::path::Path, view: &View, checked: &Checked) -> Result<
     let question = format!("Dataset {}, {}", view.dataset, coverage(view));
     let section = page::Section { question: &question, view, exact: Vec::new(), least: least(checked) };
     let title = format!("Result of {}", view.job);
-    std::fs::write(file, page::render(&title, page::NOTICE, &[section]))
+    let notice = if is_exact(view) { page::NOTICE_EXACT } else { page::NOTICE };
+    std::fs::write(file, page::render(&title, notice, &[section]))
         .with_context(|| format!("writing {}", file.display()))
 }
 
@@ -217,13 +219,17 @@ fn show_view(view: &View, checked: Option<Checked>, output: Output) -> Result<()
         for statistic in &view.statistics {
             text.push_str(&format!("\n{}", show::statistic(statistic, reading)));
         }
-        text.push_str(&format!("\n{}", show::nodes(&view.nodes)));
+        text.push_str(&format!("\n{}{}", show::nodes(&view.nodes), charged::text(view)));
         text.push_str(&said_of_check(checked.as_ref()));
         if view.state == State::Cancelled {
             text.push_str("cancelled\n");
         }
         text
     })
+}
+
+fn is_exact(view: &View) -> bool {
+    view.statistics.iter().any(|statistic| statistic.mechanism == Mechanism::Exact)
 }
 
 /// How many nodes answered, or that none will: every one refused.
@@ -247,6 +253,9 @@ fn said_of_check(checked: Option<&Checked>) -> String {
                 "  checked: merged here from {} answers, each signed by its node{rounds}\n",
                 evidence.answers.len()
             );
+            if evidence.plan().mechanism() == Mechanism::Exact {
+                text.push_str(&format!("  {}\n", show::EXACT));
+            }
             text.push_str(&said_of_receipts(evidence));
             if evidence.new_keys > 0 {
                 text.push_str(&format!(

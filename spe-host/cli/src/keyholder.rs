@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use spe_kernel::{
@@ -17,7 +17,7 @@ use spe_keyholder::{Config, Ordered, Rotated, Store, Which};
 use spe_wire::write_public;
 
 use crate::{
-    connect::{self, make_private},
+    connect::{self, make_private, vacant},
     output::{Output, log, told_to_stop},
     show::Table,
 };
@@ -80,7 +80,8 @@ pub(crate) enum KeyholderCommand {
     Rotate(RotateArgs),
     /// Destroy keys for ever, and with them what they sealed; writes a signed deletion certificate
     ///
-    /// A node that runs drops the dataset within seconds. Backups of the key holder's folder are yours to destroy.
+    /// Shows what it makes unusable, and asks for the dataset's name. A node that runs drops the dataset within seconds. Backups of the
+    /// key holder's folder are yours to destroy.
     Destroy(DestroyArgs),
     /// List the deletion certificates, or write them to a folder
     Certificates {
@@ -158,6 +159,9 @@ pub(crate) struct DestroyArgs {
     /// Where to write the certificate
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Do not ask for the dataset's name: for scripts
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(crate) fn run(command: KeyholderCommand, output: Output) -> Result<()> {
@@ -195,6 +199,7 @@ pub(crate) fn run(command: KeyholderCommand, output: Output) -> Result<()> {
 }
 
 fn init(dir: &Path, listen: SocketAddr, hosts: &[String], output: Output) -> Result<()> {
+    vacant(dir, spe_keyholder::FILE, "key holder")?;
     make_private(dir)?;
     let (config, key) = spe_keyholder::init(dir, hosts, listen)?;
     output.say(&json!({ "dir": dir, "public": config.public, "public_key": key }), || {
@@ -258,6 +263,12 @@ fn rotate(args: &RotateArgs, output: Output) -> Result<()> {
 }
 
 fn destroy(args: &DestroyArgs, output: Output) -> Result<()> {
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists()) {
+        bail!("{} exists already; nothing was destroyed: choose another name for the certificate", out.display());
+    }
+    if !args.yes {
+        confirm(args)?;
+    }
     let which = args.version.map_or(Which::All, Which::DataKey);
     let ordered = Ordered { by: args.by.clone(), reason: args.reason.clone() };
     let envelope = spe_keyholder::destroy(&args.dir, &args.node, &args.dataset, which, ordered)?;
@@ -272,6 +283,38 @@ fn destroy(args: &DestroyArgs, output: Output) -> Result<()> {
         let written = args.out.as_ref().map(|out| format!("; certificate in {}", out.display())).unwrap_or_default();
         format!("{what} of dataset {} at node {} destroyed{written}\n", args.dataset, args.node)
     })
+}
+
+/// Says what is about to be lost, and has the dataset's name typed.
+fn confirm(args: &DestroyArgs) -> Result<()> {
+    let DestroyArgs { dir, node, dataset, version, .. } = args;
+    let all = Store::open(dir)?.list()?;
+    let of_dataset = all.iter().find(|keys| keys.node == node.as_str() && keys.dataset == dataset.as_str());
+    let left = of_dataset.iter().flat_map(|keys| &keys.keys).filter(|key| key.destroyed_at.is_none());
+    let left: Vec<_> = left.filter(|key| version.is_none_or(|n| key.kind == "data" && key.version == n)).collect();
+    if left.is_empty() {
+        let place = dir.display();
+        bail!(
+            "node {node} has no such key of dataset {dataset} left: `spe keyholder list {place}` shows all keys, `spe keyholder certificates \
+             {place} --out FOLDER` writes the certificates of those that were destroyed"
+        );
+    }
+    let keys: Vec<_> = left.iter().map(|key| format!("{} {}", key.kind, key.version)).collect();
+    let lost = match version {
+        Some(_) => "copies and backups of the dataset that are still sealed with it",
+        None => "the dataset in every copy and backup, its register of opt-outs, and the dataset's name at this node",
+    };
+    eprint!(
+        "This destroys {} of dataset {dataset} at node {node}, and nobody can undo it.\nUnusable afterwards: {lost}.\n\
+         Answers that were released stay, and so do the node's ledger and audit log.\nType the dataset's name to go on: ",
+        keys.join(", ")
+    );
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    if typed.trim() == dataset.as_str() {
+        return Ok(());
+    }
+    bail!("nothing was destroyed: {dataset} was not typed; a script says --yes")
 }
 
 fn certificates(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
@@ -291,7 +334,8 @@ fn certificates(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
 }
 
 fn verify(file: &Path, key: PublicKey, output: Output) -> Result<()> {
-    let deletion = Deletion::verify(&connect::read(file)?, &[key])?;
+    let deletion = Deletion::verify(&connect::read(file)?, &[key]);
+    let deletion = deletion.with_context(|| format!("{} proves nothing", file.display()))?;
     let body = deletion.body();
     output.say(body, || shown(body))
 }

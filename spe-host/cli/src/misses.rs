@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
-use spe_kernel::{audit::Event, ids::DatasetName};
+use spe_kernel::ids::DatasetName;
 use spe_node::{
     config::NodeConfig,
     journal::{Miss, Records},
@@ -32,9 +32,7 @@ pub(crate) fn run(args: &MissesArgs, output: Output) -> Result<()> {
     let records = Records::open(&file)?;
     if let (Some(dataset), Some(reason)) = (&args.resume, &args.reason) {
         ensure!(!reason.trim().is_empty(), "--reason is empty: say what was looked at, and why the dataset may go on");
-        let resumed = records.resume(dataset, reason).context("letting the dataset go on")?;
-        let event = Event::BreakerReset { dataset: dataset.clone(), misses: resumed };
-        records.log(&crate::audit::account(), event).context("writing the audit log")?;
+        let resumed = records.resume(dataset, reason, &crate::audit::account()).context("letting the dataset go on")?;
         let said = json!({ "dataset": dataset, "misses": resumed, "reason": reason.trim() });
         return output.say(&said, || format!("dataset {dataset} goes on; {resumed} late runs count no more\n"));
     }

@@ -11,15 +11,16 @@ use spe_kernel::{Timestamp, admission::NodePolicy, dsse::PublicKey, ids::PermitN
 use spe_node::{
     attend::attend,
     config::{FILE, NodeConfig},
-    journal::{LogFiles, Records, Release},
+    journal::{LogFiles, Records, Release, Stays},
     site::Site,
 };
 use spe_wire::{Connection, pki::Role, write_public};
 
 use crate::{
     agreement::{self, NodeAgreementCommand},
-    connect::{CONNECTION, SIGNING_KEY, make_private},
+    connect::{CONNECTION, SIGNING_KEY, make_private, vacant},
     desk::{self, DeskCommand},
+    incident::{self, IncidentCommand},
     join::{self, JoinArgs},
     key,
     misses::{self, MissesArgs},
@@ -73,6 +74,9 @@ pub(crate) enum NodeCommand {
     /// Decide about what waits for an officer of the node, also while it runs
     #[command(subcommand)]
     Desk(DeskCommand),
+    /// Record incidents and the reports on them that are due after 24 hours, 72 hours and a month; also while the node runs
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     /// Keep the register of opt-outs (Art. 71), also while the node runs
     #[command(subcommand)]
     Optout(OptoutCommand),
@@ -88,7 +92,8 @@ pub(crate) enum NodeCommand {
         /// The node's folder
         dir: PathBuf,
     },
-    /// Erase who a person was whom the audit log only knows by a tag, while the node is stopped; the log still verifies
+    /// Erase who a person was whom the audit log only knows by a tag, while the node is stopped; the log still verifies. Says what stays,
+    /// and why
     ForgetPerson {
         /// The node's folder
         dir: PathBuf,
@@ -115,6 +120,7 @@ pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
             output.say(&serde_json::json!({ "copy": out }), || format!("ledger copied to {}\n", out.display()))
         }
         NodeCommand::Desk(command) => desk::run(command, output),
+        NodeCommand::Incident(command) => incident::run(command, output),
         NodeCommand::Optout(command) => optout::run(command, output),
         NodeCommand::Permits { dir } => permits(&dir, output),
         NodeCommand::Misses(args) => misses::run(&args, output),
@@ -175,16 +181,26 @@ fn releases(dir: &Path, output: Output) -> Result<()> {
 fn forget(dir: &Path, name: &str, person_key: Option<PublicKey>, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
     let records = Records::open(&config.ledger_file())?;
-    let forgotten = records.forget(name, person_key, &crate::audit::account())?;
-    if forgotten.is_empty() {
-        bail!("the log knows no person of the name {name:?}");
+    let forgotten = records.forget(name, person_key, &crate::audit::account(), Timestamp::now())?;
+    if forgotten.tags.is_empty() && forgotten.erased == 0 && forgotten.stays.is_empty() {
+        bail!("the node knows no person of the name {name:?}");
     }
     records.publish(&LogFiles::new(&config.log_dir(), &config.name), &key::read(&config.signing_key_file)?, true)?;
-    output.say(&serde_json::json!({ "forgotten": forgotten }), || {
-        format!(
-            "{name} was {}; nobody can tell any more\n",
-            forgotten.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        )
+    output.say(&forgotten, || {
+        let mut text = match forgotten.tags.as_slice() {
+            [] => format!("no entry of the log is about {name}\n"),
+            tags => {
+                let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
+                format!("{name} was {}; nobody can tell any more\n", tags.join(", "))
+            }
+        };
+        if forgotten.erased > 0 {
+            text.push_str(&format!("erased: {} signed exclusions that are over\n", forgotten.erased));
+        }
+        for Stays { number, what, why } in &forgotten.stays {
+            text.push_str(&format!("stays: {number} {what}: {why}\n"));
+        }
+        text
     })
 }
 
@@ -210,9 +226,7 @@ fn init(
         Role::Node(name) => name,
         other => bail!("{} is an invitation for {other}, not for a node", invitation.display()),
     };
-    if dir.join(FILE).exists() {
-        bail!("{} is a node already", dir.display());
-    }
+    vacant(dir, FILE, "node")?;
     let connection_file = invitation.canonicalize()?.join(CONNECTION);
     let keyholder_file = keyholder.join(CONNECTION);
     match Connection::read(&keyholder_file)?.member {

@@ -1,9 +1,10 @@
 //! A result as one self-contained HTML page: charts with error bars, tables, provenance. No script, no outside resource.
 
-use spe_kernel::{federation::NodeReport, statistic::Statistic};
+use spe_kernel::{disclosure::Mechanism, statistic::Statistic};
 use spe_wire::view::View;
 
 use crate::{
+    charged,
     chart::{chart, escape, push},
     fitted,
     show::{self, Reading, heading, hidden, number, outcome_text, people_behind},
@@ -31,6 +32,10 @@ const ROWS_MAX: usize = 500;
 /// What a reader must know first, of every page.
 pub(crate) const NOTICE: &str = "Every estimate carries differentially private noise that each node adds. The intervals cover that \
                                  noise, not sampling error or the bounds put on one person's number.";
+
+/// The same of an exact table.
+pub(crate) const NOTICE_EXACT: &str = "These are exact numbers of people, NOT differentially private, and no ε covers them. Small cells are \
+                                       suppressed by rule, and two officers of each node signed for the release.";
 
 /// One question and its answer.
 pub(crate) struct Section<'a> {
@@ -66,7 +71,7 @@ pub(crate) fn render(title: &str, notice: &str, sections: &[Section<'_>]) -> Str
         if section.view.parameters.is_some() {
             body.push_str("</details>");
         }
-        nodes(&mut body, &section.view.nodes);
+        nodes(&mut body, section.view);
         provenance(&mut body, section.view);
         body.push_str("</section>");
     }
@@ -86,6 +91,7 @@ fn figure(body: &mut String, statistic: &Statistic, reading: Reading<'_>) {
     chart(body, statistic, reading.exact);
     body.push_str("</div>");
     let marks = match statistic.kind.as_str() {
+        _ if statistic.mechanism == Mechanism::Exact => "Dots: exact numbers of people; suppressed cells have none.",
         "survival" => "Line: noisy estimate of the share without event. Band: 95 % noise interval at each time.",
         _ => "Dots: noisy estimates. Bars: 95 % noise intervals.",
     };
@@ -114,6 +120,7 @@ fn table(body: &mut String, statistic: &Statistic, reading: Reading<'_>) {
         let (value, interval) = match hidden(statistic, estimate, reading.least) {
             Some(why) if estimate.suppressed => (why, "–".to_owned()),
             Some(why) => (why, ends(estimate.low, estimate.high, half)),
+            None if statistic.mechanism == Mechanism::Exact => (show::value(statistic, estimate), "–".to_owned()),
             None => (number(estimate.value, half), ends(estimate.low, estimate.high, half)),
         };
         let cell = |on: bool, text: String| if on { format!("<td class=n>{text}</td>") } else { String::new() };
@@ -140,13 +147,16 @@ fn ends(low: f64, high: f64, half: f64) -> String {
     format!("{} to {}", number(low, half), number(high, half))
 }
 
-fn nodes(body: &mut String, reports: &[NodeReport]) {
+fn nodes(body: &mut String, view: &View) {
     body.push_str("<h3>nodes</h3><div class=wide><table><tr><th>node</th><th>outcome</th><th></th></tr>");
-    for report in reports {
+    for report in &view.nodes {
         let (what, why) = outcome_text(&report.outcome);
         push(body, format_args!("<tr><td>{}</td><td>{what}</td><td class=why>{}</td></tr>", report.node, escape(&why)));
     }
     body.push_str("</table></div>");
+    for line in charged::text(view).lines() {
+        push(body, format_args!("<p class=note>{}</p>", escape(line.trim())));
+    }
 }
 
 fn provenance(body: &mut String, view: &View) {

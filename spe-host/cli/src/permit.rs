@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use spe_kernel::{
     dsse::PublicKey,
     permit::{Condition, Modules, Permit, PermitBody, PermitData, PermitPerson, agreement},
+    purpose::ApplicantBody,
 };
 
 use crate::{
@@ -105,14 +106,15 @@ fn known_by(person: &PermitPerson) -> String {
 /// Everything that it says, by point of Art. 68(10).
 fn text(body: &PermitBody, signer: &PublicKey) -> String {
     let mut lines = document::Lines::default();
-    lines.add("permit", format!("{} ({:?}, {})", body.number, body.status, body.article).to_lowercase());
+    let status = format!("{:?}", body.status).to_lowercase();
+    lines.add("permit", format!("{} ({status}, {})", body.number, body.article));
     if let Some(replaced) = &body.replaces {
         lines.add("replaces", format!("{replaced}, in the line of {}", body.original));
     }
-    lines.add("application", body.application.to_string());
+    lines.add("application", format!("{} (the applicant's number)", body.application));
     lines.add("issuer", format!("{} (signed by {signer})", body.issuer));
     lines.add("issued", body.issued_at.to_string());
-    lines.add("applicant", format!("{} ({:?} body)", body.applicant, body.applicant_body).to_lowercase());
+    lines.add("applicant", format!("{} ({} body)", body.applicant, body_text(body.applicant_body)));
     body.data.iter().for_each(|data| lines.add("(a) data", data_text(data)));
     let points: Vec<_> = body.purposes().map(|p| format!("({}) {p}", p.point())).collect();
     lines.add("(b) purpose", format!("{}: {}", points.join(", "), body.purpose.text));
@@ -133,6 +135,15 @@ fn text(body: &PermitBody, signer: &PublicKey) -> String {
     }
     body.conditions.iter().for_each(|condition| lines.add("(h) condition", condition_text(condition)));
     lines.render() + "The signature is good. Whether a node trusts the signer is in that node's policy.\n"
+}
+
+/// As it is written in a permit.
+const fn body_text(body: ApplicantBody) -> &'static str {
+    match body {
+        ApplicantBody::Public => "public",
+        ApplicantBody::OnBehalfOfPublic => "on-behalf-of-public",
+        ApplicantBody::Private => "private",
+    }
 }
 
 fn data_text(data: &PermitData) -> String {

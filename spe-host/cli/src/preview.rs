@@ -8,7 +8,9 @@ use spe_kernel::{
     admission::{NodePolicy, admit},
     conversion::{EpsilonAt, epsilon_at, epsilons_of, noise_sd},
     dataset::{DatasetSchema, Offer},
+    disclosure::Mechanism,
     dsse::SecretKey,
+    exact::{ExactRules, PEOPLE_MIN},
     fault::Fault,
     federation::{key_threshold, mechanism, nominal_scale},
     gate::OutputRules,
@@ -24,13 +26,13 @@ use spe_kernel::{
     statistic::{Noise, cells_of_people},
     units::{Loss, Measure, grid_one},
 };
-use spe_wire::{NodeCatalogue, view::JobLine};
+use spe_wire::NodeCatalogue;
 
 use crate::{
     advise::in_other_measure,
+    known::Known,
     output::{Output, Shown},
-    rehearse::Rehearsal,
-    show::{Table, epsilons, noise_name, number},
+    show::{EXACT, Table, epsilons, noise_name, number},
 };
 
 /// Shows price, error, time and verdicts. Fails like the submission would when every node would refuse.
@@ -65,32 +67,6 @@ pub(crate) fn show(
     match refusals.first() {
         Some((_, why)) if count == 0 => Err(Shown((*why).clone()).into()),
         _ => Ok(()),
-    }
-}
-
-/// What the researcher's own machine knows of the question.
-pub(crate) struct Known {
-    /// The jobs of this person that asked it before.
-    pub(crate) before: Vec<JobLine>,
-    /// How the module did on made-up people, or why it could not be tried.
-    pub(crate) rehearsal: Result<Rehearsal, String>,
-}
-
-impl Known {
-    fn text(&self) -> String {
-        let answered = |job: &&JobLine| job.answered > 0;
-        let free = match self.before.iter().find(answered) {
-            Some(JobLine { id, answered, asked, .. }) => format!(
-                "job {id} asked the same, and {answered} of {asked} nodes answered: from each of them the same answer is free while \
-                 its data is the same, and the price above is for others\n"
-            ),
-            None => "if it was asked before under this snapshot, it is free: the same answer is given again\n".into(),
-        };
-        let warning = match &self.rehearsal {
-            Ok(rehearsal) => rehearsal.warning().unwrap_or_default(),
-            Err(why) => format!("WARNING: not rehearsed on made-up people: {why}\n"),
-        };
-        free + &warning
     }
 }
 
@@ -136,15 +112,20 @@ impl<'a> Preview<'a> {
         Self { plan, nodes, ledgers: Vec::new(), epsilon, outputs, longest: Pace::default().longest(plan, schema) }
     }
 
+    fn is_exact(&self) -> bool {
+        self.plan.mechanism() == Mechanism::Exact
+    }
+
     fn json(&self) -> Value {
         let plan = self.plan;
+        let epsilon = (!self.is_exact()).then_some(self.epsilon);
         let output = |e: &Expected<'_>| {
             json!({ "output": e.planned.output.name, "kind": e.planned.output.kind.name(), "loss": e.planned.loss,
                 "half_width_95": e.half_width, "other_mechanism_half_width_95": e.other_half_width, "threshold": e.threshold })
         };
         json!({
             "plan": plan.digest(), "loss_at_each_node": plan.loss(), "charge_at_each_node": plan.charge(), "nodes": self.nodes,
-            "overlap": plan.overlap(), "rounds": rounds(plan), "epsilon": self.epsilon, "mechanism": mechanism(plan.measure()),
+            "overlap": plan.overlap(), "rounds": rounds(plan), "epsilon": epsilon, "mechanism": plan.mechanism(),
             "suppress_below": plan.suppress_below(), "outputs": self.outputs.iter().map(output).collect::<Vec<_>>(),
             "seconds_at_usual_pace": self.longest.as_ref().ok().map(SignedDuration::as_secs_f64),
         })
@@ -152,6 +133,9 @@ impl<'a> Preview<'a> {
 
     fn text(&self) -> String {
         let plan = self.plan;
+        if self.is_exact() {
+            return self.exact();
+        }
         let mut table = Table::new(["output", "kind", "loss", "95 % noise on one sum, ±"]);
         for Expected { planned, half_width, .. } in &self.outputs {
             let kind = planned.output.kind.name().replace('_', " ");
@@ -177,6 +161,23 @@ impl<'a> Preview<'a> {
         }
         text.push_str(&format!("{}\nA mean divides its noise by the people behind it.\n", self.time()));
         text
+    }
+
+    /// What to know before asking for an exact table.
+    fn exact(&self) -> String {
+        let plan = self.plan;
+        let names: Vec<_> = plan.outputs().iter().map(|planned| planned.output.name.as_str()).collect();
+        let others = self.other_ledger().unwrap_or_default();
+        format!(
+            "{others}plan {}\nexact table {}: {EXACT}\ncosts {} of the ledger at each node, which rations it\ncells about fewer than {} people are \
+             suppressed, and others where a total would give those away\nan officer of each node approves the module before the run, and two sign \
+             for the release: it leaves when they have\n{}\n",
+            plan.digest(),
+            names.join(", "),
+            plan.charge(),
+            plan.suppress_below(),
+            self.time()
+        )
     }
 
     /// Nodes that account the dataset in the other measure refuse the loss as it is written: what to write for them.
@@ -258,7 +259,8 @@ fn rounds(plan: &Plan) -> Option<u32> {
 
 impl<'a> Expected<'a> {
     fn of(plan: &Plan, planned: &'a Planned, nodes: u32, delta: f64) -> Self {
-        let scale = nominal_scale(planned);
+        let is_exact = plan.mechanism() == Mechanism::Exact;
+        let scale = if is_exact { 0.0 } else { nominal_scale(planned) };
         let one = f64::from(grid_one(planned.grid_bits));
         #[expect(clippy::cast_precision_loss, reason = "for display")]
         let threshold =
@@ -267,7 +269,7 @@ impl<'a> Expected<'a> {
             half_width(measure, scale, nodes.max(1) * cells_of_people(&planned.output.kind, measure))
         };
         let half_width = width((planned.loss.measure(), scale / one));
-        let other_half_width = other_scale(plan, planned, delta).map(width);
+        let other_half_width = other_scale(plan, planned, delta).filter(|_| !is_exact).map(width);
         Self { planned, half_width, other_half_width, threshold }
     }
 }
@@ -322,9 +324,11 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
         suppress_below_min: 0,
         release: Pace { job_seconds_max: u32::MAX, ..Pace::default() },
         job_age_days_max: 1,
+        officer_days_max: 30,
         people: People::default(),
         outputs: OutputRules::default(),
         officers: Vec::new(),
+        exact_tables: ExactRules::new(PEOPLE_MIN, vec![plan.loss()]).ok(),
     };
     let say = |node: &NodeName, offer: &Offer| -> Result<(), Refusal> {
         let now = Timestamp::now();
@@ -344,7 +348,7 @@ fn verdicts(job: &Job, permit: &[u8], nodes: &[NodeCatalogue]) -> Result<Vec<(No
 fn decide(charge: &Charge, spent: Loss) -> Result<(), Refusal> {
     // Nobody's key: a permit that is not this one.
     let permit = PermitId { issuer: SecretKey::from_seed(&[0; 32]).public(), ..charge.permit.clone() };
-    let total = Total { dataset: charge.key.dataset.clone(), permit, spent };
+    let total = Total { dataset: charge.key.dataset.clone(), permit, spent, exact_tables: 0 };
     let ledger = Ledger::open(Others(total)).map_err(|_| Refusal::Internal { id: "preview".into() })?;
     ledger.decide(charge).map(drop)
 }

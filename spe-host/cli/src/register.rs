@@ -53,8 +53,8 @@ pub(crate) enum ReportCommand {
 pub(crate) struct Reader {
     #[command(flatten)]
     profile: Option<Profile>,
-    /// The hub's host:port, without a member's folder
-    #[arg(long, requires = "ca", conflicts_with = "folder")]
+    /// The hub's host:port: no member's folder is needed then, or used
+    #[arg(long, requires = "ca")]
     hub: Option<String>,
     /// Fingerprint of the hub's certificate authority, which the hub's operator publishes (`spe hub fingerprint`)
     #[arg(long, requires = "hub")]
@@ -107,7 +107,7 @@ pub(crate) fn report(command: &ReportCommand, output: Output) -> Result<()> {
             let value = value.clone().unwrap_or_else(|| NOT_RECORDED.into());
             table.row([point.clone(), name.clone(), of.clone(), value]);
         }
-        table.render()
+        table.render() + "what is not recorded, the hub's operator may add: spe hub record\n"
     })
 }
 
@@ -118,7 +118,7 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 fn text(register: &Register) -> String {
-    let mut table = Table::new(["application", "applicant", "purposes", "node", "status", "permit", "reasons"]);
+    let mut table = Table::new(["hub's id", "applicant", "purposes", "node", "status", "permit", "reasons"]);
     for (entry, purposes) in register.entries.iter().map(|entry| (entry, points(entry))) {
         for part in &entry.parts {
             table.row([

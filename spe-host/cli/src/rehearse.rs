@@ -22,7 +22,7 @@ use crate::{
 
 /// Made-up people in one rehearsal.
 const PEOPLE: usize = 48;
-/// Fuel with which a run that does not end is given up: some milliseconds of any machine.
+/// Fuel with which a run that does not end is given up, whatever was asked for: some milliseconds of any machine.
 const FUEL_MAX: u64 = 10_000_000;
 /// Any loss: no charge is made and no noise is drawn, but a plan has one.
 const LOSS: &str = "rho=1";
@@ -37,7 +37,7 @@ pub(crate) struct Rehearsal {
     unit: &'static str,
     /// The fuel for each that was asked for.
     fuel: u64,
-    /// Runs that failed whatever the fuel: a trap, too much memory, or a loop without end.
+    /// Runs that failed with all the fuel that is tried: a trap, too much memory, or no end.
     failed: usize,
     /// Runs that would have ended with more fuel.
     out_of_fuel: usize,
@@ -83,12 +83,12 @@ impl Script<'_> {
 
     /// Runs the module for made-up people, as a node would in its first round, and once more where there are rounds.
     pub(crate) fn rehearse(&self) -> Result<Rehearsal> {
-        let most = self.fuel.max(FUEL_MAX);
+        let (most, fuel) = (FUEL_MAX, self.fuel.min(FUEL_MAX));
         let plan = self.plan(most)?;
         let people = invent::people(&plan, self.schema, PEOPLE);
         let runner = Runner { script: self, workshop: Workshop::open(self.memory)? };
         let whole = runner.run(most, &people)?;
-        let given = runner.run(self.fuel, &people)?;
+        let given = runner.run(fuel, &people)?;
         let ended: Vec<Chunk> =
             people.into_iter().zip(&whole).filter_map(|(person, ran)| ran.is_some().then_some(person)).collect();
         let fuel_used_max = if ended.is_empty() { None } else { Some(runner.fuel_for(&ended, most)?) };
@@ -199,18 +199,32 @@ impl Rehearsal {
             text.push_str(if *failed > 0 { "; and " } else { "\n" });
         }
         if *failed > 0 {
-            text.push_str(&format!("{failed} of {people} made-up {unit} fail whatever the fuel\n"));
+            text.push_str(&format!("{failed} of {people} made-up {unit} fail, or do not end with {FUEL_MAX} fuel\n"));
         }
         Some(
             text + "  Whoever is like them contributes the output's default, in silence, and is charged all the same.\n",
         )
     }
 
+    /// Why it would be a waste to ask: who does not run out of that fuel says nothing, so that every answer is a default.
+    pub(crate) fn starved(&self) -> Option<Refusal> {
+        let Self { people, unit, fuel, failed, out_of_fuel, fuel_used_max, outputs } = self;
+        let ended = people - failed - out_of_fuel;
+        let silent = *out_of_fuel > 0 && outputs.iter().all(|said| said.nothing == ended);
+        let enough = fuel_used_max.filter(|most| silent && most > fuel)?;
+        let enough = enough.saturating_add(enough / 4);
+        let why = format!(
+            "with --fuel {fuel} none of {people} made-up {unit} says anything: every answer would be the output's default, at the full \
+             charge. Ask with --fuel {enough}, or with --anyway"
+        );
+        Some(Refusal::PlanUnfit { why })
+    }
+
     pub(crate) fn text(&self) -> String {
         let Self { people, unit, fuel, failed, out_of_fuel, fuel_used_max, outputs } = self;
         let mut text = format!("rehearsed on {people} made-up {unit}, with --fuel {fuel} for each\n");
         if *failed > 0 {
-            text.push_str(&format!("  {failed} failed whatever the fuel: a trap, too much memory, or no end\n"));
+            text.push_str(&format!("  {failed} failed: a trap, too much memory, or no end with {FUEL_MAX} fuel\n"));
         }
         if *out_of_fuel > 0 {
             text.push_str(&format!("  {out_of_fuel} ran out of fuel\n"));
@@ -244,6 +258,13 @@ mod tests {
         assert!(hungry.contains("30 of 48") && hungry.contains("ask with --fuel 1250"), "{hungry}");
         let broken = rehearsed(2, 0).warning().expect("a warning");
         assert!(broken.contains("2 of 48") && !broken.contains("--fuel"), "{broken}");
+        let starved = rehearsed(0, 48).starved().expect("a refusal").to_string();
+        assert!(starved.contains("--fuel 1250") && starved.contains("full charge"), "{starved}");
+        assert_eq!(rehearsed(48, 0).starved(), None, "more fuel would not help it");
+        let says = |nothing| vec![Said { output: "x".into(), nothing, smallest: None, largest: None }];
+        // Of 48 people 18 end: whether they say something decides.
+        assert!(Rehearsal { outputs: says(18), ..rehearsed(0, 30) }.starved().is_some());
+        assert_eq!(Rehearsal { outputs: says(17), ..rehearsed(0, 30) }.starved(), None, "it may be worth its charge");
         assert!(rehearsed(2, 30).text().ends_with(&rehearsed(2, 30).warning().expect("a warning")));
     }
 }

@@ -112,8 +112,9 @@ mod tests {
                 spent_before: loss,
                 spent_after: loss,
                 budget: loss,
-                charge: [epsilon_at(loss, 1e-6); 2],
-                spent: [epsilon_at(loss, 1e-6); 2],
+                charge: Some([epsilon_at(loss, 1e-6); 2]),
+                spent: Some([epsilon_at(loss, 1e-6); 2]),
+                exact_tables: 0,
             },
         }
     }

@@ -96,7 +96,16 @@ pub(crate) const fn noise_name(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::DiscreteGaussian => "discrete Gaussian",
         Mechanism::DiscreteLaplace => "discrete Laplace",
+        Mechanism::Exact => "no",
     }
+}
+
+/// What must be said of every exact table, wherever it is shown.
+pub(crate) const EXACT: &str = "exact numbers of people, NOT differentially private: no ε covers them";
+
+/// The same of what may have an ε.
+pub(crate) fn epsilons_if(at: Option<&[EpsilonAt; 2]>) -> String {
+    at.map_or_else(|| "NOT differentially private: exact tables have no ε".into(), epsilons)
 }
 
 /// `ε = 1.2 (δ = 1e-6), 1.6 (δ = 1e-9)`.
@@ -121,6 +130,9 @@ pub(crate) struct Reading<'a> {
 
 /// What stands in the place of a number: the noise hides it, or it is not to be shown.
 pub(crate) fn hidden(statistic: &Statistic, estimate: &Estimate, least: Option<u32>) -> Option<String> {
+    if statistic.mechanism == Mechanism::Exact {
+        return estimate.suppressed.then(|| "suppressed".into());
+    }
     let counts = matches!(statistic.kind.as_str(), "count" | "histogram" | "grouped_count" | "keys");
     match (estimate.suppressed, least) {
         (true, Some(least)) => Some(format!("fewer than {least} people")),
@@ -146,6 +158,9 @@ pub(crate) fn heading(statistic: &Statistic, rounds: bool) -> String {
     let Statistic { kind, unit, loss, mechanism, noise_sd, .. } = statistic;
     let unit = if unit.is_empty() { String::new() } else { format!(", {unit}") };
     let each = if rounds { "in each round at each node" } else { "at each node" };
+    if *mechanism == Mechanism::Exact {
+        return format!("{}{unit}; {EXACT}; {loss} of the ledger {each}", kind.replace('_', " "));
+    }
     let sd = number(*noise_sd, *noise_sd);
     format!("{}{unit}; {loss} {each}; {} noise of sd {sd} on each sum", kind.replace('_', " "), noise_name(*mechanism))
 }
@@ -165,8 +180,8 @@ pub(crate) fn statistic(statistic: &Statistic, reading: Reading<'_>) -> String {
         let half = (estimate.high - estimate.low) / 2.0;
         let why = hidden(statistic, estimate, reading.least);
         let mut row = vec![estimate.label.clone()];
-        row.push(if why.is_some() { "–".into() } else { number(estimate.value, half) });
-        row.push(interval(estimate, half));
+        row.push(if why.is_some() { "–".into() } else { value(statistic, estimate) });
+        row.push(if statistic.mechanism == Mechanism::Exact { "–".into() } else { interval(estimate, half) });
         row.extend(people.then(|| people_behind(estimate)));
         let known = || reading.exact.and_then(|x| x.get(i)).copied().filter(|x| x.is_finite());
         row.extend(reading.exact.map(|_| exact_number(known(), half)));
@@ -180,6 +195,14 @@ pub(crate) fn statistic(statistic: &Statistic, reading: Reading<'_>) -> String {
         text.push_str(&format!("  … and {} more; --json has all\n", estimates.len() - LINES_MAX));
     }
     text
+}
+
+/// An estimate, in the digits that its error deserves; an exact one is a whole number of people.
+pub(crate) fn value(statistic: &Statistic, estimate: &Estimate) -> String {
+    match statistic.mechanism {
+        Mechanism::Exact => format!("{:.0}", estimate.value),
+        _ => number(estimate.value, (estimate.high - estimate.low) / 2.0),
+    }
 }
 
 /// Where a number is not to be shown, neither is its range.
@@ -240,6 +263,12 @@ pub(crate) fn outcome_text(outcome: &Outcome) -> (&'static str, String) {
         }
         Outcome::Working { stage: Some(Stage::AwaitsRelease) } => {
             ("waits", "answered; an officer of the node checks the answer before it leaves".into())
+        }
+        Outcome::Working { stage: Some(Stage::AwaitsTwoSignatures) } => {
+            ("waits", "answered; two officers of the node have to sign for the exact table".into())
+        }
+        Outcome::Working { stage: Some(Stage::AwaitsSecondSignature) } => {
+            ("waits", "answered; a second officer of the node has to sign for the exact table".into())
         }
         Outcome::Offline => ("offline", "will be merged when it is back".into()),
         Outcome::Invalid { why } => ("left out", format!("its answer is not valid: {why}")),

@@ -7,10 +7,11 @@ use clap::Args;
 use jiff::Timestamp;
 use spe_kernel::{
     dataset::DatasetSchema,
+    exact::PEOPLE_DEFAULT,
     federation::Outcome,
     ids::{DatasetName, NodeName},
     job::{JOB_FORMAT, JobBody, Purpose},
-    plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan},
+    plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan, Release},
     refusal::Refusal,
     units::Loss,
 };
@@ -19,10 +20,11 @@ use spe_wire::{NodeCatalogue, Submission, view::View};
 use crate::{
     connect::{self, Profile, SIGNING_KEY},
     job::{Kept, asked_before, conclude, follow},
+    known::{self, Known},
     login,
     output::Output,
     preview,
-    rehearse::Script,
+    rehearse::{Rehearsal, Script},
     verify,
 };
 
@@ -57,6 +59,10 @@ pub(crate) struct SubmitArgs {
     /// Show no noisy count below N, and no mean over fewer people
     #[arg(long, value_name = "N", default_value_t = 0)]
     suppress_below: u32,
+    /// Ask for an exact table of people instead of noisy numbers: NOT differentially private. Nodes that release any have officers read the
+    /// module's source before it runs, and two sign for the table; cells about fewer people than --suppress-below (10) are suppressed
+    #[arg(long)]
+    exact: bool,
     /// Ask this node only; may be given several times
     #[arg(long)]
     node: Vec<NodeName>,
@@ -73,6 +79,9 @@ pub(crate) struct SubmitArgs {
     /// Show price, error to expect and time, rehearse the module on made-up people, and ask nothing
     #[arg(long)]
     dry_run: bool,
+    /// Submit it even if no made-up person's run ends with that fuel: every answer would be a default, and is charged
+    #[arg(long)]
+    anyway: bool,
     /// Do not wait for the answer
     #[arg(long)]
     detach: bool,
@@ -109,7 +118,11 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     let choices = Choices {
         losses: once("--output-loss", args.output_loss)?,
         rounds: args.rounds,
-        suppress_below: args.suppress_below,
+        suppress_below: match args.suppress_below {
+            0 if args.exact => PEOPLE_DEFAULT,
+            given => given,
+        },
+        release: if args.exact { Release::ExactTables } else { Release::Noisy },
         params: once("--param", args.param)?,
         fuel_per_subject: args.fuel,
         memory_bytes_max: args.memory,
@@ -133,21 +146,23 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
         identity: token,
     };
     let signed = job.sign(&key);
+    let script = Script {
+        wasm: &wasm,
+        inspection: &inspection,
+        schema,
+        params: choices.params,
+        fuel: args.fuel,
+        memory: args.memory,
+    };
+    let rehearsal = script.rehearse().map_err(|e| format!("{e:#}"));
     if args.dry_run {
-        let script = Script {
-            wasm: &wasm,
-            inspection: &inspection,
-            schema,
-            params: choices.params,
-            fuel: args.fuel,
-            memory: args.memory,
-        };
-        let known = preview::Known {
-            before: asked_before(&hub, &args.profile, plan_digest).await?,
-            rehearsal: script.rehearse().map_err(|e| format!("{e:#}")),
-        };
+        let known = Known { before: asked_before(&hub, &args.profile, plan_digest).await?, rehearsal };
         return preview::show((&signed, identity), &permit, &nodes, schema, known, output);
     }
+    if let Some(refusal) = rehearsal.as_ref().ok().and_then(Rehearsal::starved).filter(|_| !args.anyway) {
+        return Err(refusal.into());
+    }
+    eprint!("{}", known::warning(&rehearsal));
     hub.put_module(wasm.clone()).await?;
     let id = hub.submit(Submission { job: signed.clone(), permit }).await?;
     verify::remember(&args.profile, &id, &signed, &wasm, schema)?;

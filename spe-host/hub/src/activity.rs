@@ -1,29 +1,27 @@
 //! The activity report of Art. 59(1): what the log of governance knows, and what it does not, said as such.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use rusqlite::Connection;
-use spe_kernel::permit::Article;
-use spe_wire::governance::{Activity, Indicator, PartOutcome, Period};
+use spe_kernel::{
+    agreement::{Act, AgreementBody},
+    document,
+    permit::Article,
+    revocation::{RevocationBody, Target},
+};
+use spe_wire::governance::{Activity, Entry, Indicator, PartOutcome, Period};
 
 use crate::{
     applications::{Dossier, Part},
+    records::{self, Point, Record},
     register,
     stop::Stop,
+    store::{
+        governance::{self, What},
+        witness::{self, Evidence},
+    },
 };
-
-/// The points of which this system records nothing.
-const NOT_RECORDED: [(&str, &str); 8] = [
-    ("b", "fulfilment of commitments by users and holders; administrative fines"),
-    ("c", "audits of health data users"),
-    ("d", "audits of secure processing environments"),
-    ("e", "requests of natural persons on their rights"),
-    ("f", "engagement with stakeholders"),
-    ("i", "data quality labels"),
-    ("j", "publications, policy documents and regulatory procedures"),
-    ("k", "digital health products and services"),
-];
 
 /// The report over a period.
 pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Activity, Stop> {
@@ -32,7 +30,7 @@ pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Ac
     for dossier in dossiers.iter().filter(|dossier| period.has(dossier.submitted_at)) {
         submitted(&mut counts, dossier);
     }
-    let mut days = Days::default();
+    let mut days = BTreeMap::from([("", Days::default())]);
     for dossier in &dossiers {
         for part in &dossier.parts {
             if part.decided_at(now).is_some_and(|at| period.has(at)) {
@@ -42,11 +40,67 @@ pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Ac
     }
     let results = register::results(db)?.into_iter().filter(|result| period.has(result.published_at));
     counts.add("a", "results published", "", results.count());
+    commitments(db, &mut counts, &period, now)?;
     let mut indicators = counts.indicators();
-    indicators.push(days.indicator());
-    indicators.extend(NOT_RECORDED.map(|(point, name)| indicator(point, name, "", None)));
+    indicators.extend(days.iter().map(|(of, days)| days.indicator(of)));
+    indicators.extend(recorded(db, &period)?);
     indicators.sort_by(|a, b| a.point.cmp(&b.point));
     Ok(Activity { period, indicators })
+}
+
+/// What the hub itself saw of commitments that were not kept, Art. 59(1)(b) and (d). Why is not in it: reasons may name persons.
+fn commitments(db: &Connection, counts: &mut Counts, period: &Period, now: Timestamp) -> Result<(), Stop> {
+    let (mut lines, mut persons) = (BTreeSet::new(), BTreeSet::new());
+    let (mut suspended, mut ended) = (0, 0);
+    for event in governance::all(db)?.into_iter().filter(|event| period.has(event.at)) {
+        match event.what {
+            // One that is signed twice is one.
+            What::Revoked => {
+                let (body, issuer, _) = document::open::<RevocationBody>(&event.body)?.into_parts();
+                match body.target {
+                    Target::Permit(number) => lines.insert((number, issuer)),
+                    Target::Person(person) => persons.insert((person.name, issuer)),
+                };
+            }
+            What::Agreement => match document::open::<AgreementBody>(&event.body)?.body().act {
+                Act::Suspend { .. } => suspended += 1,
+                Act::Terminate { .. } => ended += 1,
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    counts.add("b", "permits revoked, Art. 63(3)", "", lines.len());
+    counts.add("b", "persons excluded, Art. 63(3)", "", persons.len());
+    counts.add("b", "participation of a node suspended", "", suspended);
+    counts.add("b", "participation of a node ended", "", ended);
+    let late = |entry: &&Entry| {
+        let due = entry.results_due.and_then(|day| day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok());
+        due.is_some_and(|due| due.timestamp() <= now && period.has(due.timestamp())) && entry.results.is_empty()
+    };
+    let late = register::read(db, now)?.entries.iter().filter(late).count();
+    counts.add("b", "permits whose results were not public in time, Art. 61(4)", "", late);
+    let seen = |one: &&Evidence| one.at.parse().is_ok_and(|at| period.has(at));
+    let contradicting = witness::evidence(db)?.iter().filter(seen).count();
+    counts.add("d", "audit logs of nodes that the hub found with two histories", "", contradicting);
+    Ok(())
+}
+
+/// What the operator recorded, added up; a point of which nothing is recorded is there without a number.
+fn recorded(db: &Connection, period: &Period) -> Result<Vec<Indicator>, Stop> {
+    let mut sums: BTreeMap<(Point, String), i64> = Point::ALL.map(|point| ((point, String::new()), 0)).into();
+    for Record { point, of, count, at, .. } in records::all(db)? {
+        if period.has(at) {
+            sums.remove(&(point, String::new()));
+            let sum = sums.entry((point, of)).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+    let one = |((point, of), sum): ((Point, String), i64)| {
+        let value = (!of.is_empty()).then(|| sum.to_string());
+        indicator(point.letter(), point.asks(), &of, value)
+    };
+    Ok(sums.into_iter().map(one).collect())
 }
 
 fn submitted(counts: &mut Counts, dossier: &Dossier) {
@@ -68,7 +122,7 @@ fn submitted(counts: &mut Counts, dossier: &Dossier) {
     }
 }
 
-fn decided(counts: &mut Counts, days: &mut Days, dossier: &Dossier, part: &Part, now: Timestamp) {
+fn decided(counts: &mut Counts, days: &mut BTreeMap<&str, Days>, dossier: &Dossier, part: &Part, now: Timestamp) {
     let Some(outcome) = part.outcome(now) else { return };
     let name = match outcome {
         PartOutcome::Granted => "parts granted",
@@ -85,7 +139,11 @@ fn decided(counts: &mut Counts, days: &mut Days, dossier: &Dossier, part: &Part,
         counts.fee(&fee.currency.to_string(), &fee.amount.to_string());
     }
     if let Some(at) = part.decided_at(now) {
-        days.add(dossier.submitted_at, at);
+        let article = dossier.application.body().article;
+        let kind = if article == Article::Permit { "data permits" } else { "health data requests" };
+        for of in ["", kind] {
+            days.entry(of).or_default().add(dossier.submitted_at, at);
+        }
     }
 }
 
@@ -152,11 +210,11 @@ impl Days {
         self.count = self.count.saturating_add(1);
     }
 
-    fn indicator(&self) -> Indicator {
+    fn indicator(&self, of: &str) -> Indicator {
         // In tenths of a day, rounded.
         let tenths = self.count.checked_mul(24).filter(|n| *n > 0).map(|n| (self.hours.saturating_mul(10) + n / 2) / n);
         let value = tenths.map(|tenths| format!("{}.{}", tenths / 10, tenths % 10));
         let name = "average number of days between application and permit";
-        indicator("h", name, "", Some(value.unwrap_or_else(|| "none was given".into())))
+        indicator("h", name, of, Some(value.unwrap_or_else(|| "none was given".into())))
     }
 }

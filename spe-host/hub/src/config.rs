@@ -11,7 +11,7 @@ use spe_kernel::person::People;
 use spe_wire::FileError;
 
 /// The file's name in the hub's directory.
-pub(crate) const CONFIG_FILE: &str = "hub.toml";
+pub const CONFIG_FILE: &str = "hub.toml";
 
 /// The hub's configuration. Paths are relative to the file's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use crate::{
     register,
     roles::{Endpoint, authorise},
     stop::Stop,
-    store::{governance, jobs, modules, nodes, outcomes, rounds, witness},
+    store::{jobs, modules, nodes, outcomes, rounds, witness},
 };
 
 impl Service for Hub {
@@ -118,7 +118,7 @@ impl Service for Hub {
     async fn attend(&self, peer: Peer, catalogue: Catalogue) -> Result<Feed<Assignment>, Refusal> {
         let node = self.offered(peer, Endpoint::Attend, catalogue).await.map_err(Stop::tell)?;
         tracing::info!(%node, "a node attends");
-        let work = Work { hub: self.clone(), peer, attendance: self.presence.attend(node), after: 0, revoked: 0 };
+        let work = Work { hub: self.clone(), peer, attendance: self.presence.attend(node), after: 0, told: 0 };
         Ok(Box::pin(stream::unfold(Some(work), Work::step)))
     }
 
@@ -224,7 +224,9 @@ impl Service for Hub {
             let caller = authorise(db, peer, Endpoint::Decide)?;
             applications::decide(db, caller, &id, ruling, now)
         });
-        decide.await.map_err(Stop::tell)
+        let decided = decide.await.map_err(Stop::tell)?;
+        self.presence.ring_all();
+        Ok(decided)
     }
 
     async fn complete(&self, peer: Peer, id: ApplicationId, envelope: Vec<u8>) -> Result<ApplicationView, Refusal> {
@@ -308,8 +310,8 @@ struct Work {
     peer: Peer,
     attendance: Attendance,
     after: i64,
-    /// The last revocation that this connection was told.
-    revoked: i64,
+    /// The last entry of the log of governance that this connection was told: all of them after each reconnection.
+    told: i64,
 }
 
 impl Work {
@@ -323,10 +325,10 @@ impl Work {
 
     async fn next(&mut self) -> Result<Assignment, Stop> {
         loop {
-            // Before any work: it may be of a permit that is taken back.
-            if let Some((number, envelope)) = self.revocation().await? {
-                self.revoked = number;
-                return Ok(Assignment::Revoke { envelope });
+            // Before any work: it may be of a permit that is taken back, or has given way to another.
+            if let Some((number, assignment)) = self.news().await? {
+                self.told = number;
+                return Ok(assignment);
             }
             if let Some((number, assignment)) = self.look().await? {
                 self.after = number;
@@ -336,9 +338,12 @@ impl Work {
         }
     }
 
-    async fn revocation(&self) -> Result<Option<(i64, Vec<u8>)>, Stop> {
-        let after = self.revoked;
-        self.hub.store.read(move |db| governance::revocation(db, after)).await
+    async fn news(&self) -> Result<Option<(i64, Assignment)>, Stop> {
+        let (peer, after) = (self.peer, self.told);
+        let read = move |db: &rusqlite::Transaction<'_>| {
+            applications::told(db, &authorise(db, peer, Endpoint::Attend)?.node()?, after)
+        };
+        self.hub.store.read(read).await
     }
 
     /// The caller is looked up each time: a node that was dismissed meanwhile gets no more work.

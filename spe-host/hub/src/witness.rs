@@ -10,7 +10,7 @@ use spe_kernel::{
     ids::{Digest, NodeName},
     receipt::{log_key, witness_key},
     refusal::Refusal,
-    tlog::{Ask, LogError, Reply, SignedCheckpoint, Verdict, judge},
+    tlog::{Ask, LogError, Reply, Verdict, judge},
 };
 use spe_wire::{FileError, Peer, Token, write_secret};
 
@@ -66,6 +66,10 @@ pub fn seen(dir: &Path) -> Result<(spe_kernel::dsse::PublicKey, Vec<Seen>), File
 
 impl Hub {
     /// Cosigns what continues the log of the node that calls. What does not is kept: two histories, each signed by the node, prove it.
+    ///
+    /// # Security
+    /// Evidence is of what the node has signed, and nothing else: [`judge`] says why it can be relied on. A request whose path is damaged
+    /// accuses nobody. Watched by `a_fork_is_kept_as_evidence_and_a_damaged_message_is_not`.
     pub(crate) async fn cosigned(&self, peer: Peer, ask: Ask) -> Result<Reply, Stop> {
         let secret = std::sync::Arc::clone(&self.witness);
         let (node, verdict) = self.store.write(move |db| look(db, peer, &ask)).await?;
@@ -78,14 +82,12 @@ impl Hub {
             Verdict::Unknown { size } => Ok(Reply::From(size)),
             Verdict::Shorter(shown) => Err(refuse(
                 &node,
-                format!(
-                    "it shows a log of {} entries, and the hub has seen more: was an old copy of its folder put back?",
-                    shown.checkpoint().size
-                ),
+                format!("it shows an audit log of {} entries, and its witness has seen more", shown.checkpoint().size),
             )),
-            Verdict::Forked(_) => {
-                Err(refuse(&node, "its log has another history than the one that the hub has cosigned".into()))
-            }
+            Verdict::Forked(_) => Err(refuse(
+                &node,
+                "its audit log has another history than the one that its witness has cosigned".into(),
+            )),
         }
     }
 }
@@ -96,8 +98,7 @@ fn wrong(why: LogError) -> Stop {
 
 fn refuse(node: &NodeName, why: String) -> Stop {
     tracing::error!(%node, "AUDIT LOG NOT COSIGNED: {why}; the evidence: spe hub witness show");
-    let what = format!("have its audit log cosigned: {why}; both checkpoints are kept as evidence");
-    Refusal::NotAllowed { who: format!("node {node}"), what }.into()
+    Refusal::RolledBack { node: node.clone(), why }.into()
 }
 
 /// What the hub finds, and remembers before it says so.
@@ -106,15 +107,19 @@ fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeNa
     let unknown = || Refusal::NotFound { what: format!("the key of node {node}, which has never offered a dataset,") };
     let key = log_key(&node, nodes::key(db, &node)?.ok_or_else(unknown)?).map_err(wrong)?;
     let before = witness::last(db, &node)?;
-    let malformed =
-        |why: LogError| Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() };
+    // Nothing that the node has signed, and so nothing against it: it may ask again.
+    let malformed = |why: LogError| {
+        tracing::warn!(%node, "audit log not cosigned: {why}");
+        Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() }
+    };
     let verdict = judge(before.as_ref().map(|(known, _)| *known), ask, &key).map_err(malformed)?;
     let seen = before.map(|(_, checkpoint)| checkpoint).unwrap_or_default();
-    let keep = |kind: &str, shown: &SignedCheckpoint| witness::accuse(db, &node, kind, &seen, shown.note());
+    let keep = |kind: &str, shown: &str| witness::accuse(db, &node, kind, &seen, shown);
     match &verdict {
         Verdict::Consistent(shown) => witness::remember(db, &node, shown)?,
-        Verdict::Shorter(shown) => keep("shorter", shown)?,
-        Verdict::Forked(shown) => keep("forked", shown)?,
+        Verdict::Shorter(shown) => keep("shorter", shown.note())?,
+        // With the path: whoever has both can judge again.
+        Verdict::Forked(_) => keep("forked", &ask.to_text())?,
         Verdict::Unknown { .. } => {}
     }
     Ok((node, verdict))

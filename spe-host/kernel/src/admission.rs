@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dataset::Offer,
     dsse::PublicKey,
+    exact::{ExactGrant, ExactRules},
     gate::OutputRules,
     ids::{Digest, NodeName},
     job::{Job, Purpose},
@@ -13,7 +14,7 @@ use crate::{
     officer::Officer,
     pace::Pace,
     permit::{Modules, Permit, PermitPerson, covers},
-    person::People,
+    person::{Identity, People},
     plan::{Plan, record_bytes_max},
     refusal::Refusal,
     units::Loss,
@@ -49,6 +50,9 @@ pub struct NodePolicy {
     pub release: Pace,
     /// Oldest signature under which a job is accepted: a hub cannot spend a budget with questions of long ago.
     pub job_age_days_max: u32,
+    /// Days after which what waits for an officer waits no longer.
+    #[serde(default = "officer_days")]
+    pub officer_days_max: u32,
     /// How persons are proven.
     #[serde(default)]
     pub people: People,
@@ -58,6 +62,13 @@ pub struct NodePolicy {
     /// Who decides for this node what it leaves to persons.
     #[serde(default)]
     pub officers: Vec<Officer>,
+    /// Whether exact tables are released, and which: none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_tables: Option<ExactRules>,
+}
+
+const fn officer_days() -> u32 {
+    30
 }
 
 /// A job that this node will run. Made only by [`admit`].
@@ -66,6 +77,7 @@ pub struct Admitted {
     job: Job,
     charge: Charge,
     longest: SignedDuration,
+    exact: Option<ExactGrant>,
 }
 
 impl Admitted {
@@ -77,6 +89,11 @@ impl Admitted {
     /// What it costs, and against which caps.
     pub const fn charge(&self) -> &Charge {
         &self.charge
+    }
+
+    /// That it asks for an exact table and may; nothing where it asks for noise.
+    pub const fn exact(&self) -> Option<&ExactGrant> {
+        self.exact.as_ref()
     }
 
     /// The same charge for something that leaves at that time.
@@ -131,6 +148,7 @@ pub fn admit(
         return Err(Refusal::PolicyForbids { rule });
     }
     operator(&job, offer, policy)?;
+    let exact = ExactGrant::of(plan, &permit.body().environment, policy.exact_tables.as_ref())?;
     let longest = policy.release.longest(plan, &offer.schema)?;
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot: offer.snapshot, round: 0 };
     let charge = Charge {
@@ -144,8 +162,9 @@ pub fn admit(
         overlap: plan.overlap(),
         subjects_max: offer.schema.subjects_max,
         leaves_at: now,
+        release: plan.release(),
     };
-    Ok(Admitted { job, charge, longest })
+    Ok(Admitted { job, charge, longest, exact })
 }
 
 /// How far ahead of this node's clock a researcher's may be.
@@ -179,6 +198,13 @@ fn is(person: &PermitPerson, job: &Job) -> bool {
     let key_fits = key.is_none_or(|key| key == job.signer());
     let identity_fits = identity.as_ref().is_none_or(|who| job.identity().is_some_and(|proven| proven.who() == who));
     (key.is_some() || identity.is_some()) && key_fits && identity_fits
+}
+
+/// Whether `permit` names who signed `job`, by the key or by the login in it. Anybody can sign with a key that was made a moment ago.
+pub fn names(permit: &Permit, job: &Job) -> bool {
+    let login = job.identity().map(Identity::who);
+    let is = |p: &PermitPerson| p.key == Some(job.signer()) || (login.is_some() && p.identity.as_ref() == login);
+    permit.body().persons.iter().any(is)
 }
 
 fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal> {

@@ -15,6 +15,10 @@ use crate::{
     refusal::Refusal,
 };
 
+/// Statements of one party on one node's participation: neither fills the other's disk. The other party's are not counted with them, so
+/// that it can always suspend or end it.
+pub const STATEMENTS_MAX: usize = 1_000;
+
 /// What one party states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -162,7 +166,7 @@ impl Agreement {
     /// Takes a statement in, and says whether it is new.
     ///
     /// # Errors
-    /// One about another node, of neither party, or that is not that party's to make.
+    /// One about another node, of neither party, that is not that party's to make, or beyond the [`STATEMENTS_MAX`] of that party.
     pub fn add(&mut self, statement: Opened<AgreementBody>) -> Result<bool, Refusal> {
         if statement.body().node != self.node {
             return Err(malformed::<AgreementBody>(format!("it is about node {}", statement.body().node)));
@@ -176,6 +180,9 @@ impl Agreement {
             (Party::Node, Act::Offer { .. }) => Err(malformed::<AgreementBody>("an offer is the hub's to make")),
             (Party::Hub, Act::Accept { .. }) => Err(malformed::<AgreementBody>("the node accepts, not the hub")),
             _ if self.statements.iter().any(|(_, known)| known.digest() == statement.digest()) => Ok(false),
+            _ if self.of(party).count() >= STATEMENTS_MAX => Err(malformed::<AgreementBody>(format!(
+                "its signer has made {STATEMENTS_MAX} statements on it, and no more are taken"
+            ))),
             _ => {
                 self.statements.push((party, statement));
                 Ok(true)
@@ -352,6 +359,21 @@ mod tests {
         assert!(matches!(agreement.standing(at(2)), Standing::Terminated { .. }), "an offer alone revived it");
         agreement.add(said(&key(Party::Node), 5, Act::Accept { offer: digest })).unwrap();
         assert_eq!(agreement.live(at(200)), Ok(()));
+    }
+
+    /// What would be a bug: a party that fills the other's disk with statements, or thereby keeps it from ending the agreement.
+    #[test]
+    fn a_party_states_so_much_and_no_more() {
+        let (mut agreement, offer) = agreed();
+        let suspend = |number| Act::Suspend { offer, reason: format!("{number}") };
+        for number in 2..=1_000 {
+            assert_eq!(agreement.add(said(&key(Party::Hub), number, suspend(number))), Ok(true));
+        }
+        let refused = agreement.add(said(&key(Party::Hub), 1_001, suspend(1_001)));
+        assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{refused:?}");
+        assert_eq!(agreement.add(said(&key(Party::Hub), 1_000, suspend(1_000))), Ok(false), "one that is known");
+        let ending = Act::Terminate { offer, reason: "we leave".into() };
+        assert_eq!(agreement.add(said(&key(Party::Node), 2, ending)), Ok(true));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     conversion::{EpsilonAt, epsilons_of},
     ledger::Charge,
+    plan::Release,
     units::Loss,
 };
 
@@ -30,10 +31,20 @@ pub struct Certificate {
     pub spent_after: Loss,
     /// All that the dataset's population will ever bear at this node.
     pub budget: Loss,
-    /// The job's charge as ε, at two δ on top of its own.
-    pub charge: [EpsilonAt; 2],
-    /// All that is spent as ε, at the same two on top of its own.
-    pub spent: [EpsilonAt; 2],
+    /// The job's charge as ε, at two δ on top of its own; none of an exact table, which is NOT differentially private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<[EpsilonAt; 2]>,
+    /// All that is spent as ε, at the same two on top of its own; none where exact tables were bought too, which no ε covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<[EpsilonAt; 2]>,
+    /// Exact tables of the dataset that were ever bought at this node, this one included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exact_tables: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was spent on a dataset before and after something was charged; the same twice where nothing was.
@@ -43,6 +54,8 @@ pub struct Spent {
     pub before: Loss,
     /// After.
     pub after: Loss,
+    /// Exact tables that were ever bought, which the losses do not cover.
+    pub exact_tables: u64,
 }
 
 impl Certificate {
@@ -55,8 +68,9 @@ impl Certificate {
             spent_before: spent.before,
             spent_after: spent.after,
             budget: charge.dataset_cap,
-            charge: at(charge.loss),
-            spent: at(spent.after),
+            charge: (charge.release == Release::Noisy).then(|| at(charge.loss)),
+            spent: (spent.exact_tables == 0).then(|| at(spent.after)),
+            exact_tables: spent.exact_tables,
         }
     }
 }

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    application::Application,
+    application::{Application, ApplicationBody},
     document::{self, Document, Opened, malformed},
     dsse::PublicKey,
     ids::{DatasetName, Digest, NodeName, PermitNumber},
-    permit::{Article, Permit},
+    permit::{Article, PermitBody, PermitData},
     refusal::Refusal,
 };
 
@@ -164,18 +164,81 @@ impl Decision {
         }
     }
 
-    /// That `permit` is the one that it gives.
+    /// The permit that it gives, which must be the one in `envelope`; none, if it is negative. When it is valid, nodes decide.
     ///
     /// # Errors
-    /// It is negative, or of another permit, application or data access body.
-    pub fn gives(&self, permit: &Permit) -> Result<(), Refusal> {
-        let Outcome::Positive { permit: given } = &self.body().outcome else {
-            return Err(malformed::<DecisionBody>("it is negative, and gives no permit"));
-        };
-        let same = *given == permit.digest() && permit.body().application == self.body().application;
-        if same && permit.id().issuer == self.issuer() {
-            return Ok(());
+    /// The envelope is missing, or that of another permit, application or data access body; or it is negative, and there is one.
+    pub fn gives(&self, envelope: Option<&[u8]>) -> Result<Option<Opened<PermitBody>>, Refusal> {
+        let wrong = |why: &str| Err(malformed::<DecisionBody>(why));
+        match (&self.body().outcome, envelope) {
+            (Outcome::Negative { .. }, None) => Ok(None),
+            (Outcome::Negative { .. }, Some(_)) => wrong("it is negative, and gives no permit: leave the permit out"),
+            (Outcome::Positive { .. }, None) => wrong("it is positive: hand in the permit that it gives with it"),
+            (Outcome::Positive { permit: given }, Some(envelope)) => {
+                let permit = document::open::<PermitBody>(envelope)?;
+                let same = permit.digest() == *given && permit.signer() == self.issuer();
+                if same && permit.body().application == self.body().application {
+                    return Ok(Some(permit));
+                }
+                wrong("it gives another permit than the one handed in")
+            }
         }
-        Err(malformed::<DecisionBody>(format!("it does not give permit {}", permit.body().number)))
+    }
+
+    /// Whether it is on that dataset at that node.
+    pub fn is_on(&self, node: &NodeName, dataset: &DatasetName) -> bool {
+        let has = |part: &&Part| part.dataset == *dataset && (part.nodes.is_empty() || part.nodes.contains(node));
+        self.body().part.iter().any(|part| has(&part))
+    }
+
+    /// That `permit` holds where this decides, and nowhere else; `parts` has every node that `application` went to, with the datasets
+    /// there.
+    ///
+    /// # Security
+    /// A permit holds at every node that trusts its issuer, unless its `data` names nodes. So one that is wider than its decision would be
+    /// answered at a node whose part another person refused, or has not decided: each node decides for itself, Art. 68(5). Watched by
+    /// `a_permit_holds_where_it_was_decided_and_nowhere_else`.
+    ///
+    /// # Errors
+    /// Which dataset and node, and what to write.
+    pub fn confines<'a>(
+        &self,
+        permit: &PermitBody,
+        application: &ApplicationBody,
+        parts: impl Iterator<Item = (&'a NodeName, &'a DatasetName)> + Clone,
+    ) -> Result<(), Refusal> {
+        let wrong = |why: String| Err(malformed::<DecisionBody>(why));
+        for PermitData { dataset, nodes, .. } in &permit.data {
+            let at = || parts.clone().filter(|(_, has)| *has == dataset).map(|(node, _)| node);
+            let decided: Vec<&str> = at().filter(|node| self.is_on(node, dataset)).map(NodeName::as_str).collect();
+            let strays = |node: &&NodeName| !decided.contains(&node.as_str());
+            let everywhere = application.data.iter().any(|asked| asked.dataset == *dataset && asked.nodes.is_empty());
+            if decided.is_empty() {
+                return wrong(format!(
+                    "its permit is for dataset {dataset}, on which it does not decide: leave that out of [[data]]"
+                ));
+            }
+            if let Some(stray) = nodes.iter().find(strays) {
+                return wrong(format!(
+                    "its permit names node {stray} for dataset {dataset}, and it does not decide that part: leave {stray} out of \
+                     `nodes` in [[data]] of the permit, or name it in `part` of the decision, if that part is to be decided with it"
+                ));
+            }
+            if nodes.is_empty() && (!everywhere || at().any(|node| strays(&node))) {
+                return wrong(format!(
+                    "its permit would hold for dataset {dataset} at every node that trusts its issuer, and each node decides for itself \
+                     (Art. 68(5)): write nodes = {decided:?} in [[data]] of the permit, and sign both anew"
+                ));
+            }
+        }
+        let covered =
+            |node: &NodeName, has: &DatasetName| permit.data.iter().any(|d| d.dataset == *has && d.is_at(node));
+        match parts.clone().find(|(node, dataset)| self.is_on(node, dataset) && !covered(node, dataset)) {
+            Some((node, dataset)) => wrong(format!(
+                "it grants dataset {dataset} at node {node}, and its permit does not: name {node} in `nodes` in [[data]] of the permit, \
+                 or leave that part out of the decision"
+            )),
+            None => Ok(()),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! it can be kept by the data access body and checked without the node, the key holder or their logs.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,10 +22,11 @@ pub const DELETION_TEXT_BYTES_MAX: usize = 500;
 const DOCUMENT: &str = "the deletion certificate";
 
 /// What is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeletionBody {
-    /// [`DELETION_FORMAT`].
+    /// `spe.deletion/1`.
+    #[schemars(extend("const" = "spe.deletion/1"))]
     pub format: String,
     /// At which node it was, or was used.
     pub node: NodeName,
@@ -35,17 +37,21 @@ pub struct DeletionBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<PermitNumber>,
     /// When it was done.
+    #[schemars(with = "crate::schema::Instant")]
     pub deleted_at: Timestamp,
     /// Who ordered it, by function.
+    #[schemars(length(min = 1, max = 500))]
     pub by: String,
     /// Why.
+    #[schemars(length(min = 1, max = 500))]
     pub reason: String,
     /// What is gone; at least one.
+    #[schemars(length(min = 1))]
     pub deleted: Vec<Deleted>,
 }
 
 /// One thing that is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deleted {
     /// What it was.
@@ -58,7 +64,7 @@ pub struct Deleted {
 }
 
 /// What can be certified as deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeletedKind {
     /// What turned identifiers into pseudonyms.

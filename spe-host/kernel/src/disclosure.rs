@@ -20,6 +20,7 @@ use crate::{
 
 mod draw;
 
+use draw::Drawn;
 pub use draw::{Draw, DrawnOutput, Fresh, Mechanism, Waiting};
 
 /// Anything computed from records.
@@ -78,17 +79,24 @@ impl Confidential<Sums> {
     ///
     /// # Privacy
     /// Claim: the result is as private as `paid` was charged for, if every sum's sensitivity is the plan's and `draw` was
-    /// sampled at the scale that the plan's loss buys. `Reservation` is consumed: one charge, one draw (**same-answer**).
+    /// sampled at the scale that the plan's loss buys. `Reservation` is consumed: one charge, one draw (**same-answer**). Of a draw that is
+    /// [exact](Draw::exact) the result is exact, without small cells, and as private as [`crate::exact`] says: nobody reads more.
     ///
     /// # Errors
     /// A draw for another plan or of another shape. The charge stays spent.
     pub fn noise(self, paid: Reservation, mut draw: Draw) -> Result<Noised, Fault> {
         let wrong = |what: &str| Fault::new("adding noise", what);
-        if draw.plan != paid.key().plan || draw.outputs.len() != self.0.len() {
-            return Err(wrong("the noise was drawn for another plan"));
+        let other = || wrong("the noise was drawn for another plan");
+        if draw.plan != paid.key().plan {
+            return Err(other());
         }
+        let drawn = match &mut draw.drawn {
+            Drawn::Exact(granted) => return Ok(Noised { paid, outputs: granted.tables(self.0)? }),
+            Drawn::Noise(drawn) if drawn.len() != self.0.len() => return Err(other()),
+            Drawn::Noise(drawn) => drawn,
+        };
         let mut outputs = Vec::with_capacity(self.0.len());
-        for (sums, drawn) in self.0.into_iter().zip(&mut draw.outputs) {
+        for (sums, drawn) in self.0.into_iter().zip(drawn) {
             let cells = match (sums, &mut drawn.noise) {
                 (OutputSums::Cells(sums), Fresh::Cells(noise)) if sums.len() == noise.len() => {
                     let noisy = sums.iter().zip(noise).map(|(sum, noise)| sum.checked_add(*noise));
@@ -100,6 +108,9 @@ impl Confidential<Sums> {
                 _ => return Err(wrong("the noise has another shape than the sums")),
             };
             let DrawnOutput { mechanism, scale, sensitivity, .. } = *drawn;
+            if mechanism == Mechanism::Exact {
+                return Err(wrong("noise of no distribution"));
+            }
             outputs.push(NoisyOutput { mechanism, scale, sensitivity, cells: Cells(cells) });
         }
         Ok(Noised { paid, outputs })
@@ -189,11 +200,11 @@ pub struct Answer {
 pub struct NoisyOutput {
     /// The noise's distribution.
     pub mechanism: Mechanism,
-    /// Its scale (σ or b) in grid units.
+    /// Its scale (σ or b) in grid units; 0 of an exact table.
     pub scale: f64,
     /// What one data subject can change, in grid units; contributions are clipped to it.
     pub sensitivity: u64,
-    /// The noisy sums in grid units.
+    /// The noisy sums in grid units; of an exact table the sums, and [`crate::exact::SUPPRESSED`] where nothing is shown.
     pub cells: Cells,
 }
 
@@ -313,6 +324,10 @@ pub enum Stage {
     AwaitsApproval,
     /// Answered, and an officer of the node decides whether the answer leaves (Art. 73(2)).
     AwaitsRelease,
+    /// Answered with an exact table, which leaves when two officers have signed for it; none has.
+    AwaitsTwoSignatures,
+    /// The same; one has signed.
+    AwaitsSecondSignature,
 }
 
 /// What a node offers.

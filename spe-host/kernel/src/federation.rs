@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     disclosure::{ANSWER_FORMAT, ANSWER_TYPE, Answer, Mechanism, NO_KEY, NoisyOutput, Stage},
     dsse::{self, PublicKey},
+    exact,
     ids::{Digest, NodeName},
     manifest::{Keys, Kind},
-    plan::{Plan, Planned},
+    plan::{Plan, Planned, Release},
     refusal::Refusal,
-    statistic::{Noise, Statistic, decode, decode_keys},
+    statistic::{Noise, Statistic, decode, decode_exact, decode_keys},
     units::{Loss, Measure, grid_one},
 };
 
@@ -98,18 +99,26 @@ pub fn open_answer(envelope: &[u8], plan: &Plan, node: &NodeName, key: PublicKey
         return Err(format!("it answers round {} of {}", answer.round, plan.rounds()));
     }
     let fits = |(planned, output): (&Planned, &NoisyOutput)| {
-        let nominal = nominal_scale(planned);
-        output.mechanism == mechanism(plan.measure())
+        output.mechanism == plan.mechanism()
             && output.sensitivity == planned.sensitivity()
             && output.cells.0.len() == planned.output.kind.cells()
             && output.cells.0.iter().all(|c| (-CELL_MAX..=CELL_MAX).contains(c))
-            && (nominal / SCALE_SLACK..=nominal * SCALE_SLACK).contains(&output.scale)
+            && noise_fits(plan, planned, output)
             && keys_fit(planned, output)
     };
     if answer.outputs.len() == plan.outputs().len() && plan.outputs().iter().zip(&answer.outputs).all(fits) {
         Ok(answer)
     } else {
         Err("its outputs have another shape or noise than the plan's".into())
+    }
+}
+
+/// The scale is what the loss buys; an exact table has none, and no small cell.
+fn noise_fits(plan: &Plan, planned: &Planned, output: &NoisyOutput) -> bool {
+    let nominal = nominal_scale(planned);
+    match plan.release() {
+        Release::Noisy => (nominal / SCALE_SLACK..=nominal * SCALE_SLACK).contains(&output.scale),
+        Release::ExactTables => output.scale == 0.0 && exact::fits(planned, &output.cells.0, plan.suppress_below()),
     }
 }
 
@@ -136,17 +145,17 @@ pub const KEY_END: i128 = 1 << 53;
 /// them with at most δ. Its sum is one unit, so that is P[noise ≥ threshold − one unit]. For the discrete Gaussian P[Z ≥ k] ≤
 /// P[N(0, σ²) ≥ k − 1] (Canonne, Kamath & Steinke, proposition 25), and the normal tail is at most φ(x)·4/(3x + √(x² + 8))
 /// (Sampford 1953); for the discrete Laplace P[Z ≥ k] = e^(−k/b)/(1 + e^(−1/b)). Floats are covered by a slack of 10⁻⁹ and
-/// two grid steps. Released is what is at or above it: `opendp`'s own bound is for what is above (issue 2922). Watched by
+/// two grid steps. Released is what is at or above it: `opendp`'s own bound is for what is above (opendp/opendp#2922). Watched by
 /// `audit::keys_are_released_with_probability_delta` in `release`.
 pub fn key_threshold(planned: &Planned, scale: f64) -> i128 {
     let Kind::Keys(Keys { per_subject, .. }) = planned.output.kind else { return 0 };
     let each = planned.loss.delta_approx() * (1.0 - 1e-9) / f64::from(per_subject.max(1));
-    let ln_tail = |x: f64| match mechanism(planned.loss.measure()) {
-        Mechanism::DiscreteGaussian => {
+    let ln_tail = |x: f64| match planned.loss.measure() {
+        Measure::Zcdp => {
             let ln_density = -x * x / 2.0 - (2.0 * std::f64::consts::PI).sqrt().ln();
             ln_density + (4.0 / (3.0 * x + (x * x + 8.0).sqrt())).ln()
         }
-        Mechanism::DiscreteLaplace => -x - (-1.0 / scale.max(1e-300)).exp().ln_1p(),
+        Measure::Pure => -x - (-1.0 / scale.max(1e-300)).exp().ln_1p(),
     };
     // The tail falls with x; at 0 it is a half.
     let (mut low, mut high) = (0.0, 1e4);
@@ -168,7 +177,10 @@ pub fn merge(plan: &Plan, answers: &[Answer]) -> Vec<Statistic> {
     let output = |(i, planned): (usize, &Planned)| {
         let parts = answers.iter().filter_map(|a| a.outputs.get(i));
         let scale = parts.clone().map(|p| p.scale).fold(0.0, f64::max);
-        let noise = Noise { mechanism: mechanism(plan.measure()), scale, nodes };
+        let noise = Noise { mechanism: plan.mechanism(), scale, nodes };
+        if plan.release() == Release::ExactTables {
+            return decode_exact(planned, parts.map(|p| p.cells.0.as_slice()), noise);
+        }
         if let Kind::Keys(keys) = &planned.output.kind {
             let cells = parts.map(|p| p.cells.0.as_slice());
             return decode_keys(plan, planned, keys, cells, noise, key_threshold(planned, scale));

@@ -12,6 +12,7 @@ use crate::{
     fault::Fault,
     ids::{DatasetName, Digest, NodeName, PersonName},
     permit::PermitId,
+    plan::Release,
     refusal::{Refusal, Stop},
     rounds::state_digest,
     units::Loss,
@@ -61,6 +62,8 @@ pub struct Charge {
     pub subjects_max: u32,
     /// Whatever comes of it leaves no sooner, not even after a crash: durable with it.
     pub leaves_at: Timestamp,
+    /// How the answer leaves: no ε is certified for a dataset of which exact tables were bought.
+    pub release: Release,
 }
 
 /// Proof that a charge is durable, good for one round. Consumed by `noise`; dropping it leaves the charge spent (**pay-first**).
@@ -115,6 +118,8 @@ pub struct Total {
     pub permit: PermitId,
     /// All its charges on that dataset, answered or open.
     pub spent: Loss,
+    /// How many of them were for exact tables.
+    pub exact_tables: u64,
 }
 
 /// A change of the ledger.
@@ -189,6 +194,7 @@ pub struct Ledger<J> {
     journal: J,
     by_dataset: HashMap<DatasetName, Loss>,
     by_permit: HashMap<(DatasetName, PermitId), Loss>,
+    exact_tables: HashMap<DatasetName, u64>,
     /// After a failed append memory and journal may differ; the ledger refuses to go on.
     broken: bool,
 }
@@ -209,10 +215,11 @@ impl<J: Journal> Ledger<J> {
     pub fn open(mut journal: J) -> Result<Self, Fault> {
         let totals = journal.totals()?;
         let (by_dataset, by_permit) = (HashMap::new(), HashMap::new());
-        let mut ledger = Self { journal, by_dataset, by_permit, broken: false };
-        for Total { dataset, permit, spent } in totals {
+        let mut ledger = Self { journal, by_dataset, by_permit, exact_tables: HashMap::new(), broken: false };
+        for Total { dataset, permit, spent, exact_tables } in totals {
             let sum = ledger.spent(&dataset, spent).plus(spent).map_err(Fault::while_("adding up the ledger"))?;
             ledger.by_dataset.insert(dataset.clone(), sum);
+            ledger.count_exact(&dataset, exact_tables);
             ledger.by_permit.insert((dataset, permit), spent);
         }
         Ok(ledger)
@@ -252,7 +259,8 @@ impl<J: Journal> Ledger<J> {
         let (dataset_sum, permit_sum) = self.decide(charge)?;
         let before = self.spent(&charge.key.dataset, charge.dataset_cap);
         self.apply(&Event::Reserved(charge))?;
-        let certificate = Certificate::of(charge, Spent { before, after: dataset_sum });
+        let exact_tables = self.count_exact(&charge.key.dataset, u64::from(charge.release == Release::ExactTables));
+        let certificate = Certificate::of(charge, Spent { before, after: dataset_sum, exact_tables });
         let Charge { key, permit, loss, .. } = charge.clone();
         self.by_dataset.insert(key.dataset.clone(), dataset_sum);
         self.by_permit.insert((key.dataset.clone(), permit), permit_sum);
@@ -287,7 +295,8 @@ impl<J: Journal> Ledger<J> {
         }
         self.apply(&Event::Began { key: &key, state, leaves_at: charge.leaves_at })?;
         let (free, spent) = (Loss::zero(charge.loss.measure()), self.spent(&key.dataset, charge.dataset_cap));
-        let certificate = Certificate::of(charge, Spent { before: spent, after: spent });
+        let exact_tables = self.count_exact(&key.dataset, 0);
+        let certificate = Certificate::of(charge, Spent { before: spent, after: spent, exact_tables });
         Ok(Reserving::Paid(Reservation { key, loss: free, state: state_digest(state), certificate }))
     }
 
@@ -305,6 +314,13 @@ impl<J: Journal> Ledger<J> {
     /// The journal's own.
     pub fn state(&mut self, key: &AnswerKey) -> Result<Option<Vec<f64>>, Fault> {
         self.journal.state(key)
+    }
+
+    /// Adds to the exact tables that were bought of `dataset`; how many there are.
+    fn count_exact(&mut self, dataset: &DatasetName, more: u64) -> u64 {
+        let count = self.exact_tables.entry(dataset.clone()).or_default();
+        *count = count.saturating_add(more);
+        *count
     }
 
     fn check_sound(&self) -> Result<(), Fault> {

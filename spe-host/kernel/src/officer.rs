@@ -100,6 +100,7 @@ pub struct VerdictBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     body: VerdictBody,
+    signer: PublicKey,
 }
 
 impl VerdictBody {
@@ -135,7 +136,7 @@ impl Verdict {
         let duty = body.matter.duty();
         let theirs = |officer: &&Officer| officer.name == body.officer && officer.key == verified.signer;
         match officers.iter().find(theirs) {
-            Some(officer) if officer.duties.contains(&duty) => Ok(Self { body }),
+            Some(officer) if officer.duties.contains(&duty) => Ok(Self { body, signer: verified.signer }),
             _ => Err(Refusal::NotAllowed {
                 who: format!("{} with the key {}", body.officer, verified.signer),
                 what: format!("decide here: `officers` in the node's policy must name both, with the duty {duty}"),
@@ -151,12 +152,23 @@ impl Verdict {
         let verified = dsse::verify(envelope, VERDICT_TYPE, "the verdict")?;
         let malformed =
             |e: serde_json::Error| Refusal::Malformed { document: "the verdict".into(), why: e.to_string() };
-        Ok(Self { body: serde_json::from_slice(&verified.payload).map_err(malformed)? })
+        let body = serde_json::from_slice(&verified.payload).map_err(malformed)?;
+        Ok(Self { body, signer: verified.signer })
     }
 
     /// What it says.
     pub const fn body(&self) -> &VerdictBody {
         &self.body
+    }
+
+    /// Whose key signed it.
+    pub const fn signer(&self) -> PublicKey {
+        self.signer
+    }
+
+    /// Whether another person signed `other`: one who has two keys is one person, and so are two names with one key.
+    pub fn is_by_another_than(&self, other: &Self) -> bool {
+        self.body.officer != other.body.officer && self.signer != other.signer
     }
 
     /// Agreement, or what whoever asked is told.

@@ -13,8 +13,10 @@ use crate::{
 };
 
 mod choices;
+mod release;
 
 pub use choices::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES};
+pub use release::Release;
 
 /// Fractional bits of the fixed-point grid when the researcher names none: 2⁻²⁰ ≈ 10⁻⁶ of a unit.
 pub const GRID_BITS_DEFAULT: u8 = 20;
@@ -63,6 +65,8 @@ struct RawPlan {
     fuel_per_subject: u64,
     memory_bytes_max: u64,
     attempt: u32,
+    #[serde(default, skip_serializing_if = "Release::is_noisy")]
+    release: Release,
 }
 
 /// How often the module is run for one job.
@@ -110,6 +114,7 @@ impl TryFrom<RawPlan> for Plan {
         if raw.overlap == 0 || raw.fuel_per_subject == 0 || raw.memory_bytes_max == 0 {
             return reject("overlap, fuel and memory must be at least 1");
         }
+        release::check(&raw)?;
         let rounds = raw.rounds.as_ref().map_or(1, |rounds| rounds.count);
         let loss = total_loss(&raw.outputs)?.times(rounds).and_then(|loss| loss.times(raw.overlap).map(|_| loss));
         let loss = loss.map_err(|e| PlanError(e.to_string()))?;
@@ -272,7 +277,7 @@ impl Plan {
         self.raw.rounds.as_ref().map_or(&[], |rounds| &rounds.state)
     }
 
-    /// Noisy counts below it are not shown.
+    /// Counts below it are not shown.
     pub const fn suppress_below(&self) -> u32 {
         self.raw.suppress_below
     }

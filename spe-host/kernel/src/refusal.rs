@@ -21,11 +21,15 @@ pub enum Refusal {
     #[error("{what} has {size} bytes; the limit is {limit}")]
     TooLarge { what: String, size: u64, limit: u64 },
     /// A signature that does not fit key and content.
-    #[error("the signature on {document} does not verify: it was changed, or signed with another key; sign it again")]
-    BadSignature { document: String },
-    /// Signed by nobody whom this node trusts.
     #[error(
-        "{document} is signed by {key}, which this node does not trust; ask the node's operator about `access_bodies`"
+        "the signature on {document} does not verify: it was changed after it was signed, or is not by the key that it names; get it \
+         again from whoever signed it"
+    )]
+    BadSignature { document: String },
+    /// Signed by nobody who is trusted here.
+    #[error(
+        "{document} is signed by {key}, which is not trusted here: a node trusts the `access_bodies` of its policy.toml, a command the \
+         key that it is given"
     )]
     UntrustedKey { document: String, key: String },
     /// The permit is dated later than this node's clock.
@@ -90,6 +94,12 @@ pub enum Refusal {
     /// Another permit has taken its place.
     #[error("permit {number} was replaced by permit {by}: submit the job with that one")]
     PermitReplaced { number: PermitNumber, by: PermitNumber },
+    /// Two documents of one issuer have one number.
+    #[error(
+        "permit {number} is another document than the first of that number by the same data access body: one that changes it has a \
+         number of its own, with status \"amended\" or \"renewed\""
+    )]
+    PermitNumberTaken { number: PermitNumber },
     /// Taken back.
     #[error("permit {number} was revoked at {since} by the data access body (clause: Art. 63(3))")]
     PermitRevoked { number: PermitNumber, since: String },
@@ -158,6 +168,15 @@ pub enum Refusal {
     /// An officer of the node decided against it.
     #[error("an officer of this node decided against it: {reason}")]
     OfficerRefused { reason: String },
+    /// No officer of the node decided in time.
+    #[error("no officer of this node decided about it within {days} days: sign the job again to have it asked anew")]
+    OfficerSilent { days: u32 },
+    /// The node's records are older than what was seen of them, or others.
+    #[error(
+        "the records of node {node} are not those that it had ({why}), so that charges may be missing from them; it answers nothing until \
+         its operator has put the right ones back (\"Restoring\" in docs/operations.md)"
+    )]
+    RolledBack { node: NodeName, why: String },
     /// Hub and node have no live agreement.
     #[error("there is no live participation agreement with node {node}: {why}")]
     AgreementNotLive { node: NodeName, why: String },
@@ -296,6 +315,7 @@ impl Refusal {
             | Self::PlanNotInPermit { .. }
             | Self::PermitForbids { .. }
             | Self::PermitReplaced { .. }
+            | Self::PermitNumberTaken { .. }
             | Self::PermitRevoked { .. }
             | Self::PersonExcluded { .. }
             | Self::Unlawful { .. }
@@ -314,6 +334,8 @@ impl Refusal {
             | Self::RoundOfAnother { .. }
             | Self::DeadlineMissed
             | Self::TooManyMisses { .. }
+            | Self::OfficerSilent { .. }
+            | Self::RolledBack { .. }
             | Self::AgreementNotLive { .. }
             | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,

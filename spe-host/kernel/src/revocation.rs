@@ -121,6 +121,12 @@ impl Revocation {
         }
     }
 
+    /// Whether it keeps a person from acting under permits of `issuer` at `now`.
+    pub fn is_in_force(&self, issuer: PublicKey, now: Timestamp) -> bool {
+        let Target::Person(person) = &self.body().target else { return false };
+        issuer == self.issuer() && (self.body().effective_at..person.until).contains(&now)
+    }
+
     /// Whether it keeps that person from acting under permits of `issuer` at `now`.
     pub fn excludes(
         &self,
@@ -131,6 +137,6 @@ impl Revocation {
     ) -> bool {
         let Target::Person(person) = &self.body().target else { return false };
         let same = person.name == *name || (identity.is_some() && person.identity.as_ref() == identity);
-        same && issuer == self.issuer() && (self.body().effective_at..person.until).contains(&now)
+        same && self.is_in_force(issuer, now)
     }
 }

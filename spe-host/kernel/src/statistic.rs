@@ -9,6 +9,7 @@ use crate::{
     units::{Loss, grid_one},
 };
 
+mod exact;
 mod keys;
 mod laplace;
 mod moments;
@@ -16,6 +17,7 @@ mod selected;
 mod survival;
 mod tree;
 
+pub use exact::decode_exact;
 pub use keys::decode_keys;
 use laplace::laplace_sum_quantile;
 pub use moments::{cells_of_people, moments};
@@ -64,7 +66,8 @@ pub struct Estimate {
     /// falls, and the value says nothing.
     #[serde(default)]
     pub indistinct: bool,
-    /// The noisy number of people is below what the plan allows to be shown: the other fields only repeat the range.
+    /// The noisy number of people is below what the plan allows to be shown: the other fields only repeat the range. In an exact table the
+    /// cell, at one node at least, is about too few people or hides one that is, and the other fields are 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suppressed: bool,
 }
@@ -86,6 +89,7 @@ impl Noise {
         let one = match self.mechanism {
             Mechanism::DiscreteGaussian => self.scale,
             Mechanism::DiscreteLaplace => self.scale * std::f64::consts::SQRT_2,
+            Mechanism::Exact => 0.0,
         };
         one * f64::from(self.nodes).sqrt()
     }
@@ -136,6 +140,10 @@ fn statistic(plan: &Plan, planned: &Planned, scale: &Scale, mut estimates: Vec<E
     for estimate in &mut estimates {
         suppress(estimate, &planned.output.kind, plan.suppress_below());
     }
+    told(planned, scale, estimates)
+}
+
+fn told(planned: &Planned, scale: &Scale, estimates: Vec<Estimate>) -> Statistic {
     let (output, noise) = (&planned.output, scale.noise);
     let people = f64::from(cells_of_people(&output.kind, planned.loss.measure()));
     #[expect(clippy::cast_precision_loss, reason = "a sensitivity is below 2^53")]

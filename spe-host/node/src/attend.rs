@@ -129,6 +129,8 @@ async fn take(
     trouble: &mut Trouble,
 ) -> Result<(), Refusal> {
     site.exchange_agreement(client, hub).await.map_err(leaving)?;
+    // Before any job: a ledger that was put back must not be charged.
+    witness::look(site, client, hub).await;
     let catalogue = site.catalogue().map_err(leaving)?;
     let mut assignments = client.attend(encode(&catalogue)).await?;
     trouble.is_over();
@@ -138,12 +140,18 @@ async fn take(
             assignment = assignments.next() => assignment?,
             // Only a new connection makes the hub ask again for what was lost.
             () = queue.lost.notified() => return Err(unavailable("the hub, for a report or a module")),
+            () = site.withdrawn.notified() => {
+                client.offer(encode(&site.catalogue().map_err(leaving)?)).await?;
+                continue;
+            }
         };
         match assignment {
             None => return Ok(()),
-            Some(Assignment::Run { job, submission }) => queue.put(&job, Work { submission, next: None })?,
+            Some(Assignment::Run { job, submission }) => {
+                put(queue, client, &job, Work { submission, next: None }).await?
+            }
             Some(Assignment::Round { job, submission, next }) => {
-                queue.put(&job, Work { submission, next: Some(next) })?;
+                put(queue, client, &job, Work { submission, next: Some(next) }).await?;
             }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
@@ -153,8 +161,21 @@ async fn take(
                     tracing::warn!("the hub passed on a revocation that is none here: {}", leaving(stop));
                 }
             }
+            Some(Assignment::Permit { envelope }) => {
+                if let Err(stop) = site.learn(&envelope) {
+                    tracing::warn!("the hub passed on a permit that is none here: {}", leaving(stop));
+                }
+            }
             Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
         }
+    }
+}
+
+/// Has a job wait for its turn; one that there is no room for is refused, and the connection lasts.
+async fn put(queue: &Queue, client: &HubClient, job: &JobId, work: Work) -> Result<(), Refusal> {
+    match queue.put(job, work) {
+        Ok(()) => Ok(()),
+        Err(full) => client.report(job, encode(&full)).await,
     }
 }
 
@@ -173,9 +194,11 @@ async fn work(site: Arc<Site>, queue: Arc<Queue>, hub: watch::Receiver<Option<Hu
         let (at, stirred) = (Arc::clone(&site), site.stirred());
         let runtime = Handle::current();
         let ended = spawn_blocking(move || runtime.block_on(go(&at, asked, escort, pinned))).await;
-        let Ended { frame, charged, parked } = ended.unwrap_or_else(|_| Ended::panicked());
+        let Ended { mut frame, charged, parked } = ended.unwrap_or_else(|_| Ended::panicked());
         if let Some(waits) = parked {
-            queue.park(job, waits);
+            if let Err(full) = queue.park(job, waits) {
+                frame = Some(encode(&full));
+            }
             // Somebody may have decided before it was parked.
             if stirred.has_changed().unwrap_or(false) {
                 queue.unpark();
@@ -225,10 +248,18 @@ async fn go(site: &Site, Work { submission, next }: Work, mut escort: HubEscort,
         _ if escort.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
         Ok(Given::Answer(released)) => {
             // Before the answer, so that nobody has the one without the other.
-            if let Some(receipt) = witness::receipt(site, &escort.client, pinned, &released).await {
-                escort.reports.send(encode(&receipt)).ok();
+            let receipt = witness::receipt(site, &escort.client, pinned, &released).await;
+            match site.has_its_records() {
+                Ok(()) => {
+                    if let Some(receipt) = receipt {
+                        escort.reports.send(encode(&receipt)).ok();
+                    }
+                    ("answered".into(), Some(encode(&released)))
+                }
+                Err(stop) => {
+                    ("held back: the ledger is not the one that the node had".into(), Some(encode(&leaving(stop))))
+                }
             }
-            ("answered".into(), Some(encode(&released)))
         }
         Ok(Given::Finished(finished)) => ("finished".into(), Some(encode(&finished))),
         Ok(Given::Waits(stage)) => {
@@ -237,7 +268,7 @@ async fn go(site: &Site, Work { submission, next }: Work, mut escort: HubEscort,
         }
         Err(_) if escort.hub_is_away => ("put off: the hub is away".into(), None),
         Err(stop) => {
-            site.log_stopped(&submitted, &stop);
+            site.log_stopped(&submitted, &stop).await;
             let refusal = leaving(stop);
             if refusal == Refusal::DeadlineMissed {
                 // It may have been made late on purpose: the operator must see it.

@@ -1,13 +1,14 @@
 //! What this node writes down, and the files that auditors read.
 
 use spe_kernel::{
-    admission::Admitted,
+    admission::{Admitted, names},
     audit::{Event, Who},
     fault::Fault,
     ids::{DatasetName, Digest},
     job::Job,
+    keys::KeyError,
     permit::Permit,
-    refusal::Stop,
+    refusal::{Refusal, Stop},
     tlog::SignedCheckpoint,
 };
 use spe_vault::Register;
@@ -41,6 +42,21 @@ impl Site {
         }
     }
 
+    /// Nothing, if these are the records that the node had.
+    ///
+    /// # Privacy
+    /// A function of what the node once signed and of what its witness says (**data-blind refusal**). Watched by
+    /// `an_old_copy_of_the_folder_answers_nothing` in `spe-host/cli/tests/it/audit.rs`.
+    ///
+    /// # Errors
+    /// [`Refusal::RolledBack`]: charges may be missing.
+    pub(crate) fn has_its_records(&self) -> Result<(), Stop> {
+        match self.records().rolled_back()?.into_iter().next() {
+            None => Ok(()),
+            Some(why) => Err(Refusal::RolledBack { node: self.name.clone(), why }.into()),
+        }
+    }
+
     /// The node starts to serve: which program, which policy, which data.
     ///
     /// # Errors
@@ -55,9 +71,16 @@ impl Site {
                 let (snapshot, dataset) = (held.snapshot(), dataset.clone());
                 log.log_change(&format!("dataset {dataset}"), snapshot, Event::DatasetIngested { dataset, snapshot })?;
             }
-            if let Err(fault) = self.log_opt_outs(dataset) {
+            let opt_outs = self.opt_outs(dataset).and_then(|register| {
+                let event = Event::OptOutsRead { dataset: dataset.clone(), register };
+                log.log(&Who::Node, event)
+            });
+            if let Err(fault) = opt_outs {
                 tracing::warn!("{fault}");
             }
+        }
+        for (dataset, why) in self.vault.sealed() {
+            self.log_keys(dataset, why)?;
         }
         self.publish(true);
         Ok(())
@@ -70,12 +93,22 @@ impl Site {
         }
     }
 
-    /// Opt-outs are entered beside a node that runs: it tells of them when it next looks.
-    fn log_opt_outs(&self, dataset: &DatasetName) -> Result<Told, Fault> {
+    /// Tells that the key holder gives the key of `dataset` no more, if that is why it is not served.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub(crate) fn log_keys(&self, dataset: &DatasetName, why: &KeyError) -> Result<(), Fault> {
+        if matches!(why, KeyError::Gone(_)) {
+            let (what, event) = (format!("keys {dataset}"), Event::KeysDestroyed { dataset: dataset.clone() });
+            self.audit().log_change(&what, Digest::of(why.to_string().as_bytes()), event)?;
+        }
+        Ok(())
+    }
+
+    /// Digest of the register of opt-outs as it is: entries are made beside a node that runs.
+    fn opt_outs(&self, dataset: &DatasetName) -> Result<Digest, Fault> {
         let register = Register::of(&self.vault_dir, dataset).and_then(|register| register.head());
-        let register = register.map_err(Fault::while_("reading the register of opt-outs"))?;
-        let event = Event::OptOutsChanged { dataset: dataset.clone(), register };
-        self.audit().log_change(&format!("opt-outs {dataset}"), register, event)
+        register.map_err(Fault::while_("reading the register of opt-outs"))
     }
 
     /// Writes down that a job was admitted, before anything is done for it.
@@ -83,18 +116,24 @@ impl Site {
     /// # Errors
     /// The storage's own: what cannot be logged is not done.
     pub(crate) fn log_admitted(&self, admitted: &Admitted, permit: &[u8]) -> Result<(), Fault> {
-        self.log_opt_outs(admitted.plan().dataset())?;
-        if self.audit().log_admitted(admitted, permit)? == Told::New {
+        let register = self.opt_outs(admitted.plan().dataset())?;
+        if self.audit().log_admitted(admitted, permit, register)? == Told::New {
             self.publish(false);
         }
         Ok(())
     }
 
-    /// Writes down that a job came to nothing, if its signatures are good: anybody can send bytes.
-    pub(crate) fn log_stopped(&self, submitted: &Submitted, stop: &Stop) {
+    /// Writes down that a job came to nothing, if its signatures are good: anybody can send bytes. Whoever signed it and is not named by
+    /// the permit is counted.
+    pub(crate) async fn log_stopped(&self, submitted: &Submitted, stop: &Stop) {
         let permit = Permit::verify(&submitted.permit, &self.policy.access_bodies, self.now());
         let (Ok(permit), Ok(job)) = (permit, Job::verify(&submitted.job)) else { return };
-        match self.audit().log_stopped(&job, &permit, stop) {
+        let job = self.people.recognise_job(job.clone(), self.now()).await.unwrap_or(job);
+        let told = match names(&permit, &job) {
+            true => self.audit().log_stopped(&job, &permit, stop),
+            false => self.audit().count_stranger(self.now()),
+        };
+        match told {
             Ok(Told::New) => drop(self.publish(false)),
             Ok(Told::Known) => {}
             Err(fault) => tracing::error!("{fault}"),

@@ -16,7 +16,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spe_kernel::{fault::Fault, officer::Matter, refusal::Refusal};
+use spe_kernel::{
+    audit::{Person, Who},
+    fault::Fault,
+    incident::{Incident, Taken},
+    officer::Matter,
+    refusal::Refusal,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream as Caller},
@@ -56,6 +62,17 @@ pub enum Ask {
         /// DSSE envelope of a revocation.
         revocation: String,
     },
+    /// The incidents that were recorded.
+    Incidents,
+    /// Opens an incident, or records what was done about one.
+    Incident {
+        /// Who does it.
+        who: Person,
+        /// Which; none opens one.
+        number: Option<u32>,
+        /// What is done.
+        taken: Taken,
+    },
 }
 
 /// What the node says.
@@ -70,6 +87,10 @@ pub enum Told {
     Decided(Matter),
     /// The revocation is durable, and what it concerns has stopped.
     Revoked,
+    /// The incidents.
+    Incidents(Vec<Incident>),
+    /// The incident, as it is now.
+    Incident(Incident),
     /// Not done, and why.
     Refused(Refusal),
     /// Not done; the node's log has the details.
@@ -82,6 +103,10 @@ pub fn act(site: &Site, ask: Ask) -> Told {
         Ask::Waiting => site.waiting().map(Told::Waiting),
         Ask::Endings => site.records().endings().map(Told::Endings).map_err(Into::into),
         Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
+        Ask::Incidents => site.records().incidents().map(Told::Incidents).map_err(Into::into),
+        Ask::Incident { who, number, taken } => {
+            site.records().record_incident(&Who::Person(who), number, taken).map(Told::Incident)
+        }
         Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),
     };
     done.unwrap_or_else(|stop| match stop {

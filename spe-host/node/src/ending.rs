@@ -12,25 +12,40 @@ use spe_kernel::{
     ids::Digest,
 };
 
-use crate::{journal::Over, site::Site};
+use crate::{
+    journal::{Over, Told},
+    site::Site,
+};
 
-/// How often permits are looked at that may have ended.
+/// How often it is looked at what may have ended.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Deletes what ended permits brought, now and from then on, until dropped.
+/// Ends what is over, now and from then on, until dropped: permits, with what they brought, and what waited too long for an officer; and
+/// tells of strangers who were refused.
 pub async fn keep_ending(site: Arc<Site>) {
     loop {
         let at = Arc::clone(&site);
-        match tokio::task::spawn_blocking(move || at.end_permits()).await {
-            Ok(Ok(_)) => {}
+        match tokio::task::spawn_blocking(move || at.keep_time()).await {
+            Ok(Ok(())) => {}
             Ok(Err(fault)) => tracing::error!("{fault}"),
-            Err(panicked) => tracing::error!("deleting what ended permits brought: {panicked}"),
+            Err(panicked) => tracing::error!("ending what is over: {panicked}"),
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
 impl Site {
+    /// What is to be done as time goes on.
+    fn keep_time(&self) -> Result<(), Fault> {
+        self.end_permits()?;
+        self.lapse()?;
+        self.standing.learn(self.records())?;
+        if self.records().tell_of_strangers(self.now())? == Told::New {
+            self.publish(false);
+        }
+        Ok(())
+    }
+
     /// Deletes what permits brought that are over, each with a certificate; how many lines of permits that were.
     ///
     /// A crash in between leaves nothing half-said: the certificate is kept when everything is gone, or it is done again.

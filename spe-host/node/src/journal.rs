@@ -1,6 +1,8 @@
 //! The ledger's and audit log's storage: one SQLite file, WAL, `synchronous=FULL`. An event is durable when its call returns.
 
 mod endings;
+mod exact;
+mod incidents;
 mod layout;
 mod ledger;
 mod log;
@@ -8,6 +10,7 @@ mod misses;
 mod officers;
 mod permits;
 mod revocations;
+mod rollback;
 
 use std::{
     path::Path,
@@ -19,10 +22,14 @@ use spe_kernel::fault::Fault;
 
 pub use endings::Ending;
 pub(crate) use endings::Over;
-pub use log::{Checked, LogFiles, Release, Told, Witnessed, check_files, entries_in, root_in};
+pub(crate) use exact::Earlier;
+pub(crate) use log::login;
+pub use log::{Checked, Forgotten, LogFiles, Release, Stays, Told, Witnessed, check_files, entries_in, root_in};
 pub use misses::Miss;
 pub use officers::Pending;
 pub use permits::{PermitReport, SeenPermit};
+pub(crate) use revocations::Mark;
+pub use rollback::ShownBy;
 
 /// Version of the program, as the log has it.
 pub const SOFTWARE: &str = concat!("spe ", env!("CARGO_PKG_VERSION"));

@@ -82,8 +82,8 @@ impl KeySource for Holder {
     }
 }
 
-/// Asks for the site's keys again and again as long as it is there, and drops each dataset whose key is no longer given. A key holder
-/// that is away changes nothing.
+/// Asks for the site's keys again and again as long as it is there, and drops each dataset whose key is no longer given; the hub is told
+/// that it is not offered any more. A key holder that is away changes nothing.
 pub fn watch(site: &Arc<Site>) {
     let site = Arc::downgrade(site);
     thread::spawn(move || {
@@ -92,6 +92,10 @@ pub fn watch(site: &Arc<Site>) {
             let Some(site) = site.upgrade() else { return };
             for (dataset, why) in site.vault.recheck(&*site.keys) {
                 tracing::error!(%dataset, "not served any more: {why}");
+                site.withdrawn.notify_one();
+                if let Err(fault) = site.log_keys(&dataset, &why) {
+                    tracing::error!("{fault}");
+                }
             }
         }
     });

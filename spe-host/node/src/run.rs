@@ -20,7 +20,8 @@ use spe_sandbox::{ApprovedModule, Interrupt};
 use spe_vault::Cohort;
 
 use crate::{
-    gate, map, officers,
+    gate::{self, Passed},
+    map, officers,
     rounds::{self, Turn},
     site::Site,
 };
@@ -102,6 +103,7 @@ pub enum Step {
 /// # Errors
 /// [`Stop::Refused`] may leave; [`Stop::Failed`] stays in the operator's log.
 pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -> Result<Given, Stop> {
+    site.has_its_records()?;
     let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
     let job = Job::verify(&submitted.job)?;
     let job = site.people.recognise_job(job, site.now()).await?;
@@ -132,7 +134,10 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
         Turn::Finish(finished) => return Ok(Given::Finished(finished)),
     };
     escort.passed(Step::Approved);
-    let draw = (site.noise)(admitted.plan())?;
+    let draw = match admitted.exact() {
+        Some(granted) => Draw::exact(granted),
+        None => (site.noise)(admitted.plan())?,
+    };
     escort.passed(Step::Drawn);
     let pace = &site.policy.release;
     escort.hold(pace.slot(site.now())).await;
@@ -224,7 +229,7 @@ fn release(site: &Site, permit: &Permit, admitted: &Admitted, committed: Committ
     site.standing.check(permit, admitted.job(), site.now())?;
     let review = permit.body().environment.release;
     match gate::pass(site, admitted, review, committed)? {
-        Some(cleared) => Ok(Given::Answer(audit::append(&mut site.audit(), cleared)?)),
-        None => Ok(Given::Waits(Stage::AwaitsRelease)),
+        Passed::Cleared(cleared) => Ok(Given::Answer(audit::append(&mut site.audit(), cleared)?)),
+        Passed::Waits(stage) => Ok(Given::Waits(stage)),
     }
 }

@@ -14,6 +14,7 @@ use spe_kernel::{
     admission::NodePolicy,
     dataset::Offer,
     disclosure::{Catalogue, Draw},
+    document,
     dsse::SecretKey,
     fault::Fault,
     ids::{DatasetName, Digest, NodeName},
@@ -21,7 +22,7 @@ use spe_kernel::{
     keys::{KeyError, KeySource},
     ledger::Ledger,
     optout::AsOf,
-    permit::Permit,
+    permit::{Permit, PermitBody, Version},
     plan::Plan,
     refusal::{Refusal, Stop},
     units::Loss,
@@ -29,7 +30,7 @@ use spe_kernel::{
 use spe_sandbox::{Compiler, Sandbox};
 use spe_vault::{Cohort, Vault};
 use spe_wire::FileError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     audit,
@@ -85,7 +86,11 @@ pub struct Site {
     ledger: Mutex<Ledger<Records>>,
     records: Records,
     pub(crate) standing: Standing,
+    /// One asks the witness at a time: what it sees must grow.
+    pub(crate) witnessing: tokio::sync::Mutex<()>,
     stirred: watch::Sender<()>,
+    /// A dataset is gone, and the hub does not know yet.
+    pub(crate) withdrawn: Notify,
 }
 
 /// Time and memory that compiling one module may take.
@@ -173,7 +178,9 @@ impl Site {
             ledger,
             records,
             standing,
+            witnessing: tokio::sync::Mutex::default(),
             stirred,
+            withdrawn: Notify::new(),
         })
     }
 
@@ -230,12 +237,28 @@ impl Site {
     /// Keeps the permit among those that were seen here.
     ///
     /// # Errors
-    /// [`Refusal::PermitReplaced`] where another of its line has taken its place; [`Refusal::Unlawful`] where its line may not have it.
+    /// [`Refusal::PermitReplaced`] where another of its line has taken its place; [`Refusal::Unlawful`] where its line may not have it;
+    /// [`Refusal::PermitNumberTaken`] where another document has its number.
     pub fn see(&self, permit: &Permit) -> Result<(), Stop> {
         let now = self.now();
         let revoked = |numbers: &[_]| self.standing.revoked_since(permit.id().issuer, numbers);
         let standing = self.audit().see(permit, revoked, now)?;
         Ok(standing.in_force(&permit.body().number).map(drop)?)
+    }
+
+    /// Keeps a permit of which the hub tells, so that the one that it replaces holds no longer here from then on. It may begin later. What
+    /// runs goes on.
+    ///
+    /// # Errors
+    /// One that no trusted data access body signed, whose number another has, or that its line may not have.
+    pub fn learn(&self, envelope: &[u8]) -> Result<(), Stop> {
+        let permit = document::open::<PermitBody>(envelope)?.trusting(&self.policy.access_bodies)?;
+        let (line, version) = Version::opened(&permit);
+        if self.audit().learn(&line, &version, self.now())? {
+            tracing::info!(number = %version.number, line = %line.number, "a permit was given");
+            self.stir();
+        }
+        Ok(())
     }
 
     /// Whose records `job` may read under `permit`, and which of them: theirs who had not opted out of its purpose when the permit was

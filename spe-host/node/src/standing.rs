@@ -1,7 +1,10 @@
 //! Whether permits and persons still stand, and the end of what runs under those that do not (Arts. 63(3) and 68 of Regulation
 //! (EU) 2025/327).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 use spe_kernel::{
@@ -15,11 +18,16 @@ use spe_kernel::{
 };
 use spe_sandbox::Interrupt;
 
-use crate::{journal::Records, site::Site};
+use crate::{
+    journal::{Mark, Records, login},
+    site::Site,
+};
 
 /// The revocations that a node knows, and what runs.
 pub(crate) struct Standing {
     revocations: Mutex<Vec<Revocation>>,
+    /// By what excluded persons are known here, besides their names.
+    marks: Mutex<BTreeSet<Mark>>,
     runs: Mutex<Vec<Run>>,
 }
 
@@ -44,7 +52,9 @@ impl Standing {
     pub(crate) fn open(records: &Records, trusted: &[PublicKey]) -> Result<Self, Fault> {
         let kept = records.revocations()?;
         let known = kept.iter().filter_map(|envelope| Revocation::verify(envelope, trusted).ok()).collect();
-        Ok(Self { revocations: Mutex::new(known), runs: Mutex::default() })
+        let standing = Self { revocations: Mutex::new(known), marks: Mutex::default(), runs: Mutex::default() };
+        standing.learn(records)?;
+        Ok(standing)
     }
 
     fn revocations(&self) -> MutexGuard<'_, Vec<Revocation>> {
@@ -54,6 +64,23 @@ impl Standing {
 
     fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns by what excluded persons are known here: also by what they used between a revocation and the time from which it holds.
+    pub(crate) fn learn(&self, records: &Records) -> Result<(), Fault> {
+        // A copy: whoever has the records may ask for the revocations, and must not wait for this.
+        let known = self.revocations().clone();
+        let marks = records.excluded(&known)?;
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = marks;
+        Ok(())
+    }
+
+    /// Whether `revocation` excludes a person who had jobs admitted with the key or the login of `job`.
+    fn is_known_by(&self, job: &Job, revocation: &Revocation) -> bool {
+        let login = job.identity().map(|identity| login(identity.who()));
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = [Some(job.signer().to_string()), login];
+        used.into_iter().flatten().any(|mark| marks.contains(&(revocation.digest(), mark)))
     }
 
     /// Since when one of the permits of those numbers is revoked by its `issuer`: whichever of a line's permits is named, all of
@@ -79,7 +106,10 @@ impl Standing {
         }
         let identity = job.identity().map(spe_kernel::person::Identity::who);
         let person = &job.body().person;
-        if self.revocations().iter().any(|r| r.excludes(person, identity, issuer, now)) {
+        let is_out = |r: &Revocation| {
+            r.excludes(person, identity, issuer, now) || (r.is_in_force(issuer, now) && self.is_known_by(job, r))
+        };
+        if self.revocations().iter().any(is_out) {
             return Err(Refusal::PersonExcluded { person: person.clone() });
         }
         Ok(())
@@ -136,6 +166,7 @@ impl Site {
             tracing::warn!(document = %revocation.digest(), "revoked: {}", revocation.body().reason);
             self.standing.revocations().push(revocation);
         }
+        self.standing.learn(self.records())?;
         self.standing.end(self.now());
         self.stir();
         Ok(())

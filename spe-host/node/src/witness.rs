@@ -1,4 +1,4 @@
-//! Receipts for what leaves, cosigned by the hub as the witness of this node's log.
+//! The hub as the witness of this node's log: receipts for what leaves are cosigned by it, and it knows if an old log is put back.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use spe_kernel::{
 use spe_wire::HubClient;
 use tokio::time::timeout;
 
-use crate::site::Site;
+use crate::{journal::ShownBy, site::Site};
 
 /// How long an answer waits for the witness. It leaves without a cosignature then, and its receipt says so by having none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ const QUESTIONS_MAX: usize = 3;
 
 /// Why a checkpoint is not cosigned.
 enum Unwitnessed {
+    /// The witness has seen nothing of this log, nor the node's key: it comes for the first time.
+    New,
     /// The hub's reasons.
     Refused(Refusal),
     /// The node's own, or what the hub sent is no cosignature.
@@ -35,6 +37,16 @@ impl From<Fault> for Unwitnessed {
     }
 }
 
+/// Asks the witness whether this is the log that it knows. One that is not is noted, and nothing is answered from then on.
+///
+/// # Security
+/// The hub's word is taken for it: one that lies can stop the node, as it can by giving it no job.
+pub(crate) async fn look(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) {
+    if let Err(Some(why)) = asked(site, hub, pinned).await {
+        tracing::warn!("the witness did not say whether it knows this log: {why}");
+    }
+}
+
 /// The receipt of what may leave. Everything here is public and after the hold: which answers were logged, and hashes.
 pub(crate) async fn receipt(
     site: &Site,
@@ -42,40 +54,56 @@ pub(crate) async fn receipt(
     pinned: Option<PublicKey>,
     released: &Released,
 ) -> Option<Receipt> {
-    let made = |checkpoint: &SignedCheckpoint| site.audit().receipt(Digest::of(released.envelope()), checkpoint);
-    let plain = site.publish(false).map_or_else(|| site.audit().checkpoint(&site.log_files, &site.key), Ok);
-    let plain = plain.inspect_err(|fault| tracing::error!("{fault}")).ok()?;
-    let asked = timeout(PATIENCE, cosigned(site, hub, pinned, &plain)).await;
-    let why = match asked {
-        Ok(Ok(cosigned)) => return made(&cosigned).inspect_err(|fault| tracing::error!("{fault}")).ok(),
-        Ok(Err(Unwitnessed::Refused(refusal))) => refusal.to_string(),
-        Ok(Err(Unwitnessed::Failed(fault))) => fault.to_string(),
-        Err(_) => format!("the hub said nothing within {} s", PATIENCE.as_secs()),
+    let checkpoint = match asked(site, hub, pinned).await {
+        Ok(cosigned) => Ok(cosigned),
+        Err(why) => {
+            let why = why.unwrap_or_else(|| "the hub does not know the node's key".into());
+            tracing::error!("an answer leaves with a receipt that no witness cosigned: {why}");
+            plain(site)
+        }
     };
-    tracing::error!("an answer leaves with a receipt that no witness cosigned: {why}");
-    made(&plain).inspect_err(|fault| tracing::error!("{fault}")).ok()
+    let made = checkpoint.and_then(|signed| site.audit().receipt(Digest::of(released.envelope()), &signed));
+    made.inspect_err(|fault| tracing::error!("{fault}")).ok()
+}
+
+/// The log as it is, signed.
+fn plain(site: &Site) -> Result<SignedCheckpoint, Fault> {
+    site.publish(false).map_or_else(|| site.audit().checkpoint(&site.log_files, &site.key), Ok)
+}
+
+/// The log as it is, cosigned; or why it is not, in words, where there is something to say.
+async fn asked(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) -> Result<SignedCheckpoint, Option<String>> {
+    match timeout(PATIENCE, cosigned(site, hub, pinned)).await {
+        Ok(Ok(cosigned)) => Ok(cosigned),
+        Ok(Err(Unwitnessed::New)) => Err(None),
+        Ok(Err(Unwitnessed::Refused(refusal))) => Err(Some(refusal.to_string())),
+        Ok(Err(Unwitnessed::Failed(fault))) => Err(Some(fault.to_string())),
+        Err(_) => Err(Some(format!("the hub said nothing within {} s", PATIENCE.as_secs()))),
+    }
 }
 
 /// The checkpoint with the hub's cosignature, which is kept.
-async fn cosigned(
-    site: &Site,
-    hub: &HubClient,
-    pinned: Option<PublicKey>,
-    checkpoint: &SignedCheckpoint,
-) -> Result<SignedCheckpoint, Unwitnessed> {
+async fn cosigned(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) -> Result<SignedCheckpoint, Unwitnessed> {
     let failed = |why: String| Unwitnessed::Failed(Fault::new("asking the witness", why));
-    let log = site.audit();
+    let _one = site.witnessing.lock().await;
+    let (log, checkpoint) = (site.audit(), plain(site)?);
     let before = log.witnessed()?;
     let pinned = pinned.or(before.as_ref().map(|before| before.key));
     let mut old = before.map_or(0, |before| before.size);
     for _ in 0..QUESTIONS_MAX {
-        let (reply, key) = hub.witness(&log.ask(old, checkpoint)?).await.map_err(Unwitnessed::Refused)?;
+        let (reply, key) = match hub.witness(&log.ask(old, &checkpoint)?).await {
+            Ok(said) => said,
+            Err(Refusal::RolledBack { why, .. }) => return Err(rolled_back(site, why)?),
+            Err(Refusal::NotFound { .. }) => return Err(Unwitnessed::New),
+            Err(refusal) => return Err(Unwitnessed::Refused(refusal)),
+        };
         if let Some(pinned) = pinned.filter(|pinned| *pinned != key) {
             return Err(failed(format!("the hub's key is {key}, and {pinned} is pinned since the node first came")));
         }
         match reply {
             Reply::From(size) if size > checkpoint.checkpoint().size => {
-                return Err(failed(format!("the hub has seen {size} entries of this log, which has fewer")));
+                let why = format!("its witness has seen {size} entries of its log, which has fewer");
+                return Err(rolled_back(site, why)?);
             }
             Reply::From(size) => old = size,
             Reply::Cosigned(line) => {
@@ -88,4 +116,11 @@ async fn cosigned(
         }
     }
     Err(failed("the hub has seen the log grow each time that it was asked".into()))
+}
+
+/// Notes durably that the witness has seen another log than this one.
+fn rolled_back(site: &Site, why: String) -> Result<Unwitnessed, Fault> {
+    let log = site.log_files.key(site.key.public())?.vkey();
+    site.records().found_rolled_back(ShownBy::Witness(&log), &why)?;
+    Ok(Unwitnessed::Refused(Refusal::RolledBack { node: site.name.clone(), why }))
 }

@@ -7,12 +7,12 @@ use opendp::{
     error::Fallible,
 };
 use spe_kernel::{
-    disclosure::{Draw, DrawnOutput, Fresh, Mechanism, Waiting},
+    disclosure::{Draw, DrawnOutput, Fresh, Waiting},
     fault::Fault,
     federation::{key_threshold, mechanism, nominal_scale},
     manifest::Kind,
     plan::{Plan, Planned},
-    units::{Loss, PICO_PER_UNIT},
+    units::{self, Loss, PICO_PER_UNIT},
 };
 
 use crate::{gaussian::gaussian, laplace::laplace};
@@ -48,9 +48,9 @@ pub fn draw(plan: &Plan) -> Result<Draw, Fault> {
 /// # Errors
 /// As [`draw`].
 pub fn noise(planned: &Planned) -> Result<DrawnOutput, Fault> {
-    match mechanism(planned.loss.measure()) {
-        Mechanism::DiscreteGaussian => buy(planned, gaussian as fn(f64) -> _),
-        Mechanism::DiscreteLaplace => buy(planned, laplace as fn(f64) -> _),
+    match planned.loss.measure() {
+        units::Measure::Zcdp => buy(planned, gaussian as fn(f64) -> _),
+        units::Measure::Pure => buy(planned, laplace as fn(f64) -> _),
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Listed {
     pub schema: DatasetSchema,
     /// The snapshot's digest.
     pub snapshot: Digest,
+    /// The version of the data key that seals it.
+    pub data_key: u32,
 }
 
 /// The current snapshot of each dataset in `dir`, with its folder.
@@ -92,7 +94,10 @@ impl Vault {
     /// # Errors
     /// The directory or a dataset's snapshot cannot be read.
     pub fn list(dir: &Path) -> Result<Vec<Listed>, Fault> {
-        let listed = |(_, Current { file, .. }): (_, Current)| Listed { schema: file.schema, snapshot: file.digest };
+        let listed = |(_, Current { file, .. }): (_, Current)| {
+            let data_key = file.data_key.version;
+            Listed { schema: file.schema, snapshot: file.digest, data_key }
+        };
         let mut all: Vec<Listed> = currents(dir)?.into_iter().map(listed).collect();
         all.sort_by(|a, b| a.schema.name.cmp(&b.schema.name));
         Ok(all)

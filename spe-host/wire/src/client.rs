@@ -315,19 +315,19 @@ fn read_node(sent: pb::NodeCatalogue) -> Result<NodeCatalogue, Refusal> {
 fn read_assignment(sent: pb::Assignment) -> Result<Assignment, Refusal> {
     use pb::assignment::What;
     let malformed = |why: &str| Refusal::Malformed { document: "the assignment".into(), why: why.into() };
-    if let Some(What::Revoke(pb::Document { envelope })) = sent.what {
-        return Ok(Assignment::Revoke { envelope: within(envelope, "the revocation", ENVELOPE_BYTES_MAX)? });
-    }
-    let job = named(&sent.job, "the job's id")?;
-    match sent.what {
-        Some(What::Run(submission)) => Ok(Assignment::Run { job, submission: Submission::arrive(submission)? }),
-        Some(What::Cancel(pb::Nothing {})) => Ok(Assignment::Cancel { job }),
-        Some(What::Round(pb::Round { submission, next })) => {
+    let job = || named(&sent.job, "the job's id");
+    let document = |it: pb::Document, what: &'static str| within(it.envelope, what, ENVELOPE_BYTES_MAX);
+    Ok(match sent.what.ok_or_else(|| malformed("it asks for nothing this version knows"))? {
+        What::Run(submission) => Assignment::Run { job: job()?, submission: Submission::arrive(submission)? },
+        What::Cancel(pb::Nothing {}) => Assignment::Cancel { job: job()? },
+        What::Round(pb::Round { submission, next }) => {
             let submission = Submission::arrive(submission.ok_or_else(|| malformed("a round of no job"))?)?;
-            Ok(Assignment::Round { job, submission, next: parse(&next, "the next round", NEXT_ROUND_BYTES_MAX)? })
+            let next = parse(&next, "the next round", NEXT_ROUND_BYTES_MAX)?;
+            Assignment::Round { job: job()?, submission, next }
         }
-        Some(What::Revoke(_)) | None => Err(malformed("it asks for nothing this version knows")),
-    }
+        What::Revoke(revocation) => Assignment::Revoke { envelope: document(revocation, "the revocation")? },
+        What::Permit(permit) => Assignment::Permit { envelope: document(permit, "the permit")? },
+    })
 }
 
 /// Dials the hub with our own TLS.

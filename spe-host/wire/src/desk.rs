@@ -264,15 +264,14 @@ fn catalogue_to_pb(NodeCatalogue { node, online, catalogue }: &NodeCatalogue) ->
 fn assignment_to_pb(assignment: Assignment) -> Result<pb::Assignment, Refusal> {
     use pb::assignment::What;
     let (job, what) = match assignment {
-        Assignment::Run { job, submission } => (job, What::Run(submission.into())),
+        Assignment::Run { job, submission } => (job.into(), What::Run(submission.into())),
         Assignment::Round { job, submission, next } => {
             let next = json(&next, "the next round", NEXT_ROUND_BYTES_MAX)?;
-            (job, What::Round(pb::Round { submission: Some(submission.into()), next }))
+            (job.into(), What::Round(pb::Round { submission: Some(submission.into()), next }))
         }
-        Assignment::Cancel { job } => (job, What::Cancel(pb::Nothing {})),
-        Assignment::Revoke { envelope } => {
-            return Ok(pb::Assignment { job: String::new(), what: Some(What::Revoke(pb::Document { envelope })) });
-        }
+        Assignment::Cancel { job } => (job.into(), What::Cancel(pb::Nothing {})),
+        Assignment::Revoke { envelope } => (String::new(), What::Revoke(pb::Document { envelope })),
+        Assignment::Permit { envelope } => (String::new(), What::Permit(pb::Document { envelope })),
     };
-    Ok(pb::Assignment { job: job.into(), what: Some(what) })
+    Ok(pb::Assignment { job, what: Some(what) })
 }

@@ -50,5 +50,10 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(FileError::at(path))
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            FileError::at(path)("it exists already, and is never overwritten: choose another name, or move it away")
+        }
+        _ => FileError::at(path)(error.to_string()),
+    })
 }

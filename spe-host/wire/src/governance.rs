@@ -31,8 +31,10 @@ impl Period {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationLine {
-    /// The application.
+    /// The application: what the hub calls it.
     pub id: ApplicationId,
+    /// What the applicant calls it: decisions, permits and notices name it so. Two applicants may use the same.
+    pub number: PermitNumber,
     /// The person who submitted it.
     pub person: PersonName,
     /// When the hub received it.
@@ -51,8 +53,10 @@ pub struct ApplicationLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationView {
-    /// The application.
+    /// The application: what the hub calls it.
     pub id: ApplicationId,
+    /// What the applicant calls it: decisions, permits and notices name it so. Two applicants may use the same.
+    pub number: PermitNumber,
     /// The person who submitted it.
     pub person: PersonName,
     /// When the hub received it: Art. 68(4)'s periods begin.
@@ -150,7 +154,7 @@ pub struct Register {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The application.
+    /// The application: what the hub calls it.
     pub application: ApplicationId,
     /// 68: data permit; 69: health data request.
     pub article: Article,

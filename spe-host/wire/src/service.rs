@@ -110,6 +110,11 @@ pub enum Assignment {
         /// DSSE envelope of a revocation, of which nothing is verified.
         envelope: Vec<u8>,
     },
+    /// A data access body has given a permit, which may take the place of another. It may arrive again.
+    Permit {
+        /// DSSE envelope of a permit, of which nothing is verified.
+        envelope: Vec<u8>,
+    },
 }
 
 /// What a node offered last.

@@ -76,7 +76,7 @@ pub(super) fn verify(
 }
 
 fn say(node: &NodeName, opened: &Opened, cosigned: Option<u64>, compared: bool, output: Output) -> Result<()> {
-    let Event::Released { answer, envelope, permit, loss, software, .. } = &opened.logged().entry.event else {
+    let Event::Released { answer, envelope, loss, software, .. } = &opened.logged().entry.event else {
         bail!("the receipt does not tell of a release")
     };
     let at = cosigned.map(|time| Timestamp::from_second(i64::try_from(time).unwrap_or(0)).unwrap_or_default());
@@ -86,7 +86,7 @@ fn say(node: &NodeName, opened: &Opened, cosigned: Option<u64>, compared: bool, 
         let witness = at.map_or_else(|| "cosignatures were not checked: name the --witness-key".into(), |at| format!("cosigned by the witness at {at}"));
         let given = if compared { "the given answer" } else { "an answer (give it with --answer to have it compared)" };
         format!(
-            "entry {} of the log of node {node}, which had {} entries: {given} was released at {}\nanswer {}, plan {}, round {}, dataset {}, permit {}, loss {loss}, {software}\n{witness}\nthe receipt holds\n",
+            "entry {} of the log of node {node}, which had {} entries: {given} was released at {}\nanswer {}, plan {}, round {}, dataset {}, loss {loss}, {software}\n{witness}\nthe receipt holds\n",
             opened.index(),
             opened.checkpoint().checkpoint().size,
             opened.logged().entry.at,
@@ -94,7 +94,6 @@ fn say(node: &NodeName, opened: &Opened, cosigned: Option<u64>, compared: bool, 
             answer.plan.short(),
             answer.round,
             answer.dataset,
-            permit.number,
         )
     })
 }

@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use jiff::SignedDuration;
 use spe_kernel::{
+    audit::Who,
     pace::{GuestPace, Pace},
     plan::Choices,
     refusal::Refusal,
@@ -70,8 +71,8 @@ fn a_dataset_that_was_late_too_often_answers_nothing() {
         assert_eq!(asked(&world, 50_000, 0), None, "{name}: what was answered is given again");
         let records = world.site.audit();
         let dataset = world.site.budgets[0].0.clone();
-        assert!(records.resume(&dataset, " ").is_err(), "{name}: it goes on for no reason");
-        assert_eq!(records.resume(&dataset, "measured again").unwrap(), 2);
+        assert!(records.resume(&dataset, " ", &Who::Node).is_err(), "{name}: it goes on for no reason");
+        assert_eq!(records.resume(&dataset, "measured again", &Who::Node).unwrap(), 2);
         assert_eq!(asked(&world, 50_000, 5), None, "{name}: its operator let it go on");
         let kept = records.all_misses().unwrap();
         assert_eq!(kept.len(), 2, "{name}: late runs were forgotten");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::place::{Place, example, outcome};
+use crate::place::{Place, eventually, example, outcome};
 use serde_json::Value;
 
 /// What would be a bug: a federation that must stop for a new member; a private key that travels; a token that is good twice.
@@ -59,24 +59,51 @@ fn nodes(names: &[&str]) -> toml::Value {
     names.iter().map(|name| toml::Value::from(*name)).collect::<Vec<_>>().into()
 }
 
-/// An access body's decision on the part of `node`; positive with the permit of that file.
-fn decide(place: &Place, id: &str, (node, key): (&str, &str), permit: Option<&str>) -> Value {
+/// Ada's application for all nodes is at the hub, and this is its id there.
+fn applied(place: &Place) -> String {
+    let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
+    fill(place, "policies/applications/template.toml", "application.toml", |application| {
+        application["number"] = "app-7".into();
+        application["persons"][0]["key"] = ada.into();
+    });
+    let sign =
+        ["application", "sign", "application.toml", "--key", "researcher/signing.key", "--out", "application.json"];
+    place.ok(&sign);
+    let submitted = place.ok(&["application", "submit", "application.json", "--as", "researcher"]);
+    submitted["id"].as_str().unwrap().to_owned()
+}
+
+/// The place's permit for the application, of that number and for those nodes.
+fn permit(place: &Place, number: &str, at: &[&str], change: impl FnOnce(&mut toml::Table)) -> String {
+    let mut permit: toml::Table = toml::from_str(&std::fs::read_to_string(place.path("permit.toml")).unwrap()).unwrap();
+    (permit["number"], permit["original"], permit["application"]) = (number.into(), number.into(), "app-7".into());
+    permit["data"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(at));
+    change(&mut permit);
+    let (draft, signed) = (format!("{number}.toml"), format!("{number}.json"));
+    std::fs::write(place.path(&draft), toml::to_string(&permit).unwrap()).unwrap();
+    place.ok(&["permit", "sign", &draft, "--key", "access-body.key", "--out", &signed]);
+    signed
+}
+
+/// An access body's decision on the parts of `decided`, in that file; positive with the permit of that file.
+fn decision(place: &Place, file: &str, (decided, key): (&[&str], &str), permit: Option<&str>) {
     let kind = if permit.is_some() { "positive" } else { "negative" };
-    let draft = format!("{node}-decision.toml");
+    let draft = format!("{file}.toml");
     fill(place, &format!("policies/decisions/{kind}.toml"), &draft, |decision| {
         decision["application"] = "app-7".into();
         decision["application_digest"] = digest(place, ["application", "show", "application.json"]).into();
-        decision["part"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(&[node]));
+        decision["part"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(decided));
         if let Some(permit) = permit {
             decision["outcome"]["positive"]["permit"] = digest(place, ["permit", "check", permit]).into();
         }
     });
-    let signed = format!("{node}-decision.json");
-    place.ok(&["decision", "sign", &draft, "--key", key, "--out", &signed]);
-    let person = format!("assessor-{node}");
-    let fixed = ["application", "decide", id, &signed, "--as", &person];
+    place.ok(&["decision", "sign", &draft, "--key", key, "--out", file]);
+}
+
+/// Hands a decision in, as that person.
+fn decide<'a>(id: &'a str, file: &'a str, permit: Option<&'a str>, person: &'a str) -> Vec<&'a str> {
     let permit: Vec<&str> = permit.map_or_else(Vec::new, |file| vec!["--permit", file]);
-    place.ok(&[&fixed[..], &permit].concat())
+    [&["application", "decide", id, file, "--as", person][..], &permit].concat()
 }
 
 /// What would be a bug: a node that answers though its access body refused; a result that hides it; a register without the refusal,
@@ -88,9 +115,9 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     let other = place.ok(&["key", "new", "other-body.key"])["public_key"].as_str().unwrap().to_owned();
     for (node, site) in [("north", "1"), ("middle", "2"), ("south", "3")] {
         place.node(node, &format!("site = \"{site}\""), "rho=2");
-        let role = format!("assessor@{node}");
-        let (person, dir) = (format!("kim-{node}"), format!("assessor-{node}"));
-        place.ok(&["hub", "invite", "hub", "--person", &person, "--roles", &role, "--out", &dir]);
+    }
+    for (person, roles) in [("outer", "assessor@north,assessor@south"), ("inner", "assessor@middle")] {
+        place.ok(&["hub", "invite", "hub", "--person", person, "--roles", roles, "--out", person]);
     }
     // The node in the middle is under another data access body.
     place.policy("middle", &ours, &other);
@@ -100,47 +127,42 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     }
     place.wait_online(3);
 
-    let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
-    fill(&place, "policies/applications/template.toml", "application.toml", |application| {
-        application["number"] = "app-7".into();
-        application["persons"][0]["key"] = ada.clone().into();
-    });
-    place.ok(&[
-        "application",
-        "sign",
-        "application.toml",
-        "--key",
-        "researcher/signing.key",
-        "--out",
-        "application.json",
-    ]);
+    let id = applied(&place);
     let submitted = place.ok(&["application", "submit", "application.json", "--as", "researcher"]);
-    let id = submitted["id"].as_str().unwrap().to_owned();
+    assert_eq!((&submitted["id"], &submitted["number"]), (&id.as_str().into(), &"app-7".into()));
     assert_eq!(submitted["parts"].as_array().unwrap().len(), 3, "it was not routed to every node: {submitted}");
-    assert_eq!(place.ok(&["application", "submit", "application.json", "--as", "researcher"])["id"], id.as_str());
-    let seen = place.ok(&["application", "status", &id, "--as", "assessor-north"]);
+    let seen = place.ok(&["application", "status", &id, "--as", "inner"]);
     assert_eq!(seen["parts"].as_array().unwrap().len(), 1, "an assessor sees another node's part");
-    let (code, _) = place.fails(&["application", "withdraw", &id, "--as", "assessor-north"]);
+    let (code, _) = place.fails(&["application", "withdraw", &id, "--as", "inner"]);
     assert_eq!(code, 5, "an assessor took an application back");
 
     // A permit for two of the nodes; the third's access body refuses.
-    let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
-    let mut permit: toml::Table = toml::from_str(&text).unwrap();
-    (permit["number"], permit["original"]) = ("dap-7".into(), "dap-7".into());
-    permit["application"] = "app-7".into();
-    permit["data"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(&["north", "south"]));
-    std::fs::write(place.path("two.toml"), toml::to_string(&permit).unwrap()).unwrap();
-    place.ok(&["permit", "sign", "two.toml", "--key", "access-body.key", "--out", "two.json"]);
-    decide(&place, &id, ("north", "access-body.key"), Some("two.json"));
+    let two = permit(&place, "dap-7", &["north", "south"], |_| {});
+    let says = |args: &[&str]| String::from_utf8(place.run(args).stdout).unwrap();
+    let shown = says(&["permit", "show", &two]);
+    assert!(shown.contains("Example ministry of health (public body)"), "an applicant is not as written: {shown}");
+    assert!(shown.contains("app-7 (the applicant's number)"), "{shown}");
+    for args in [&["application", "list", "--as", "researcher"][..], &["application", "status", &id, "--as", "inner"]] {
+        let shown = says(args);
+        assert!(
+            shown.contains(&id) && shown.contains("app-7"),
+            "one of the application's two numbers is missing: {shown}"
+        );
+    }
+    decision(&place, "one.json", (&["north"], "access-body.key"), Some(&two));
+    let (code, message) = place.fails(&decide(&id, "one.json", Some(&two), "outer"));
+    assert!(code == 3 && message.contains("names node south"), "south is undecided: {code}: {message}");
+    decision(&place, "both.json", (&["north", "south"], "access-body.key"), Some(&two));
+    place.ok(&decide(&id, "both.json", Some(&two), "outer"));
 
     // Nothing acknowledged is lost, nothing half done, when the hub dies in between.
     place.kill("hub");
     place.start_hub();
-    decide(&place, &id, ("south", "access-body.key"), Some("two.json"));
-    decide(&place, &id, ("middle", "other-body.key"), None);
+    decision(&place, "no.json", (&["middle"], "other-body.key"), None);
+    place.ok(&decide(&id, "no.json", None, "inner"));
     let status = place.ok(&["application", "status", &id, "--as", "researcher", "--permit-out", "granted.json"]);
     assert_eq!(status["coverage"], "granted at 2 of 3 nodes (north, south); refused at middle");
-    assert_eq!(std::fs::read(place.path("granted.json")).unwrap(), std::fs::read(place.path("two.json")).unwrap());
+    assert_eq!(std::fs::read(place.path("granted.json")).unwrap(), std::fs::read(place.path(&two)).unwrap());
 
     place.wait_online(3);
     std::fs::copy(place.path("granted.json"), place.path("permit.json")).unwrap();
@@ -159,7 +181,7 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     assert_eq!(entry["results"][0]["job"], job);
     let refused = entry["parts"].as_array().unwrap().iter().find(|part| part["node"] == "middle").unwrap();
     assert!(refused["reasons"][0].as_str().unwrap().starts_with("Art. 66(3)"), "{refused}");
-    for hidden in ["ada", "kim-north", "head of the permits unit"] {
+    for hidden in ["ada", "outer", "head of the permits unit"] {
         assert!(!register.to_string().contains(&format!("\"{hidden}\"")), "{hidden} is in the public register");
     }
     place.ok(&[&["register", "export", "public"][..], &public].concat());
@@ -170,6 +192,61 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     let granted = report["indicators"].as_array().unwrap().iter().find(|one| one["name"] == "parts granted").unwrap();
     assert_eq!(granted["value"], "2");
     assert!(std::fs::read_to_string(place.path("activity.csv")).unwrap().contains("not recorded"));
+}
+
+/// What would be a bug: a permit that goes on working at a node which has seen no job under the one that took its place.
+#[test]
+fn an_amended_permit_reaches_nodes_that_were_away() {
+    let mut place = Place::new("rho=1");
+    for (node, site) in [("north", "1"), ("south", "2")] {
+        place.node(node, &format!("site = \"{site}\""), "rho=2");
+    }
+    let roles = "assessor@north,assessor@south";
+    place.ok(&["hub", "invite", "hub", "--person", "kim", "--roles", roles, "--out", "assessor"]);
+    place.start_hub();
+    for node in ["north", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(2);
+    let id = applied(&place);
+    let give = |place: &Place, number: &str, at: &[&str], change: &dyn Fn(&mut toml::Table)| {
+        let (signed, file) = (permit(place, number, at, change), format!("{number}.decision.json"));
+        decision(place, &file, (at, "access-body.key"), Some(&signed));
+        place.ok(&decide(&id, &file, Some(&signed), "assessor"));
+        std::fs::copy(place.path(&signed), place.path("permit.json")).unwrap();
+    };
+    let why = |view: &Value, node: &str| outcome(view, node)["why"]["refusal"].clone();
+    give(&place, "dap-7", &["north", "south"], &|_| {});
+    assert_eq!(place.ask("rho=0.1", &[])["answered"], 2);
+
+    place.stop("south");
+    give(&place, "dap-8", &["north"], &|permit| {
+        (permit["original"], permit["status"]) = ("dap-7".into(), "amended".into());
+        permit.insert("replaces".into(), "dap-7".into());
+    });
+    std::fs::copy(place.path("dap-7.json"), place.path("permit.json")).unwrap();
+    let job = place.ask("rho=0.2", &["--detach"])["job"].as_str().unwrap().to_owned();
+    place.start_node("south");
+    place.wait_online(2);
+    let mut view = Value::Null;
+    eventually("both have refused", || {
+        view = place.view(&["job", "result", &job, "--as", "researcher"]).0;
+        ["north", "south"].iter().all(|node| outcome(&view, node)["outcome"] == "refused")
+    });
+    for node in ["north", "south"] {
+        assert_eq!(why(&view, node), "permit-replaced", "{node} goes on under a permit that was replaced: {view}");
+    }
+    std::fs::copy(place.path("dap-8.json"), place.path("permit.json")).unwrap();
+    let view = place.ask("rho=0.1", &["--attempt", "1"]);
+    assert_eq!(
+        (outcome(&view, "north")["outcome"].clone(), why(&view, "south")),
+        ("answered".into(), "node-not-in-permit".into())
+    );
+    place.stop("south");
+    let seen = place.ok(&["node", "permits", "south"]);
+    let mut standing: Vec<_> = seen.as_array().unwrap().iter().map(|one| one["standing"].as_str().unwrap()).collect();
+    standing.sort_unstable();
+    assert_eq!(standing, ["amended", "replaced by dap-8"]);
 }
 
 /// What would be a bug: a node that goes on after its operator has ended the participation, or others that stop with it.

@@ -82,6 +82,7 @@ impl World {
 
     fn destroy(&self) {
         let order = ["--by", "data protection officer", "--reason", "the permits have expired", "--out", "gone.json"];
+        let order = [&order[..], &["--yes"]].concat();
         self.place.ok(&[&["keyholder", "destroy", "keys", "north", "visits"], &order[..]].concat());
     }
 
@@ -223,14 +224,24 @@ fn destroyed_keys_end_a_dataset_and_a_certificate_proves_it() {
     world.place.start_hub();
     world.place.start_node("north");
     eventually("both are offered", || world.offered() == 2);
+    let refused = ["keyholder", "destroy", "keys", "north", "visits", "--by", "operator", "--reason", "a mistake"];
+    let (_, error) = world.place.fails(&refused);
+    assert!(error.contains("nothing was destroyed"), "{error}");
     world.destroy();
     eventually("the running node drops it", || world.log("north").contains("not served any more"));
     assert!(world.log("north").contains("destroyed"), "{}", world.log("north"));
+    eventually("the hub does not show it any more", || world.offered() == 1);
+    let listed = world.place.ok(&["data", "list", "north"]);
+    let keys: Vec<_> = listed.as_array().unwrap().iter().map(|line| (&line["dataset"], &line["keys"])).collect();
+    assert_eq!(keys, [(&"other".into(), &"given".into()), (&"visits".into(), &"destroyed".into())]);
     world.place.stop("north");
     world.place.start_node("north");
     eventually("only the other is offered", || world.offered() == 1);
     let log = world.log("north");
     assert!(log.contains("not served: ") && log.contains("destroyed at"), "{log}");
+    world.place.stop("north");
+    let told = world.place.ok(&["audit", "show", "north", "--event", "keys-destroyed"]);
+    assert_eq!(told.as_array().unwrap().len(), 1, "the audit log does not tell once: {told}");
     let (_, error) = world.place.fails(&INGEST);
     assert!(error.contains("destroyed"), "{error}");
     let verified = world.place.ok(&["keyholder", "verify", "gone.json", "--key", &world.key]);
@@ -256,7 +267,7 @@ fn keys_are_rotated_with_the_commands_of_their_owners() {
         first,
         "encrypted anew, it is another snapshot"
     );
-    let order = ["--version", "1", "--by", "operator", "--reason", "rotated"];
+    let order = ["--version", "1", "--by", "operator", "--reason", "rotated", "--yes"];
     world.place.ok(&[&["keyholder", "destroy", "keys", "north", "visits"], &order[..]].concat());
     world.place.ok(&["keyholder", "rotate", "keys", "visits", "--pseudonyms"]);
     assert_eq!(world.optout("verify", &[])["key_matches"], true);

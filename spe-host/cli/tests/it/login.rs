@@ -91,6 +91,7 @@ fn people(issuer: &Issuer) -> String {
 fn permit(place: &Place, issuer: &Issuer, name: &str, with_key: bool) {
     let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
     let mut permit: toml::Table = toml::from_str(&text).unwrap();
+    (permit["number"], permit["original"]) = (name.into(), name.into());
     let person = permit["persons"][0].as_table_mut().unwrap();
     if !with_key {
         person.remove("key");
@@ -197,7 +198,7 @@ fn a_stolen_login_is_worth_nothing_without_its_key() {
     let asks = |signer: &SecretKey, identity: Option<String>| {
         let body = JobBody {
             format: JOB_FORMAT.into(),
-            permit: "dap-2026-0001".parse().unwrap(),
+            permit: "login-only".parse().unwrap(),
             person: "ada".parse().unwrap(),
             purpose: Purpose::Policymaking,
             nodes: vec![],

@@ -108,6 +108,9 @@ fn sample_policies_say_what_their_comments_say() {
     assert!(strict.release.slot_ms > default.release.slot_ms);
     let keyed = |policy: &NodePolicy| policy.loss_per_job_max.iter().any(|max| max.delta_atto() > 0);
     assert_eq!([&default, &strict, &policy("keys-allowed")].map(keyed), [false, false, true]);
+    let exact = ["default", "reviewed-modules-only", "keys-allowed", "exact-tables"]
+        .map(|name| policy(name).exact_tables.is_some());
+    assert_eq!(exact, [false, false, false, true], "exact tables are off unless an operator opens them");
 }
 
 #[test]

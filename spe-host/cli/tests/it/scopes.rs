@@ -16,10 +16,11 @@ fn toml(text: &str) -> toml::Value {
     text.parse::<toml::Table>().unwrap().remove("x").unwrap()
 }
 
-/// Signs the place's permit, changed, under that file name.
+/// Signs the place's permit, changed, under that file name and a number of its own.
 fn permit(place: &Place, name: &str, change: Change<'_>) {
     let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
     let mut draft: toml::Table = toml::from_str(&text).unwrap();
+    (draft["number"], draft["original"]) = (format!("dap-{name}").into(), format!("dap-{name}").into());
     change(&mut draft);
     let file = format!("{name}.draft.toml");
     std::fs::write(place.path(&file), toml::to_string(&draft).unwrap()).unwrap();
@@ -151,7 +152,7 @@ fn an_amended_permit_takes_the_place_of_the_one_before_and_shares_its_cap() {
     assert_eq!(outcome(&ask(&place, "permit", &["--loss", "rho=0.4"]), "north")["outcome"], "answered");
     let amended = |number: &'static str, status: &'static str, issued: &'static str, until: &'static str| {
         move |p: &mut toml::Table| {
-            p["number"] = number.into();
+            (p["number"], p["original"]) = (number.into(), "dap-2026-0001".into());
             p.insert("replaces".into(), "dap-2026-0001".into());
             (p["status"], p["issued_at"], p["valid_until"]) = (status.into(), issued.into(), until.into());
         }

@@ -4,19 +4,19 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use spe_kernel::{
     application::{ProcedureError, Status},
-    decision::{Decision, DecisionBody, Outcome},
+    decision::{Decision, DecisionBody},
     document::{self, Opened},
     dsse::PublicKey,
     ids::{ApplicationId, Digest, NodeName, PermitNumber, PersonName},
     notice::{NoticeBody, Step, SupplementBody},
-    permit::{self, PermitBody},
+    permit::{PermitBody, Version},
     refusal::Refusal,
 };
 use spe_wire::{Ruling, governance::ApplicationView};
 
 use super::{
     dossier::{Dossier, Filed, Part},
-    unknown,
+    permits, unknown,
 };
 use crate::{
     roles::Caller,
@@ -122,9 +122,13 @@ pub(crate) fn decide(
     let signer = document::open::<DecisionBody>(&ruling.decision)?.signer();
     let decision = Decision::verify(&ruling.decision, &[signer])?;
     decision.answers(&dossier.application)?;
-    let permit = given(&decision, ruling.permit.as_deref())?;
+    let permit = decision.gives(ruling.permit.as_deref())?;
     let nodes = decided(&dossier, decision.body());
     let parts = desk.parts(db, &dossier, &nodes, ("the decision", signer))?;
+    if let Some(permit) = &permit {
+        decision.confines(permit.body(), dossier.application.body(), dossier.datasets())?;
+        permits::one_number(db, permit)?;
+    }
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let body = serde_json::to_vec(&Filed { decision: text(ruling.decision), permit: ruling.permit.map(text) })?;
     for part in parts {
@@ -152,35 +156,23 @@ fn decided(dossier: &Dossier, decision: &DecisionBody) -> Vec<NodeName> {
     nodes
 }
 
-/// The permit of a positive decision, which must be the very one that the decision gives. When it is valid, nodes decide.
-fn given(decision: &Decision, envelope: Option<&[u8]>) -> Result<Option<PermitBody>, Refusal> {
-    let wrong = |why: &str| Refusal::Malformed { document: "the decision".into(), why: why.into() };
-    match (&decision.body().outcome, envelope) {
-        (Outcome::Negative { .. }, None) => Ok(None),
-        (Outcome::Negative { .. }, Some(_)) => Err(wrong("it is negative, and gives no permit: leave the permit out")),
-        (Outcome::Positive { .. }, None) => Err(wrong("it is positive: hand in the permit that it gives with it")),
-        (Outcome::Positive { permit }, Some(envelope)) => {
-            let (body, signer, digest) = document::open::<PermitBody>(envelope)?.into_parts();
-            if digest != *permit || body.application != decision.body().application || signer != decision.issuer() {
-                return Err(wrong("it gives another permit than the one handed in"));
-            }
-            Ok(Some(body))
-        }
-    }
-}
-
 /// A first decision on a part that is open, or one whose permit takes the place of the one given.
-fn may_decide(desk: &Desk, part: &Part, permit: Option<&PermitBody>, now: Timestamp) -> Result<(), Stop> {
+fn may_decide(desk: &Desk, part: &Part, permit: Option<&Opened<PermitBody>>, now: Timestamp) -> Result<(), Stop> {
     let refuse = |why: &str| desk.refuse(format!("decide on the part of node {}: {why}", part.node));
-    let amends = |new: &PermitBody, old: &PermitBody| {
-        new.status != permit::Status::Granted && new.replaces.as_ref() == Some(&old.number)
+    // Of the same line, or a node would not know that it takes the other's place.
+    let amends = |new: &Opened<PermitBody>, old: &Opened<PermitBody>| {
+        let (new_line, old_line) = (Version::opened(new).0, Version::opened(old).0);
+        new.body().replaces.as_ref() == Some(&old.body().number) && new_line == old_line
     };
-    match (part.status(now), part.permit(), permit) {
+    match (part.status(now), part.given_permit(), permit) {
         (Status::Withdrawn, ..) => refuse("the applicant took it back"),
-        (Status::DecisionIssued, Some(old), Some(new)) if amends(new, old) => Ok(()),
-        (Status::DecisionIssued, Some(_), _) => {
-            refuse("it was decided already; a permit that amends or renews the one given may follow")
+        (Status::DecisionIssued, Some(old), Some(new)) if amends(new, old) => {
+            Ok(part.line.clone().add(Version::opened(new).1)?)
         }
+        (Status::DecisionIssued, Some(_), _) => refuse(
+            "it was decided already; a permit that amends or renews the one given may follow, signed with the same key, with its \
+                 `original`, and its number in `replaces`",
+        ),
         (Status::DecisionIssued, None, _) => refuse("it was decided already, or not completed in time"),
         (Status::AwaitingAdditionalInformation, _, Some(_)) => refuse("the applicant was asked to add something first"),
         _ => Ok(()),

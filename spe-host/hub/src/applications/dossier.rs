@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use spe_kernel::{
     application::{Application, ApplicationBody, Due, Procedure, Status, Term, Track},
     decision::{DecisionBody, Outcome, Reason},
-    document,
+    document::{self, Opened},
     fault::Fault,
     ids::{ApplicationId, DatasetName, NodeName, PermitNumber, PersonName},
     notice::{NoticeBody, Step},
-    permit::{Article, PermitBody},
+    permit::{Article, Line, PermitBody, Version},
     purpose::ApplicantBody,
 };
 use spe_wire::governance::{Actor, ApplicationLine, ApplicationView, DueView, PartOutcome, PartView};
@@ -41,13 +41,15 @@ pub(crate) struct Part {
     /// What was asked for, and not added yet.
     missing: Vec<String>,
     pub(crate) given: Option<Given>,
+    /// The permits that were given, each in the place of the one before.
+    pub(crate) line: Line,
     acts: Vec<Vec<u8>>,
 }
 
 /// What was decided, and when.
 pub(crate) enum Given {
     /// A permit: the latest of its line.
-    Permit { at: Timestamp, body: Box<PermitBody>, envelope: Vec<u8> },
+    Permit { at: Timestamp, permit: Box<Opened<PermitBody>>, envelope: Vec<u8> },
     /// None.
     Nothing { at: Timestamp, reasons: Vec<Reason> },
 }
@@ -76,7 +78,7 @@ impl Dossier {
         for event in events {
             match event.what {
                 What::Submitted => all.push(Self::begin(event)?),
-                What::Published | What::Agreement | What::Revoked => {}
+                What::Published | What::Agreement | What::Revoked | What::Recorded => {}
                 _ => {
                     let lost =
                         || Fault::new("reading the log of governance", format!("no application {}", event.subject));
@@ -131,6 +133,11 @@ impl Dossier {
         self.parts.iter().find(|part| part.node == *node)
     }
 
+    /// Where it went to: each node, with each dataset there.
+    pub(crate) fn datasets(&self) -> impl Iterator<Item = (&NodeName, &DatasetName)> + Clone {
+        self.parts.iter().flat_map(|part| part.datasets.iter().map(|dataset| (&part.node, dataset)))
+    }
+
     /// One line of it, as far as those nodes go.
     pub(crate) fn line(&self, seen: &[NodeName], now: Timestamp) -> ApplicationLine {
         let parts: Vec<_> = self.seen(seen).collect();
@@ -138,6 +145,7 @@ impl Dossier {
         let due: Vec<DueView> = parts.iter().filter_map(|part| part.due(now)).collect();
         ApplicationLine {
             id: self.id.clone(),
+            number: self.application.body().number.clone(),
             person: self.person.clone(),
             submitted_at: self.submitted_at,
             granted: count(parts.iter().filter(|part| part.outcome(now) == Some(PartOutcome::Granted)).count()),
@@ -156,6 +164,7 @@ impl Dossier {
         let parts: Vec<PartView> = self.seen(seen).map(|part| part.view(now)).collect();
         ApplicationView {
             id: self.id.clone(),
+            number: self.application.body().number.clone(),
             person: self.person.clone(),
             submitted_at: self.submitted_at,
             envelope: text(&self.envelope),
@@ -195,7 +204,15 @@ impl Part {
     fn new(body: &ApplicationBody, at: Timestamp, node: NodeName, datasets: Vec<DatasetName>) -> Result<Self, Stop> {
         let mut procedure = Procedure::submitted(track(body), at);
         advance(&mut procedure, Status::PreScreening, at)?;
-        Ok(Self { node, datasets, procedure, missing: Vec::new(), given: None, acts: Vec::new() })
+        Ok(Self {
+            node,
+            datasets,
+            procedure,
+            missing: Vec::new(),
+            given: None,
+            line: Line::default(),
+            acts: Vec::new(),
+        })
     }
 
     fn apply(&mut self, at: Timestamp, what: What, body: &[u8]) -> Result<(), Stop> {
@@ -240,8 +257,10 @@ impl Part {
         }
         self.given = Some(match (&decision.body().outcome, &filed.permit) {
             (Outcome::Positive { .. }, Some(envelope)) => {
-                let (body, _, _) = document::open::<PermitBody>(envelope.as_bytes())?.into_parts();
-                Given::Permit { at, body: Box::new(body), envelope: envelope.clone().into_bytes() }
+                let permit = Box::new(document::open::<PermitBody>(envelope.as_bytes())?);
+                // What was let in before lines were kept here, nodes refuse.
+                self.line.add(Version::opened(&permit).1).ok();
+                Given::Permit { at, permit, envelope: envelope.clone().into_bytes() }
             }
             (Outcome::Negative { reasons, .. }, _) => Given::Nothing { at, reasons: reasons.clone() },
             _ => return Err(Fault::new("reading the log of governance", "a permit is missing").into()),
@@ -303,12 +322,17 @@ impl Part {
         }
     }
 
-    /// The permit that was given.
-    pub(crate) fn permit(&self) -> Option<&PermitBody> {
+    /// The permit that was given: the latest of its line.
+    pub(crate) fn given_permit(&self) -> Option<&Opened<PermitBody>> {
         match &self.given {
-            Some(Given::Permit { body, .. }) => Some(body),
+            Some(Given::Permit { permit, .. }) => Some(permit),
             _ => None,
         }
+    }
+
+    /// What it says.
+    pub(crate) fn permit(&self) -> Option<&PermitBody> {
+        self.given_permit().map(Opened::body)
     }
 
     pub(crate) fn permit_number(&self) -> Option<PermitNumber> {

@@ -5,6 +5,7 @@
 
 mod acts;
 mod dossier;
+mod permits;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use spe_wire::governance::{ApplicationLine, ApplicationView};
 pub(crate) use self::{
     acts::{complete, decide, notify, withdraw},
     dossier::{Dossier, Part},
+    permits::told,
 };
 use crate::{
     roles::{Caller, PersonRole},

@@ -29,10 +29,12 @@ pub(crate) enum What {
     Agreement,
     /// A data access body took permits back or excluded a person; the body is its envelope.
     Revoked,
+    /// The hub's operator recorded a number for the activity report; the body is JSON of it.
+    Recorded,
 }
 
 impl What {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Submitted,
         Self::Part,
         Self::Notice,
@@ -42,6 +44,7 @@ impl What {
         Self::Published,
         Self::Agreement,
         Self::Revoked,
+        Self::Recorded,
     ];
 
     const fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl What {
             Self::Published => "published",
             Self::Agreement => "agreement",
             Self::Revoked => "revoked",
+            Self::Recorded => "recorded",
         }
     }
 }
@@ -112,10 +116,12 @@ pub(crate) fn of(db: &Connection, subject: &str) -> Result<Vec<Event>, Stop> {
     rows(db, "SELECT * FROM governance WHERE subject = ?1 ORDER BY number", [subject], read)
 }
 
-/// The first revocation after entry `after`, with its number.
-pub(crate) fn revocation(db: &Connection, after: i64) -> Result<Option<(i64, Vec<u8>)>, Stop> {
-    let sql = "SELECT number, body FROM governance WHERE what = 'revoked' AND number > ?1 ORDER BY number LIMIT 1";
-    first(db, sql, [after], |row| Ok((row.get("number")?, row.get("body")?)))
+/// The first revocation, or decision on an application of which `node` has a part, after entry `after`, with its number.
+pub(crate) fn next(db: &Connection, node: &NodeName, after: i64) -> Result<Option<(i64, Event)>, Stop> {
+    let sql = "SELECT * FROM governance WHERE number > ?2 AND (what = 'revoked' OR (what = 'decision' AND EXISTS
+        (SELECT 1 FROM governance AS part WHERE part.subject = governance.subject AND part.what = 'part' AND part.node = ?1)))
+        ORDER BY number LIMIT 1";
+    first(db, sql, params![node.as_str(), after], |row| Ok((row.get("number")?, read(row)?)))
 }
 
 /// Everything, in order.

@@ -53,7 +53,8 @@ pub struct Evidence {
     pub kind: String,
     /// The checkpoint that was seen before, as the node signed it.
     pub seen: String,
-    /// The checkpoint that excludes it, as the node signed it.
+    /// What excludes it: the checkpoint as the node signed it; of a fork, the whole request with it (c2sp.org/tlog-witness), whose path
+    /// proves it.
     pub shown: String,
 }
 

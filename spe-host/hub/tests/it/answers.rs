@@ -7,7 +7,7 @@ use spe_kernel::{
     dsse::SecretKey,
     fault::Fault,
     federation::{mechanism, nominal_scale},
-    gate::Cleared,
+    gate::{ByTwo, Cleared},
     ids::{Digest, NodeName, PersonName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
     officer::{Duty, Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
@@ -87,6 +87,7 @@ impl<'a> Claim<'a> {
             overlap: self.plan.overlap(),
             subjects_max: 1_000,
             leaves_at: Timestamp::UNIX_EPOCH,
+            release: self.plan.release(),
         };
         let mut ledger = Ledger::open(Before(self.round)).unwrap();
         let reserving = match self.round {
@@ -108,18 +109,23 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A lying node has an officer who agrees to everything.
+/// A lying node has two officers who agree to everything.
 fn waved_through(committed: Committed, node: &NodeName) -> Cleared {
-    let (key, name): (_, PersonName) = (SecretKey::from_seed(&[9; 32]), "olaf".parse().unwrap());
-    let body = VerdictBody {
-        format: VERDICT_FORMAT.into(),
-        node: node.clone(),
-        matter: Matter::Release(committed.digest()),
-        allowed: true,
-        reason: String::new(),
-        officer: name.clone(),
-        decided_at: Timestamp::UNIX_EPOCH,
+    let agrees = |name: &str, seed: u8| {
+        let (key, officer): (_, PersonName) = (SecretKey::from_seed(&[seed; 32]), name.parse().unwrap());
+        let body = VerdictBody {
+            format: VERDICT_FORMAT.into(),
+            node: node.clone(),
+            matter: Matter::Release(committed.digest()),
+            allowed: true,
+            reason: String::new(),
+            officer: officer.clone(),
+            decided_at: Timestamp::UNIX_EPOCH,
+        };
+        let officers = [Officer { name: officer, key: key.public(), duties: vec![Duty::CheckOutputs] }];
+        Verdict::verify(&body.sign(&key), node, &officers).unwrap()
     };
-    let officer = Officer { name, key: key.public(), duties: vec![Duty::CheckOutputs] };
-    Cleared::by_officer(committed, &Verdict::verify(&body.sign(&key), node, &[officer]).unwrap()).unwrap()
+    let (verdicts, anna) = ([agrees("olaf", 9), agrees("olga", 10)], SecretKey::from_seed(&[11; 32]).public());
+    let agreed = ByTwo::of(committed.digest(), &verdicts, (&"anna".parse().unwrap(), anna)).unwrap().unwrap();
+    Cleared::by_two_officers(committed, &agreed).unwrap()
 }

@@ -271,13 +271,16 @@ pub(crate) async fn assigned(work: &mut Incoming<Assignment>) -> Assignment {
     soon(work.next()).await.unwrap().expect("the stream of work ended")
 }
 
-/// The next assignment, which is the job to run.
+/// The next assignment, which is the job to run; permits that the node is told of are passed over.
 pub(crate) async fn job_of(work: &mut Incoming<Assignment>) -> JobId {
-    match assigned(work).await {
-        Assignment::Run { job, .. } => job,
-        Assignment::Round { job, next, .. } => panic!("{job} is in round {}, not to be run", next.round),
-        Assignment::Cancel { job } => panic!("{job} is cancelled, not to be run"),
-        revoked @ Assignment::Revoke { .. } => panic!("{revoked:?} is no job"),
+    loop {
+        match assigned(work).await {
+            Assignment::Permit { .. } => {}
+            Assignment::Run { job, .. } => return job,
+            Assignment::Round { job, next, .. } => panic!("{job} is in round {}, not to be run", next.round),
+            Assignment::Cancel { job } => panic!("{job} is cancelled, not to be run"),
+            revoked @ Assignment::Revoke { .. } => panic!("{revoked:?} is no job"),
+        }
     }
 }
 

@@ -1,7 +1,13 @@
 //! What the public sees, and the activity report.
 
 use jiff::ToSpan;
-use spe_kernel::{permit::Article, refusal::Refusal};
+use spe_hub::Record;
+use spe_kernel::{
+    document::{Document, sign},
+    permit::Article,
+    refusal::Refusal,
+    revocation::{RevocationBody, Target},
+};
 use spe_wire::{
     HubClient, encode,
     governance::{Activity, PartOutcome, Period},
@@ -112,6 +118,32 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     assert_eq!(points.into_iter().collect::<String>(), "abcdefghijk", "a point of Art. 59(1) is missing");
     let before = hub.activity(Period { from: None, until: Some(now()) }).await.unwrap();
     assert!(before.indicators.iter().all(|one| one.name != "parts granted"), "a permit before its time");
+    let revocation = |number: &str| RevocationBody {
+        format: RevocationBody::FORMAT.into(),
+        issuer: "a data access body".into(),
+        issued_at: now(),
+        effective_at: now(),
+        reason: "anna did not publish".into(),
+        target: Target::Permit(number.parse().unwrap()),
+    };
+    assert_eq!(value(&report, "permits revoked, Art. 63(3)", ""), Some("0"));
+    for again in 0..2 {
+        let body = RevocationBody { reason: format!("anna did not publish {again}"), ..revocation("permit-1") };
+        case.assessors[0].hub.revoke(sign(&body, &body_of("north"))).await.unwrap();
+    }
+    let recorded_at = now();
+    for count in [3, 2, -1] {
+        let of = "accuracy".to_owned();
+        let record = Record { point: "i".parse().unwrap(), of, count, at: recorded_at, recorded_at };
+        spe_hub::record(case.federation.dir.path(), &record).unwrap();
+    }
+    let early = Record { point: "k".parse().unwrap(), of: "apps".into(), count: 1, at: now() + 1.hours(), recorded_at };
+    assert!(spe_hub::record(case.federation.dir.path(), &early).is_err(), "a number of the future was recorded");
+    let report = hub.activity(Period::default()).await.unwrap();
+    assert_eq!(value(&report, "permits revoked, Art. 63(3)", ""), Some("1"), "one line that was revoked twice");
+    assert_eq!(value(&report, "data quality labels", "accuracy"), Some("4"));
+    assert!(report.indicators.iter().all(|one| one.point != "i" || one.of == "accuracy"), "recorded, and not recorded");
+    assert_eq!(value(&report, "average number of days between application and permit", "data permits"), Some("10.0"));
     let text = serde_json::to_string(&report).unwrap();
     assert!(!text.contains("anna") && NODES.iter().all(|node| !text.contains(&format!("assessor-{node}"))));
 }

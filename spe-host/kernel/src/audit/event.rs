@@ -7,6 +7,7 @@ use super::{ActorId, JobTag};
 use crate::{
     dsse::PublicKey,
     ids::{DatasetName, Digest, PermitNumber},
+    incident::Step,
     job::Purpose,
     ledger::AnswerKey,
     permit::PermitId,
@@ -111,6 +112,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         article: Option<String>,
     },
+    /// Jobs were refused whose signers no permit names, with a key or with a login: counted, and told once an hour at most.
+    StrangersRefused {
+        /// How many.
+        jobs: u64,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A job was cancelled.
     JobCancelled {
         /// The signed job.
@@ -144,7 +152,8 @@ pub enum Event {
         /// Digest of the signed answer.
         envelope: Digest,
     },
-    /// An answer may leave. Once an answer, however often it leaves.
+    /// An answer may leave. Once an answer, however often and to whomever it leaves: so it says nothing of who paid for it, which
+    /// [`Event::Charged`] of the same answer does.
     Released {
         /// What is answered.
         answer: Answer,
@@ -152,8 +161,9 @@ pub enum Event {
         envelope: Digest,
         /// Digest of the module, where it is known: answers that an earlier version gave do not say.
         module: Option<Digest>,
-        /// The permit under which it was paid for.
-        permit: PermitRef,
+        /// The permit under which it was paid for: in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permit: Option<PermitRef>,
         /// What it cost: the whole job's price with the first round, nothing with later ones.
         loss: Loss,
         /// Version of the program.
@@ -182,8 +192,10 @@ pub enum Event {
         /// Digest of the signed certificate, where something was left to delete.
         document: Option<Digest>,
     },
-    /// The register of opt-outs changed.
-    OptOutsChanged {
+    /// The register of opt-outs as it was read, at the start or for a job: told each time, so that how many entries there are does not
+    /// tell whether somebody opted out in between.
+    #[serde(alias = "opt-outs-changed")]
+    OptOutsRead {
         /// Of which dataset.
         dataset: DatasetName,
         /// Digest of the register.
@@ -226,15 +238,29 @@ pub enum Event {
         /// How many late runs were looked at.
         misses: u32,
     },
-    /// Keys were destroyed, and what they encrypted with them.
+    /// The key holder gives a dataset's key no more: it was destroyed there, and with it what it encrypted.
     KeysDestroyed {
-        /// Digest of the signed certificate.
-        document: Digest,
+        /// Which dataset.
+        dataset: DatasetName,
+    },
+    /// An operator has the node go on from records that are not those that were seen of it.
+    RollbackAcknowledged {
+        /// When that was found.
+        found_at: Timestamp,
     },
     /// The agreement with the federation was made, amended, suspended or ended.
     AgreementChanged {
         /// Digest of the signed document.
         document: Digest,
+    },
+    /// Something was done about an incident; what it was is in the node's records.
+    IncidentRecorded {
+        /// The incident's number.
+        incident: u32,
+        /// What was done.
+        step: Step,
+        /// When: the incident became known, or the report was sent.
+        done_at: Timestamp,
     },
     /// What stood for a person was erased.
     PersonForgotten {

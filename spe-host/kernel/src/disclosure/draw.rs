@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, ids::Digest};
+use crate::{exact::ExactGrant, fault::Fault, ids::Digest};
 
 /// Noise drawn for one plan, before any sum was known. Zeroed when dropped.
 ///
@@ -10,7 +10,15 @@ use crate::{fault::Fault, ids::Digest};
 /// Made by `release` from opendp's exact samplers only; `ci/doors` fails when another crate calls [`Draw::new`].
 pub struct Draw {
     pub(super) plan: Digest,
-    pub(super) outputs: Vec<DrawnOutput>,
+    pub(super) drawn: Drawn,
+}
+
+/// What is done to the sums.
+pub(super) enum Drawn {
+    /// Noise is added, output by output.
+    Noise(Vec<DrawnOutput>),
+    /// None is: small cells are suppressed.
+    Exact(Box<ExactGrant>),
 }
 
 /// Noise for one output.
@@ -46,13 +54,23 @@ pub enum Fresh {
 impl Draw {
     /// Noise for the plan of that digest.
     pub const fn new(plan: Digest, outputs: Vec<DrawnOutput>) -> Self {
-        Self { plan, outputs }
+        Self { plan, drawn: Drawn::Noise(outputs) }
+    }
+
+    /// No noise, for an exact table.
+    ///
+    /// # Privacy
+    /// NOT differentially private. Only for what permit, policy and plan open it for, which the grant proves; used in `run.rs` of `node` only,
+    /// or `ci/doors` fails.
+    pub fn exact(granted: &ExactGrant) -> Self {
+        Self { plan: granted.plan().digest(), drawn: Drawn::Exact(Box::new(granted.clone())) }
     }
 }
 
 impl Drop for Draw {
     fn drop(&mut self) {
-        for output in &mut self.outputs {
+        let Drawn::Noise(outputs) = &mut self.drawn else { return };
+        for output in outputs {
             if let Fresh::Cells(noise) = &mut output.noise {
                 zeroize::Zeroize::zeroize(noise);
             }
@@ -68,4 +86,7 @@ pub enum Mechanism {
     DiscreteGaussian,
     /// Discrete Laplace; loss in ε.
     DiscreteLaplace,
+    /// No noise: exact counts, small cells suppressed ([`crate::exact`]). Its name says it wherever an answer goes.
+    #[serde(rename = "exact-not-differentially-private")]
+    Exact,
 }

@@ -71,6 +71,9 @@ pub enum Review {
     Automatic,
     /// By a named person, besides.
     Checked,
+    /// As `checked`; and exact tables may be asked for, which are not differentially private and leave when two persons have signed.
+    #[serde(rename = "exact_tables")]
+    ExactTables,
 }
 
 impl Modules {

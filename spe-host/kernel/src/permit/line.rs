@@ -5,8 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::{Permit, PermitBody, Status};
+use super::{Permit, PermitBody, PermitId, Status};
 use crate::{
+    document::Opened,
     ids::{Digest, PermitNumber},
     refusal::Refusal,
 };
@@ -69,8 +70,18 @@ pub struct Line {
 impl Version {
     /// Of a permit.
     pub fn of(permit: &Permit) -> Self {
-        let PermitBody { number, status, replaces, issued_at, valid_from, valid_until, .. } = permit.body().clone();
-        Self { digest: permit.digest(), number, status, replaces, issued_at, valid_from, valid_until }
+        Self::new(permit.body(), permit.digest())
+    }
+
+    /// Of a permit that was signed, and its line. Whether it is trusted or valid is another question: one that begins later is known before.
+    pub fn opened(permit: &Opened<PermitBody>) -> (PermitId, Self) {
+        let line = PermitId { number: permit.body().original.clone(), issuer: permit.signer() };
+        (line, Self::new(permit.body(), permit.digest()))
+    }
+
+    fn new(body: &PermitBody, digest: Digest) -> Self {
+        let PermitBody { number, status, replaces, issued_at, valid_from, valid_until, .. } = body.clone();
+        Self { digest, number, status, replaces, issued_at, valid_from, valid_until }
     }
 
     /// Since when it counts: it is not valid earlier, and nothing holds before it is issued.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Modules, PermitBody, PermitData};
+use super::{Modules, PermitBody, PermitData, Review};
 use crate::{dsse::PublicKey, job::Purpose};
 
 /// DPV's vocabulary of the EHDS Regulation.
@@ -38,15 +38,18 @@ fn permission(body: &PermitBody, data: &PermitData) -> Value {
         [] => vec![asset(format!("urn:spe:dataset:{}", data.dataset), data)],
         nodes => nodes.iter().map(|node| asset(format!("urn:spe:dataset:{}@{node}", data.dataset), data)).collect(),
     };
+    let mut private = json!({ "action": { "@id": "spe:applyDifferentialPrivacy" },
+        "constraint": [constraint("spe:privacyLoss", "lteq", json!(body.environment.loss_cap))] });
+    if body.environment.release == Review::ExactTables
+        && let Some(fields) = private.as_object_mut()
+    {
+        fields.insert("spe:except".into(), json!("exact tables, which are NOT differentially private"));
+    }
     json!({
         "target": targets,
         "action": "use",
         "constraint": constraints(body, data),
-        "duty": [
-            { "action": { "@id": "spe:applyDifferentialPrivacy" },
-              "constraint": [constraint("spe:privacyLoss", "lteq", json!(body.environment.loss_cap))] },
-            { "action": "inform", "spe:article": "61(4)" },
-        ],
+        "duty": [private, { "action": "inform", "spe:article": "61(4)" }],
     })
 }
 

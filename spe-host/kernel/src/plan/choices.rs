@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GRID_BITS_DEFAULT, Plan, PlanError, Planned, PlannedRounds, RawPlan, reject};
+use super::{GRID_BITS_DEFAULT, Plan, PlanError, Planned, PlannedRounds, RawPlan, Release, reject};
 use crate::{
     dataset::DatasetSchema,
     ids::Digest,
@@ -36,6 +36,8 @@ pub struct Choices {
     pub memory_bytes_max: u64,
     /// 0, or a higher number to ask the same again as a new question, for a new charge.
     pub attempt: u32,
+    /// With noise, or as an exact table.
+    pub release: Release,
 }
 
 impl Choices {
@@ -50,6 +52,7 @@ impl Choices {
             fuel_per_subject: FUEL_DEFAULT,
             memory_bytes_max: MEMORY_DEFAULT_BYTES,
             attempt: 0,
+            release: Release::Noisy,
         }
     }
 }
@@ -80,6 +83,7 @@ impl Plan {
             fuel_per_subject: choices.fuel_per_subject,
             memory_bytes_max: choices.memory_bytes_max,
             attempt: choices.attempt,
+            release: choices.release,
         })?;
         plan.fits_schema(schema)?;
         Ok(plan)

@@ -25,6 +25,7 @@ fn tail(scale: &Scale, x: f64) -> f64 {
     let above = |x: f64| match scale.noise.mechanism {
         Mechanism::DiscreteGaussian => normal_tail(x / scale.noise_sd()),
         Mechanism::DiscreteLaplace => (-x * std::f64::consts::SQRT_2 / scale.noise_sd()).exp() / 2.0,
+        Mechanism::Exact => 0.0,
     };
     if x < 0.0 { 1.0 - above(-x) } else { above(x) }
 }

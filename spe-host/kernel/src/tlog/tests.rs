@@ -281,6 +281,41 @@ fn a_witness_signs_only_what_continues() {
     assert!(judge(known, &ask(&tree, 30, 40), &strange).is_err(), "a log that is not the node's");
 }
 
+/// What would be a bug: a message that was damaged, or made by somebody who cannot sign for the log, that is kept as evidence against it; or
+/// a fork that it has signed and that is not.
+#[test]
+fn a_witness_accuses_of_nothing_that_was_not_signed() {
+    let (_, key) = log_key();
+    let tree = Tree::of(60);
+    for old in 1..50_u64 {
+        let mut other = Tree::of(old - 1);
+        (old - 1..60).for_each(|_| other.push(b"rewritten"));
+        let known = Some(Known { size: old, root: tree.root(old) });
+        let ask =
+            |tree: &Tree, path| judge(known, &Ask { old, path, checkpoint: checkpoint(tree, 60).note().into() }, &key);
+        let path = tree.consistency(old, 60);
+        assert!(matches!(ask(&tree, path.clone()), Ok(Verdict::Consistent(_))), "{old}");
+        for at in 0..path.len() {
+            let mut bent = path.clone();
+            bent[at] = TreeHash::of_entry(b"bent");
+            assert!(ask(&tree, bent).is_err(), "hash {at} of the path from {old} was bent");
+        }
+        let longer = [path.as_slice(), &[TreeHash::of_nothing()]].concat();
+        assert!(ask(&tree, longer).is_err(), "the path from {old} is too long");
+        assert!(ask(&tree, path[1..].to_vec()).is_err(), "the path from {old} is too short");
+        // Only the path to a root that the log has signed shows where that tree comes from.
+        assert!(ask(&other, path).is_err(), "the path of another tree, from {old}");
+        let forked = ask(&other, other.consistency(old, 60));
+        if old.is_power_of_two() {
+            assert!(forked.is_err(), "a second history from {old} was signed");
+        } else {
+            assert!(matches!(forked, Ok(Verdict::Forked(_))), "a second history from {old} is not accused");
+        }
+    }
+    let first = Ask { old: 0, path: vec![TreeHash::of_nothing()], checkpoint: checkpoint(&tree, 60).note().into() };
+    assert!(judge(None, &first, &key).is_err(), "nothing was seen that it could contradict");
+}
+
 /// What would be a bug: other files than tlog-tiles names; its own example is a tree of 70,000.
 #[test]
 fn tiles_are_those_of_the_specification() {

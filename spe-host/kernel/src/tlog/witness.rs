@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LogError, NoteKey, SignedCheckpoint, TreeHash, malformed, text, verify_consistency};
+use super::{LogError, NoteKey, SignedCheckpoint, TreeHash, malformed, proof::beginning, text};
 
 const WHAT: &str = "the request to a witness";
 
@@ -65,14 +65,25 @@ pub enum Verdict {
     },
     /// The log is shorter than it was: an old copy was restored.
     Shorter(SignedCheckpoint),
-    /// The log has another history than the one that was seen.
+    /// The log has another history than the one that was seen, and has signed both.
     Forked(SignedCheckpoint),
 }
 
 /// What a witness that has seen `known` of the log with `key` says to `ask`.
 ///
+/// # Security
+/// [`Verdict::Forked`] accuses, and whoever has both checkpoints and `ask` can repeat the finding: the log has signed another root of the
+/// size that was seen; or it has signed the root of a larger tree, to which the path leads, and the same path shows that its beginning has
+/// another root than the one that was seen. To build that path to a signed root without such a tree, one would have to find a collision of
+/// SHA-256. A path that does not lead to the signed root says nothing about the log, for nobody signed the path: it is an error,
+/// and a good one may be sent later. Watched by `a_witness_signs_only_what_continues` and
+/// `a_witness_accuses_of_nothing_that_was_not_signed`.
+///
+/// One fork is refused like that, and not accused: where the size that was seen is a power of two, its root is not in the path. It is not
+/// signed either, and the log cannot go on with a witness.
+///
 /// # Errors
-/// Not signed by the log: then it says nothing about the log.
+/// Not signed by the log, or a path that does not lead to what it signed: then it says nothing about the log.
 pub fn judge(known: Option<Known>, ask: &Ask, key: &NoteKey) -> Result<Verdict, LogError> {
     let shown = SignedCheckpoint::open(&ask.checkpoint, key)?;
     let known = known.unwrap_or(Known { size: 0, root: TreeHash::of_nothing() });
@@ -83,9 +94,10 @@ pub fn judge(known: Option<Known>, ask: &Ask, key: &NoteKey) -> Result<Verdict, 
     // At the same size there is nothing to prove.
     let proof = if size == known.size { Some(&[][..]) } else { (ask.old == known.size).then_some(ask.path.as_slice()) };
     let Some(path) = proof else { return Ok(Verdict::Unknown { size: known.size }) };
-    match verify_consistency((known.size, known.root), shown.tree(), path) {
-        Ok(()) => Ok(Verdict::Consistent(shown)),
-        Err(_) => Ok(Verdict::Forked(shown)),
+    if beginning((known.size, known.root), shown.tree(), path)? == known.root {
+        Ok(Verdict::Consistent(shown))
+    } else {
+        Ok(Verdict::Forked(shown))
     }
 }
 

@@ -10,6 +10,7 @@ use spe_kernel::{
     ids::Digest,
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reservation, Reserving, Total},
     permit::PermitId,
+    plan::Release,
     refusal::Stop,
     units::{Loss, Measure},
 };
@@ -53,13 +54,14 @@ impl Memory {
 
 impl Journal for Memory {
     fn totals(&mut self) -> Result<Vec<Total>, Fault> {
-        let mut sums: BTreeMap<_, Loss> = BTreeMap::new();
+        let mut sums: BTreeMap<_, (Loss, u64)> = BTreeMap::new();
         for charge in self.0.borrow().charges() {
             let name = (charge.key.dataset.clone(), charge.permit.clone());
-            let sum = sums.get(&name).map_or(Ok(charge.loss), |s| s.plus(charge.loss)).unwrap();
-            sums.insert(name, sum);
+            let (sum, exact) = sums.get(&name).map_or((Ok(charge.loss), 0), |(sum, n)| (sum.plus(charge.loss), *n));
+            sums.insert(name, (sum.unwrap(), exact + u64::from(charge.release == Release::ExactTables)));
         }
-        Ok(sums.into_iter().map(|((dataset, permit), spent)| Total { dataset, permit, spent }).collect())
+        let total = |((dataset, permit), (spent, exact_tables))| Total { dataset, permit, spent, exact_tables };
+        Ok(sums.into_iter().map(total).collect())
     }
 
     fn find(&mut self, key: &AnswerKey) -> Result<Option<Entry>, Fault> {
@@ -131,6 +133,7 @@ pub(crate) fn charge(question: u8, permit: u8, loss: Loss) -> Charge {
         overlap: 1,
         subjects_max: 10_000,
         leaves_at: Timestamp::UNIX_EPOCH,
+        release: Release::Noisy,
     }
 }
 

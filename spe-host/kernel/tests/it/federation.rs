@@ -39,7 +39,7 @@ fn answer(plan: &Plan, cell: i128) -> Answer {
         state: state_digest(&[]),
         loss: charge,
         outputs: plan.outputs().iter().map(output).collect(),
-        certificate: certificate(plan, Spent { before: zero, after: charge }),
+        certificate: certificate(plan, Spent { before: zero, after: charge, exact_tables: 0 }),
     }
 }
 
@@ -50,10 +50,10 @@ fn certificate(plan: &Plan, spent: Spent) -> Certificate {
     let job = Digest::of(b"job");
     let (overlap, subjects_max, leaves_at) = (plan.overlap(), 10_000, jiff::Timestamp::UNIX_EPOCH);
     let (person, dataset_cap, permit_cap) = ("ada".parse().unwrap(), budget, budget);
-    Certificate::of(
-        &Charge { key, permit, person, job, loss, dataset_cap, permit_cap, overlap, subjects_max, leaves_at },
-        spent,
-    )
+    let release = plan.release();
+    let charge =
+        Charge { key, permit, person, job, loss, dataset_cap, permit_cap, overlap, subjects_max, leaves_at, release };
+    Certificate::of(&charge, spent)
 }
 
 fn open(answer: &Answer, plan: &Plan) -> Result<Answer, String> {

@@ -116,9 +116,11 @@ pub fn policy() -> NodePolicy {
         suppress_below_min: 0,
         release: Pace::default(),
         job_age_days_max: 30,
+        officer_days_max: 30,
         people: People::default(),
         outputs: OutputRules::default(),
         officers: Vec::new(),
+        exact_tables: None,
     }
 }
 

@@ -45,6 +45,10 @@ fn committed(plan: &Plan, people: i128, scale: f64) -> Committed {
     ledger.commit(noised, &north(), &signer()).unwrap()
 }
 
+fn seen(committed: &Committed, plan: &Plan) -> Examined {
+    examined(committed, plan, 10)
+}
+
 fn examined(committed: &Committed, plan: &Plan, people_min: u32) -> Examined {
     let rules = OutputRules { people_min, ..OutputRules::default() };
     examine(committed, plan, (&north(), signer().public()), &rules).unwrap()
@@ -109,10 +113,12 @@ fn an_officer_clears_the_very_answer_that_was_seen() {
     let plan = plan("rho=0.1", 0);
     let (answer, other) = (committed(&plan, 9, 1.0), committed(&plan, 8, 1.0));
     let (yes, no) = (verdict(&answer, true), verdict(&answer, false));
-    assert!(Cleared::by_officer(other, &yes).is_err(), "a verdict about another answer let this one out");
-    let refused = Cleared::by_officer(answer, &no).err();
+    let (of_answer, of_other) = (seen(&answer, &plan), seen(&other, &plan));
+    assert!(Cleared::by_officer(other, &of_other, &yes).is_err(), "a verdict about another answer let this one out");
+    let refused = Cleared::by_officer(answer, &of_answer, &no).err();
     assert_eq!(refused, Some(Refusal::OfficerRefused { reason: "too few".into() }));
-    assert!(Cleared::by_officer(committed(&plan, 9, 1.0), &yes).is_ok());
+    assert!(Cleared::by_officer(committed(&plan, 9, 1.0), &of_other, &yes).is_err(), "another answer was examined");
+    assert!(Cleared::by_officer(committed(&plan, 9, 1.0), &of_answer, &yes).is_ok());
 }
 
 #[test]

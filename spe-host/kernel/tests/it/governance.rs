@@ -7,8 +7,8 @@ use spe_kernel::{
     decision::{Decision, DecisionBody},
     document,
     dsse::{SecretKey, sign},
-    ids::Digest,
-    permit::Permit,
+    ids::{DatasetName, Digest, NodeName},
+    permit::PermitBody,
     refusal::Refusal,
     revocation::{Revocation, RevocationBody},
 };
@@ -107,21 +107,62 @@ fn decide(body: Value) -> Result<Decision, Refusal> {
 /// What would be a bug: a decision that is taken for one on another application, or for one that gives another permit.
 #[test]
 fn a_decision_is_on_one_application_and_gives_one_permit() {
-    let now: Timestamp = "2030-06-01T00:00:00Z".parse().unwrap();
-    let given = Permit::verify(&permit().sign(&body_key()), &[body_key().public()], now).unwrap();
+    let given = permit().sign(&body_key());
+    let digest = document::open::<PermitBody>(&given).unwrap().digest();
     let asked = apply(&application(), &person_key()).unwrap();
-    let positive = decide(decision(json!({ "positive": { "permit": given.digest() } }))).unwrap();
-    assert!(positive.is_positive() && positive.answers(&asked).is_ok() && positive.gives(&given).is_ok());
+    let positive = decide(decision(json!({ "positive": { "permit": digest } }))).unwrap();
+    assert!(positive.is_positive() && positive.answers(&asked).is_ok());
+    assert_eq!(positive.gives(Some(&given)).unwrap().unwrap().digest(), digest);
+    assert!(positive.gives(None).is_err(), "a positive decision without its permit");
+    let forged = permit().sign(&person_key());
+    assert!(positive.gives(Some(&forged)).is_err(), "the same text, signed by another than who decided");
     let other = apply(&with("/purpose/text", json!("something else")), &person_key()).unwrap();
     assert!(positive.answers(&other).is_err(), "the application was changed after the decision");
     let elsewhere = decide(decision(json!({ "positive": { "permit": Digest::of(b"another") } }))).unwrap();
-    assert!(elsewhere.gives(&given).is_err());
-    let mut stray = decision(json!({ "positive": { "permit": given.digest() } }));
+    assert!(elsewhere.gives(Some(&given)).is_err());
+    let mut stray = decision(json!({ "positive": { "permit": digest } }));
     stray["part"] = json!([{ "dataset": "other" }]);
     assert!(decide(stray).unwrap().answers(&asked).is_err(), "nobody asked for that dataset");
     let reasons = json!([{ "article": "Art. 66(3)", "text": "not needed" }]);
     let negative = decide(decision(json!({ "negative": { "reasons": reasons, "offers_answer": true } }))).unwrap();
-    assert!(!negative.is_positive() && negative.answers(&asked).is_ok() && negative.gives(&given).is_err());
+    assert!(!negative.is_positive() && negative.answers(&asked).is_ok());
+    assert!(negative.gives(None).unwrap().is_none() && negative.gives(Some(&given)).is_err());
+}
+
+/// What would be a bug: a permit that a node answers under though its part was refused or not decided, or a part that is granted by a permit
+/// which does not cover it.
+#[test]
+fn a_permit_holds_where_it_was_decided_and_nowhere_else() {
+    let parts: [(NodeName, DatasetName); 2] = ["north", "south"].map(|n| (n.parse().unwrap(), "care".parse().unwrap()));
+    // An application for everything, the nodes that the decision names, those that the permit names, and those that it went to.
+    let judge = |asked: &[&str], decided: &[&str], permitted: &[&str], went_to: usize| {
+        let application = apply(&with("/data/0/nodes", json!(asked)), &person_key()).unwrap();
+        let mut body = permit();
+        body.data[0].nodes = permitted.iter().map(|node| node.parse().unwrap()).collect();
+        let mut decision = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
+        decision["part"] = json!([{ "dataset": "care", "nodes": decided }]);
+        let pairs = parts[..went_to].iter().map(|(node, dataset)| (node, dataset));
+        decide(decision).unwrap().confines(&body, application.body(), pairs).map_err(|why| why.to_string())
+    };
+    for (decided, permitted, went_to) in [
+        (&["north"][..], &["north"][..], 2),
+        (&["north", "south"], &["south", "north"], 2),
+        (&[], &["north", "south"], 2),
+        (&[], &[], 2),
+        (&["north"], &[], 1),
+    ] {
+        assert_eq!(judge(&[], decided, permitted, went_to), Ok(()), "{decided:?} by a permit for {permitted:?}");
+    }
+    let refused =
+        |asked, decided, permitted| judge(asked, decided, permitted, 2).expect_err("it is wider, or narrower");
+    let open = refused(&[], &["north"], &[]);
+    assert!(open.contains("nodes = [\"north\"]") && open.contains("Art. 68(5)"), "{open}");
+    let stray = refused(&[], &["north"], &["north", "south"]);
+    assert!(stray.contains("node south for dataset care") && stray.contains("leave south out"), "{stray}");
+    let beyond = refused(&["north"], &["north"], &[]);
+    assert!(beyond.contains("nodes = [\"north\"]"), "wider than what was applied for: {beyond}");
+    let narrow = refused(&[], &["north", "south"], &["north"]);
+    assert!(narrow.contains("at node south"), "{narrow}");
 }
 
 #[test]

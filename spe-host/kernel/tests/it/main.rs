@@ -15,6 +15,7 @@
 mod admission;
 mod disclosure;
 mod disk;
+mod exact;
 mod federation;
 mod fixture;
 mod forbidden;

@@ -7,8 +7,8 @@ use spe_kernel::{
     ids::Digest,
     job::Purpose,
     permit::{
-        Amount, Article, Currency, Line, OptOutException, Permit, PermitBody, PermitPerson, Role, Standing, Status,
-        TimeRange, Version, agreement,
+        Amount, Article, Currency, Line, OptOutException, Permit, PermitBody, PermitPerson, Review, Role, Standing,
+        Status, TimeRange, Version, agreement,
     },
     purpose::{ApplicantBody, Article53},
     refusal::{Clause, Refusal},
@@ -319,6 +319,13 @@ fn a_permit_is_exported_as_an_odrl_agreement() {
     body.data[0].time_range = Some(TimeRange { from: Some("2015-01-01".parse().unwrap()), until: None });
     body.data[0].nodes = vec!["north".parse().unwrap()];
     let odrl = agreement(&body, &body_key().public());
+    let mut exact = body.clone();
+    exact.environment.release = Review::ExactTables;
+    let exact = agreement(&exact, &body_key().public()).to_string();
+    assert!(
+        exact.contains("NOT differentially private") && !odrl.to_string().contains("NOT differentially"),
+        "{exact}"
+    );
     assert_eq!((&odrl["@type"], &odrl["uid"]), (&json!("Agreement"), &json!("urn:spe:permit:p-1")));
     assert_eq!(odrl["assigner"]["uid"], json!(format!("urn:spe:key:{}", body_key().public())));
     assert_eq!(odrl["assignee"][0]["uid"], "urn:spe:person:ada");

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use spe_kernel::{
-    admission::{Admitted, NodePolicy, admit},
+    admission::{Admitted, NodePolicy, admit, names},
     dsse::{PublicKey, SecretKey},
     job::{Job, JobBody},
     permit::{Permit, PermitBody, PermitPerson, Role},
@@ -85,6 +85,31 @@ fn a_person_is_who_the_permit_says_in_every_respect() {
         matches!(said, Err(Refusal::PersonNotInPermit { .. })),
         "the same subject elsewhere is somebody else: {said:?}"
     );
+}
+
+/// What would be a bug: somebody with a key of their own whose refusals are logged like those of a person whom the permit names, or the other
+/// way round: whoever has the key is named, also without the login that is missing.
+#[test]
+fn who_is_named_proves_it_by_key_or_login() {
+    let (ada, mallory) = (person_key(), SecretKey::from_seed(&[9; 32]));
+    let named = |key: Option<PublicKey>, subject, signer: &SecretKey, login: Option<&str>| {
+        let permit = known_by(key, subject).sign(&body_key());
+        let permit = Permit::verify(&permit, &policy().access_bodies, now()).unwrap();
+        let job = Job::verify(&job().sign(signer)).unwrap().recognised(login.and_then(proven));
+        names(&permit, &job)
+    };
+    let key = Some(ada.public());
+    for (key, subject, signer, login, expected) in [
+        (key, None, &ada, None, true),
+        (key, None, &mallory, None, false),
+        (key, None, &mallory, Some("ada"), false),
+        (None, Some("ada"), &mallory, Some("ada"), true),
+        (None, Some("ada"), &ada, None, false),
+        (key, Some("ada"), &ada, None, true),
+        (key, Some("ada"), &mallory, Some("mallory"), false),
+    ] {
+        assert_eq!(named(key, subject, signer, login), expected, "{subject:?} with {login:?}");
+    }
 }
 
 /// What would be a bug: a node that asks for logins, and runs a job without.

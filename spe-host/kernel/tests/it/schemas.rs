@@ -10,6 +10,8 @@ use spe_kernel::{
     agreement::AgreementBody,
     application::ApplicationBody,
     decision::DecisionBody,
+    deletion::{DELETION_FORMAT, DELETION_TEXT_BYTES_MAX, Deleted, DeletedKind, DeletionBody},
+    ids::Digest,
     notice::{NoticeBody, SupplementBody},
     permit::PermitBody,
     revocation::RevocationBody,
@@ -31,6 +33,7 @@ fn published_schemas_are_those_of_the_types() {
         ("notice", schema::of::<NoticeBody>()),
         ("supplement", schema::of::<SupplementBody>()),
         ("agreement", schema::of::<AgreementBody>()),
+        ("deletion", schema::of::<DeletionBody>()),
     ];
     for (name, made) in all {
         let file = folder().join(format!("{name}.json"));
@@ -76,4 +79,34 @@ fn published_samples_are_valid_and_what_is_wrong_is_not() {
         (seen, _) = (seen + 1, kinds.insert(kind));
     }
     assert!(seen >= 9 && kinds.len() == 4, "{seen} samples of {kinds:?}");
+}
+
+/// What would be a bug: a certificate that this program writes and the published schema refuses, or one that says nothing and is valid.
+#[test]
+fn a_deletion_certificate_is_valid_and_an_empty_one_is_not() {
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema::of::<DeletionBody>()).unwrap()).unwrap();
+    let body = DeletionBody {
+        format: DELETION_FORMAT.into(),
+        node: "north".parse().unwrap(),
+        dataset: Some("care".parse().unwrap()),
+        permit: None,
+        deleted_at: "2030-01-01T00:00:00Z".parse().unwrap(),
+        by: "data protection officer".into(),
+        reason: "the permit expired".into(),
+        deleted: vec![Deleted { kind: DeletedKind::DataKey, version: Some(1), id: Digest::of(b"key") }],
+    };
+    let good = serde_json::to_value(&body).unwrap();
+    let wrong: Vec<_> = validator.iter_errors(&good).map(|e| e.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    for (field, value) in [
+        ("format", "spe.deletion/2".into()),
+        ("deleted", Value::Array(Vec::new())),
+        ("by", "".into()),
+        ("reason", "x".repeat(DELETION_TEXT_BYTES_MAX + 1).into()),
+        ("unknown", 1.into()),
+    ] {
+        let mut bent = good.clone();
+        bent[field] = value;
+        assert!(!validator.is_valid(&bent), "another {field} is valid");
+    }
 }

@@ -11,9 +11,26 @@ use tokio::sync::Notify;
 
 use super::unavailable;
 
-/// Jobs that may wait, and what their envelopes may take in memory: the hub is not trusted to be modest.
-const WAITING_MAX: usize = 10_000;
-const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Jobs that may wait, and what their envelopes may take in memory: the hub is not trusted to be modest. Later rounds, which are paid for, may
+/// take as much again, and what waits for an officer, perhaps for weeks, half of it.
+const WAITING: Room = Room { jobs: 10_000, bytes: 64 << 20 };
+const WITH_ROUNDS: Room = Room { jobs: 20_000, bytes: 128 << 20 };
+const PARKED: Room = Room { jobs: 5_000, bytes: 32 << 20 };
+
+/// How much may wait.
+#[derive(Clone, Copy)]
+struct Room {
+    jobs: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Whether `more` has room beside what is there.
+    fn has<'a>(self, there: impl Iterator<Item = &'a (JobId, Work)>, more: &Work) -> bool {
+        let (jobs, bytes) = there.fold((1, more.bytes()), |(jobs, bytes), (_, work)| (jobs + 1, bytes + work.bytes()));
+        jobs <= self.jobs && bytes <= self.bytes
+    }
+}
 
 /// A job, or a later round of it.
 pub(super) struct Work {
@@ -66,16 +83,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job that is running already is put behind itself: it will find its own answer. An error when there is no room;
-    /// the hub asks again after the reconnection that it causes.
+    /// A job that is running already is put behind itself: it will find its own answer.
+    ///
+    /// # Errors
+    /// There is no room.
     pub(super) fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
         if state.all().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
             return Ok(());
         }
-        let bytes: usize = state.all().map(|(_, waiting)| waiting.bytes()).sum();
-        if state.all().count() >= WAITING_MAX || bytes + work.bytes() > WAITING_BYTES_MAX {
-            return Err(unavailable("room for so many jobs"));
+        let room = if work.next.is_some() { WITH_ROUNDS } else { WAITING };
+        if !room.has(state.all(), &work) {
+            return Err(unavailable("the node, which has as many jobs waiting as it takes,"));
         }
         // A round goes before jobs that have not begun: the other nodes wait for it.
         match work.next {
@@ -97,11 +116,18 @@ impl Queue {
     }
 
     /// Sets a job aside until somebody has decided something, unless it was cancelled meanwhile.
-    pub(super) fn park(&self, job: JobId, work: Work) {
+    ///
+    /// # Errors
+    /// There is no room. It is not charged yet, or its answer is durable and can be asked for again.
+    pub(super) fn park(&self, job: JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
+        if !PARKED.has(state.parked.iter(), &work) {
+            return Err(unavailable("an officer of the node, for whom as many jobs wait already as it keeps,"));
+        }
         if !state.cancelled {
             state.parked.push((job, work));
         }
+        Ok(())
     }
 
     /// Puts what was set aside to the others: what is not decided yet is set aside again.
@@ -137,5 +163,35 @@ impl Queue {
             }
             self.changed.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(bytes: usize) -> Work {
+        Work { submission: Submission { job: vec![0; bytes], permit: Vec::new() }, next: None }
+    }
+
+    fn job(name: &str) -> JobId {
+        name.parse().expect("a name")
+    }
+
+    /// What would be a bug: a hub that fills the node's memory; jobs that wait for an officer for weeks and take the room of all others.
+    #[test]
+    fn what_has_no_room_is_refused() {
+        let queue = Queue::default();
+        queue.put(&job("first"), work(WAITING.bytes / 2)).expect("room");
+        queue.put(&job("first"), work(WAITING.bytes)).expect("it waits already");
+        let full = queue.put(&job("second"), work(WAITING.bytes / 2 + 1)).expect_err("more than there is room for");
+        assert!(full.to_string().contains("try again later"), "{full}");
+        assert!(!queue.cancel(&job("first")));
+        queue.put(&job("second"), work(WAITING.bytes)).expect("room");
+        assert!(!queue.cancel(&job("second")));
+        queue.park(job("third"), work(PARKED.bytes - 1)).expect("room");
+        let full = queue.park(job("fourth"), work(2)).expect_err("officers have enough");
+        assert!(full.to_string().contains("an officer"), "{full}");
+        queue.put(&job("fifth"), work(WAITING.bytes / 2)).expect("what waits for an officer takes half at most");
     }
 }

@@ -27,6 +27,23 @@ CREATE TRIGGER ending_is_final BEFORE UPDATE ON ending BEGIN SELECT RAISE(ABORT,
 const READING: &str = "reading what permits have brought";
 const WRITING: &str = "noting what permits have brought";
 
+/// A line that goes on after its end, by a renewal, ends again; what it brought is noted anew each time.
+pub(super) const AGAIN: &str = "
+DROP TRIGGER ending_stays;
+DROP TRIGGER ending_is_final;
+ALTER TABLE ending RENAME TO ending_9;
+CREATE TABLE ending (
+  line TEXT NOT NULL, number INTEGER NOT NULL CHECK (number > 0), certificate BLOB,
+  ended_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')), PRIMARY KEY (line, number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO ending (line, number, certificate, ended_at) SELECT line, 1, certificate, ended_at FROM ending_9;
+DROP TABLE ending_9;
+CREATE TRIGGER ending_stays BEFORE DELETE ON ending BEGIN SELECT RAISE(ABORT, 'a certificate stays'); END;
+CREATE TRIGGER ending_is_final BEFORE UPDATE ON ending BEGIN SELECT RAISE(ABORT, 'a certificate is final'); END;
+DELETE FROM brought WHERE EXISTS (SELECT 1 FROM ending WHERE ending.line = brought.line AND NOT EXISTS (
+  SELECT 1 FROM permit WHERE permit.line = ending.line AND permit.last_seen_at > ending.ended_at));
+";
+
 /// A line of permits that is over, and what it brought.
 pub(crate) struct Over {
     pub(crate) line: PermitId,
@@ -42,6 +59,8 @@ pub(crate) struct Over {
 pub struct Ending {
     /// Number and issuer of the line's first permit.
     pub line: String,
+    /// 1 for the first end of the line; after a renewal it ends again.
+    pub number: u32,
     /// When what it brought was deleted, RFC 3339.
     pub ended_at: String,
     /// DSSE envelope of a [`spe_kernel::deletion::DeletionBody`]; none where nothing was left to delete.
@@ -59,7 +78,7 @@ impl Records {
         self.connection().execute(NOTE, values).map(drop).map_err(Fault::while_(WRITING))
     }
 
-    /// The lines of permits that are over at `now` and of which something may be left; `revoked` says since when one of an issuer's
+    /// The lines of permits that are over at `now` and of which something is left, or of which nothing was said yet; `revoked` says since when one of an issuer's
     /// numbers is revoked.
     ///
     /// # Errors
@@ -70,7 +89,9 @@ impl Records {
         now: Timestamp,
     ) -> Result<Vec<Over>, Fault> {
         let db = self.connection();
-        let ended = strings(&db, "SELECT line FROM ending")?;
+        let said =
+            "SELECT line FROM ending EXCEPT SELECT line FROM brought EXCEPT SELECT line FROM matter WHERE kind = 'run'";
+        let ended = strings(&db, said)?;
         let seen = permits::seen(&db, None)?;
         let why = |line: &PermitId| {
             let versions = || seen.iter().filter(|s| s.line == *line).map(|s| &s.version);
@@ -91,17 +112,18 @@ impl Records {
         Ok(over)
     }
 
-    /// Notes that what `over` brought is gone, and forgets which of its jobs waited to be approved.
+    /// Notes that what `over` brought is gone, and forgets what that was and which of its jobs waited to be approved.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn end(&self, over: &Over, certificate: Option<&[u8]>) -> Result<(), Fault> {
+        const END: &str = "INSERT INTO ending (line, number, certificate)
+             VALUES (?1, (SELECT COUNT(*) + 1 FROM ending WHERE line = ?1), ?2)";
         let line = over.line.to_string();
         self.in_one(|db| {
             officers::forget_line(db, &over.line)?;
-            let values = params![line, certificate];
-            db.execute("INSERT INTO ending (line, certificate) VALUES (?1, ?2)", values)
-                .map_err(Fault::while_(WRITING))?;
+            db.execute("DELETE FROM brought WHERE line = ?1", [&line]).map_err(Fault::while_(WRITING))?;
+            db.execute(END, params![line, certificate]).map_err(Fault::while_(WRITING))?;
             let document = certificate.map(Digest::of);
             log::append(db, ActorId::node(), Event::PermitEnded { permit: (&over.line).into(), document }).map(drop)
         })
@@ -114,12 +136,12 @@ impl Records {
     pub fn endings(&self) -> Result<Vec<Ending>, Fault> {
         let db = self.connection();
         let mut statement = db
-            .prepare("SELECT line, ended_at, certificate FROM ending ORDER BY line")
+            .prepare("SELECT line, number, ended_at, certificate FROM ending ORDER BY line, number")
             .map_err(Fault::while_(READING))?;
         let row = |r: &rusqlite::Row<'_>| {
-            let certificate: Option<Vec<u8>> = r.get(2)?;
+            let certificate: Option<Vec<u8>> = r.get(3)?;
             let certificate = certificate.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            Ok(Ending { line: r.get(0)?, ended_at: r.get(1)?, certificate })
+            Ok(Ending { line: r.get(0)?, number: r.get(1)?, ended_at: r.get(2)?, certificate })
         };
         let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
         rows.map(|row| row.map_err(Fault::while_(READING))).collect()
@@ -132,11 +154,10 @@ fn strings(db: &rusqlite::Connection, sql: &str) -> Result<BTreeSet<String>, Fau
     rows.map(|row| row.map_err(Fault::while_(READING))).collect()
 }
 
-/// The modules that `line` brought, and no line that goes on.
+/// The modules that `line` brought, and no line that has not ended.
 fn modules(db: &rusqlite::Connection, line: &PermitId) -> Result<Vec<Digest>, Fault> {
     const ONLY: &str = "SELECT module FROM brought WHERE line = ?1 AND NOT EXISTS (
-         SELECT 1 FROM brought AS other WHERE other.module = brought.module AND other.line <> ?1
-         AND other.line NOT IN (SELECT line FROM ending))";
+         SELECT 1 FROM brought AS other WHERE other.module = brought.module AND other.line <> ?1)";
     let mut statement = db.prepare_cached(ONLY).map_err(Fault::while_(READING))?;
     let rows = statement
         .query_map([line.to_string()], |r| Ok(Digest::from_bytes(r.get(0)?)))

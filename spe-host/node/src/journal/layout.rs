@@ -22,6 +22,14 @@ const STEPS: &[Step] = &[
     Step::Rewrite(super::log::carry_over),
     Step::Sql(super::permits::TABLES),
     Step::Sql(super::endings::TABLES),
+    Step::Sql(super::incidents::TABLES),
+    Step::Sql(super::rollback::TABLES),
+    Step::Sql(super::log::STRANGERS),
+    Step::Sql(super::officers::LAPSES),
+    Step::Rewrite(super::misses::without_names),
+    Step::Sql(super::revocations::MARKS),
+    Step::Sql(super::endings::AGAIN),
+    Step::Sql(super::exact::TABLES),
 ];
 
 /// Version 1. Charges may be added, and be given their answer once; nothing else may ever happen to them.

@@ -8,6 +8,7 @@ use spe_kernel::{
     ids::Digest,
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Total},
     permit::PermitId,
+    plan::Release,
     units::{Loss, Measure},
 };
 
@@ -26,8 +27,8 @@ pub(super) fn loss(measure: &str, pico: i64, delta: i64) -> Result<Loss, Fault> 
 /// Writes the event's row, without its entry in the log.
 fn write(db: &Connection, event: &Event<'_>) -> Result<(), Fault> {
     const RESERVE: &str =
-        "INSERT INTO charge (plan, dataset, snapshot, permit, job, measure, pico, delta, person, leaves_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        "INSERT INTO charge (plan, dataset, snapshot, permit, job, measure, pico, delta, person, leaves_at_ms, exact)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     const BEGIN: &str = "INSERT INTO round (plan, dataset, snapshot, round, state, leaves_at_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     const FIRST: &str = "UPDATE charge SET envelope = ?5 WHERE plan = ?1 AND dataset = ?2 AND snapshot = ?3 AND ?4 = 0";
@@ -50,7 +51,8 @@ fn write(db: &Connection, event: &Event<'_>) -> Result<(), Fault> {
                 pico,
                 delta,
                 payer.as_str(),
-                charge.leaves_at.as_millisecond()
+                charge.leaves_at.as_millisecond(),
+                charge.release == Release::ExactTables
             ];
             db.prepare_cached(RESERVE).and_then(|mut s| s.execute(values))
         }
@@ -73,7 +75,7 @@ fn write(db: &Connection, event: &Event<'_>) -> Result<(), Fault> {
 }
 
 /// Who pays, by the tag that the log has for the person: names are kept where they can be erased.
-fn payer(db: &Connection, charge: &Charge) -> Result<ActorId, Fault> {
+pub(super) fn payer(db: &Connection, charge: &Charge) -> Result<ActorId, Fault> {
     let who = Who::Person(Person { name: charge.person.to_string(), key: None, identity: None });
     let signer = log::job_of(db, charge.job, Some(&who))?.actor;
     let is_theirs = "SELECT EXISTS (SELECT 1 FROM log_person WHERE id = ?1 AND name = ?2)";
@@ -135,19 +137,20 @@ pub(super) fn bought(db: &Connection, key: &AnswerKey) -> Result<Option<Bought>,
 
 impl Journal for Records {
     fn totals(&mut self) -> Result<Vec<Total>, Fault> {
-        const SUMS: &str = "SELECT dataset, permit, measure, SUM(pico), SUM(delta) FROM charge
+        const SUMS: &str = "SELECT dataset, permit, measure, SUM(pico), SUM(delta), SUM(exact) FROM charge
              GROUP BY dataset, permit, measure";
         let reading = "adding up the ledger";
         let connection = self.connection();
         let mut statement = connection.prepare(SUMS).map_err(Fault::while_(reading))?;
-        let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?));
+        let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?));
         let rows = statement.query_map([], row).map_err(Fault::while_(reading))?;
-        let total = |row: rusqlite::Result<(String, String, String, i64, i64)>| {
-            let (dataset, permit, measure, pico, delta) = row.map_err(Fault::while_(reading))?;
+        let total = |row: rusqlite::Result<(String, String, String, i64, i64, i64)>| {
+            let (dataset, permit, measure, pico, delta, exact_tables) = row.map_err(Fault::while_(reading))?;
             Ok(Total {
                 dataset: dataset.parse().map_err(Fault::while_(reading))?,
                 permit: permit.parse().map_err(Fault::while_(reading))?,
                 spent: loss(&measure, pico, delta)?,
+                exact_tables: u64::try_from(exact_tables).map_err(Fault::while_(reading))?,
             })
         };
         rows.map(total).collect()

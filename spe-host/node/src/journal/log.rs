@@ -3,9 +3,11 @@
 mod carry;
 mod check;
 mod files;
+mod forget;
 mod people;
 mod prune;
 mod receipt;
+mod strangers;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -23,9 +25,12 @@ use super::{Records, ledger};
 pub(super) use carry::carry_over;
 pub use check::{Checked, check_files, entries_in, root_in};
 pub use files::LogFiles;
+pub use forget::{Forgotten, Stays};
 pub use people::Told;
-pub(super) use people::{Known, actor, job_of};
+pub(crate) use people::login;
+pub(super) use people::{actor, job_of};
 pub use receipt::Witnessed;
+pub(super) use strangers::STRANGERS;
 
 const WRITING: &str = "writing the audit log";
 const READING: &str = "reading the audit log";
@@ -247,13 +252,14 @@ fn insert_release(db: &Connection, key: &AnswerKey, envelope: Digest, index: u64
     db.execute(INSERT, values).map(drop).map_err(Fault::while_(WRITING))
 }
 
-/// The entry of a release says what was paid for, and by whom.
+/// The entry of a release says what was paid for. It leaves with the answer, to whoever asks the same: who paid, and under which permit, is
+/// in the entry of the charge.
 fn append_release(db: &Connection, key: &AnswerKey, envelope: Digest) -> Result<u64, Fault> {
     let bought = ledger::bought(db, key)?.ok_or_else(|| Fault::new(WRITING, "what was released was never charged"))?;
-    let Known { actor, module, .. } = job_of(db, bought.job, None)?;
+    let module = job_of(db, bought.job, None)?.module;
     let loss = if key.round == 0 { bought.loss } else { Loss::zero(bought.loss.measure()) };
-    let (answer, permit, software) = (key.into(), (&bought.permit).into(), super::SOFTWARE.into());
-    append(db, actor, Event::Released { answer, envelope, module, permit, loss, software })
+    let (answer, software) = (key.into(), super::SOFTWARE.into());
+    append(db, ActorId::node(), Event::Released { answer, envelope, module, permit: None, loss, software })
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@
 //! `a_dataset_that_was_late_too_often_answers_nothing` in `spe-host/cli/tests/it/evil_late.rs`.
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 use spe_kernel::{
+    audit::{Event, Person, Who},
     fault::Fault,
     ids::{DatasetName, Digest},
     ledger::{AnswerKey, Charge},
 };
 
-use super::Records;
+use super::{Records, ledger, log};
 
 const COUNTING: &str = "counting missed deadlines";
 
@@ -35,6 +36,23 @@ CREATE TRIGGER resumption_stays BEFORE DELETE ON resumption BEGIN SELECT RAISE(A
 CREATE TRIGGER resumption_is_final BEFORE UPDATE ON resumption BEGIN SELECT RAISE(ABORT, 'a resumption is final'); END;
 ";
 
+/// Has tags stand for the persons of runs that were late, as everywhere else in the file: names are kept where they can be erased.
+pub(super) fn without_names(db: &Transaction<'_>) -> rusqlite::Result<()> {
+    let final_again =
+        "CREATE TRIGGER miss_is_final BEFORE UPDATE ON miss BEGIN SELECT RAISE(ABORT, 'a miss is final'); END;";
+    let names: Vec<String> = {
+        let mut statement = db.prepare("SELECT DISTINCT person FROM miss")?;
+        statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?
+    };
+    db.execute_batch("DROP TRIGGER miss_is_final")?;
+    for name in names {
+        let tag = log::actor(db, &Who::Person(Person { name: name.clone(), key: None, identity: None }));
+        let tag = tag.map_err(|fault| rusqlite::Error::ToSqlConversionFailure(Box::new(fault)))?;
+        db.execute("UPDATE miss SET person = ?2 WHERE person = ?1", [&name, tag.as_str()])?;
+    }
+    db.execute_batch(final_again)
+}
+
 /// A run that was late.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Miss {
@@ -50,7 +68,7 @@ pub struct Miss {
     pub round: u32,
     /// The permit that it was asked under.
     pub permit: String,
-    /// Who asked.
+    /// Who asked: a name, or the tag of a person who was forgotten.
     pub person: String,
     /// Why the operator let the dataset go on after it, once that was so.
     pub resumed: Option<String>,
@@ -65,9 +83,12 @@ impl Records {
         const MISS: &str =
             "INSERT INTO miss (dataset, plan, snapshot, round, permit, person) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let AnswerKey { plan, dataset, snapshot, .. } = &charge.key;
-        let (permit, person) = (charge.permit.to_string(), charge.person.as_str());
-        let values = params![dataset.as_str(), plan.as_bytes(), snapshot.as_bytes(), round, permit, person];
-        self.connection().execute(MISS, values).map(drop).map_err(Fault::while_("writing down a missed deadline"))
+        self.in_one(|db| {
+            let (permit, person) = (charge.permit.to_string(), ledger::payer(db, charge)?);
+            let values =
+                params![dataset.as_str(), plan.as_bytes(), snapshot.as_bytes(), round, permit, person.as_str()];
+            db.execute(MISS, values).map(drop).map_err(Fault::while_("writing down a missed deadline"))
+        })
     }
 
     /// How many runs on `dataset` were late since its operator last let it go on.
@@ -82,16 +103,19 @@ impl Records {
         counted.map_err(Fault::while_(COUNTING))
     }
 
-    /// Lets `dataset` go on, for that reason; how many late runs it is about.
+    /// Has `by` let `dataset` go on, for that reason, which the audit log tells of; how many late runs it is about.
     ///
     /// # Errors
     /// No reason, or the file cannot be written.
-    pub fn resume(&self, dataset: &DatasetName, reason: &str) -> Result<u32, Fault> {
+    pub fn resume(&self, dataset: &DatasetName, reason: &str, by: &Who) -> Result<u32, Fault> {
         const RESUME: &str = "INSERT INTO resumption (dataset, last_miss, reason)
              VALUES (?1, (SELECT COALESCE(MAX(id), 0) FROM miss WHERE dataset = ?1), ?2)";
         let misses = self.misses(dataset)?;
-        let resumed = self.connection().execute(RESUME, params![dataset.as_str(), reason.trim()]);
-        resumed.map_err(Fault::while_("letting a dataset go on, which needs a reason"))?;
+        self.in_one(|db| {
+            let resumed = db.execute(RESUME, params![dataset.as_str(), reason.trim()]);
+            resumed.map_err(Fault::while_("letting a dataset go on, which needs a reason"))?;
+            log::append(db, log::actor(db, by)?, Event::BreakerReset { dataset: dataset.clone(), misses }).map(drop)
+        })?;
         Ok(misses)
     }
 
@@ -100,7 +124,8 @@ impl Records {
     /// # Errors
     /// The file cannot be read.
     pub fn all_misses(&self) -> Result<Vec<Miss>, Fault> {
-        const ALL: &str = "SELECT id, missed_at, dataset, plan, round, permit, person,
+        const ALL: &str = "SELECT id, missed_at, dataset, plan, round, permit,
+             COALESCE((SELECT name FROM log_person WHERE log_person.id = miss.person), person),
              (SELECT reason FROM resumption r WHERE r.dataset = miss.dataset AND r.last_miss >= miss.id ORDER BY r.id LIMIT 1)
              FROM miss ORDER BY id";
         let connection = self.connection();

@@ -1,5 +1,5 @@
-//! The permits that jobs were submitted under here, each version of each line, with the times when it was seen. None is forgotten as long
-//! as its line may be asked under.
+//! The permits that jobs were submitted under here, or of which the hub told, each version of each line, with the times when it was seen. None
+//! is forgotten as long as its line may be asked under.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -9,7 +9,7 @@ use spe_kernel::{
     fault::Fault,
     ids::{Digest, PermitNumber},
     permit::{Line, Permit, PermitId, Standing, Status, Version},
-    refusal::Stop,
+    refusal::{Refusal, Stop},
 };
 
 use super::Records;
@@ -29,6 +29,7 @@ CREATE TRIGGER permit_is_final BEFORE UPDATE ON permit
 ";
 
 const READING: &str = "reading the permits";
+const KEEPING: &str = "keeping a permit";
 const ALL: &str =
     "SELECT digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at, last_seen_at
      FROM permit WHERE ?1 IS NULL OR line = ?1 ORDER BY line, issued_at";
@@ -40,9 +41,9 @@ pub struct SeenPermit {
     pub line: PermitId,
     /// What it is in the line.
     pub version: Version,
-    /// When a job first named it here.
+    /// When a job first named it here, or the hub told of it.
     pub first_seen_at: Timestamp,
-    /// When one last did.
+    /// When a job last named it; the same as before, if none did.
     pub last_seen_at: Timestamp,
 }
 
@@ -65,9 +66,9 @@ pub struct PermitReport {
     pub active_from: String,
     /// And until when, if that is over or known: its end, its replacement, or its revocation.
     pub active_until: String,
-    /// When a job first named it here.
+    /// When a job first named it here, or the hub told of it.
     pub first_seen_at: String,
-    /// When one last did.
+    /// When a job last named it; the same as before, if none did.
     pub last_seen_at: String,
 }
 
@@ -75,35 +76,34 @@ impl Records {
     /// Keeps `permit`, if its line may have it, and says how it stands; `revoked` says since when one of a line's numbers is revoked.
     ///
     /// # Errors
-    /// A line that may not have it; the file cannot be read or written.
+    /// A line that may not have it; a number that another document has; the file cannot be read or written.
     pub fn see(
         &self,
         permit: &Permit,
         revoked: impl Fn(&[PermitNumber]) -> Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Standing, Stop> {
-        const KEEP: &str = "INSERT INTO permit (digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at,
-             last_seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (digest) DO UPDATE SET last_seen_at = ?9";
+        const SEEN: &str = "UPDATE permit SET last_seen_at = ?2 WHERE digest = ?1";
         let (id, version) = (permit.id(), Version::of(permit));
         let db = self.connection();
-        let versions: Vec<_> = seen(&db, Some(&id))?.into_iter().map(|seen| seen.version).collect();
-        let revoked_at = revoked(&numbers(&id, versions.iter().chain([&version])));
-        let mut line = Line::new(versions, revoked_at);
-        line.add(version.clone())?;
-        let values = params![
-            version.digest.as_bytes(),
-            id.to_string(),
-            version.number.as_str(),
-            status_text(version.status),
-            version.replaces.as_ref().map(|number| number.as_str().to_owned()),
-            version.issued_at.to_string(),
-            version.valid_from.to_string(),
-            version.valid_until.to_string(),
-            now.to_string(),
-        ];
-        db.execute(KEEP, values).map_err(Fault::while_("keeping a permit"))?;
-        let standing = line.standing(version.digest, now);
-        standing.ok_or_else(|| Fault::new("keeping a permit", "it is not in its own line").into())
+        let versions = keep(&db, &id, &version, now)?;
+        db.execute(SEEN, params![version.digest.as_bytes(), format!("{now:.3}")]).map_err(Fault::while_(KEEPING))?;
+        let revoked_at = revoked(&numbers(&id, versions.iter()));
+        let standing = Line::new(versions, revoked_at).standing(version.digest, now);
+        standing.ok_or_else(|| Fault::new(KEEPING, "it is not in its own line").into())
+    }
+
+    /// Keeps a permit of that line of which the hub tells, before any job names it; whether it is new.
+    ///
+    /// # Errors
+    /// As [`Self::see`].
+    pub fn learn(&self, line: &PermitId, version: &Version, now: Timestamp) -> Result<bool, Stop> {
+        let db = self.connection();
+        let known = seen(&db, Some(line))?.iter().any(|seen| seen.version.digest == version.digest);
+        if !known {
+            keep(&db, line, version, now)?;
+        }
+        Ok(!known)
     }
 
     /// All permits that were seen here, by line, and how each stands at `now`; `revoked` says since when one of an issuer's numbers is
@@ -153,6 +153,41 @@ impl SeenPermit {
     }
 }
 
+/// Keeps a permit, unless it is known, and gives all of its line.
+///
+/// # Security
+/// A number is one document's: under a second one of the same issuer nobody could tell which of them a job, a charge or a revocation
+/// means. Which came first only this node knows, so that two nodes may take different ones. Watched by
+/// `a_number_is_one_document_s` and `what_is_learnt_takes_the_place_of_what_was_seen`.
+fn keep(db: &Connection, line: &PermitId, version: &Version, now: Timestamp) -> Result<Vec<Version>, Stop> {
+    const KEEP: &str =
+        "INSERT INTO permit (digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at,
+         last_seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (digest) DO NOTHING";
+    let versions: Vec<_> = seen(db, Some(line))?.into_iter().map(|seen| seen.version).collect();
+    if versions.iter().any(|known| known.digest == version.digest) {
+        return Ok(versions);
+    }
+    let same = |other: &SeenPermit| other.line.issuer == line.issuer && other.version.number == version.number;
+    if seen(db, None)?.iter().any(same) {
+        return Err(Refusal::PermitNumberTaken { number: version.number.clone() }.into());
+    }
+    let mut with = Line::new(versions, None);
+    with.add(version.clone())?;
+    let values = params![
+        version.digest.as_bytes(),
+        line.to_string(),
+        version.number.as_str(),
+        status_text(version.status),
+        version.replaces.as_ref().map(|number| number.as_str().to_owned()),
+        version.issued_at.to_string(),
+        version.valid_from.to_string(),
+        version.valid_until.to_string(),
+        format!("{now:.3}"),
+    ];
+    db.execute(KEEP, values).map_err(Fault::while_(KEEPING))?;
+    Ok(with.versions().to_vec())
+}
+
 /// All numbers of a line: of its first permit, and of those that were seen.
 pub(super) fn numbers<'a>(line: &PermitId, versions: impl Iterator<Item = &'a Version>) -> Vec<PermitNumber> {
     std::iter::once(&line.number).chain(versions.map(|version| &version.number)).cloned().collect()
@@ -200,4 +235,109 @@ const fn status_text(status: Status) -> &'static str {
 
 fn status(text: &str) -> Option<Status> {
     [Status::Granted, Status::Amended, Status::Renewed].into_iter().find(|status| status_text(*status) == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use spe_kernel::{
+        dsse::SecretKey,
+        ids::PersonName,
+        job::Purpose,
+        permit::{PermitBody, PermitPerson},
+        purpose::Article53,
+        refusal::{Refusal, Stop},
+    };
+
+    use super::*;
+    use crate::journal::tests::File;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().expect("a time")
+    }
+
+    fn now() -> Timestamp {
+        at("2026-06-01T00:00:00Z")
+    }
+
+    fn body(number: &str, application: &str) -> PermitBody {
+        let number: PermitNumber = number.parse().expect("a number");
+        let period = (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+        let mut body = PermitBody::granted(number, period, "rho=1".parse().expect("a loss"));
+        let ada: PersonName = "ada".parse().expect("a name");
+        body.application = application.parse().expect("a number");
+        body.persons = vec![PermitPerson::investigator(ada, SecretKey::from_seed(&[5; 32]).public())];
+        body.purpose.article53 = vec![Article53(Purpose::ScientificResearch)];
+        body
+    }
+
+    /// The same line under another number, from that day on.
+    fn amended(number: &str, from: &str) -> PermitBody {
+        let number = number.parse().expect("a number");
+        let (status, replaces) = (Status::Amended, Some("p-1".parse().expect("a number")));
+        PermitBody { number, status, replaces, valid_from: at(from), ..body("p-1", "app") }
+    }
+
+    fn body_key(seed: u8) -> SecretKey {
+        SecretKey::from_seed(&[seed; 32])
+    }
+
+    fn see(records: &Records, body: &PermitBody, seed: u8) -> Result<Standing, Stop> {
+        let key = body_key(seed);
+        let permit = Permit::verify(&body.sign(&key), &[key.public()], now()).expect("a permit");
+        records.see(&permit, |_| None, now())
+    }
+
+    fn learn(records: &Records, body: &PermitBody, seed: u8) -> Result<bool, Stop> {
+        let (line, version) =
+            Version::opened(&spe_kernel::document::open(&body.sign(&body_key(seed))).expect("a permit"));
+        records.learn(&line, &version, now())
+    }
+
+    fn taken<T>(result: Result<T, Stop>) -> bool {
+        matches!(result, Err(Stop::Refused(Refusal::PermitNumberTaken { .. })))
+    }
+
+    /// What would be a bug: two documents that a job, a charge or a revocation cannot tell apart.
+    #[test]
+    fn a_number_is_one_document_s() {
+        let file = File::new("numbers");
+        let records = Records::open(&file.0).expect("a file");
+        let first = body("p-1", "app-1");
+        for _ in 0..2 {
+            assert!(matches!(see(&records, &first, 1), Ok(Standing::InForce(Status::Granted))));
+        }
+        let second = body("p-1", "app-2");
+        assert!(taken(see(&records, &second, 1)), "two documents have one number");
+        assert!(taken(learn(&records, &second, 1)), "the hub made a second document of that number known");
+        assert!(matches!(see(&records, &second, 2), Ok(Standing::InForce(_))), "another body counts for itself");
+        assert!(matches!(see(&records, &body("p-2", "app-2"), 1), Ok(Standing::InForce(_))));
+        assert!(
+            taken(see(&records, &amended("p-2", "2026-02-01T00:00:00Z"), 1)),
+            "an amendment took another line's number"
+        );
+        assert!(matches!(see(&records, &first, 1), Ok(Standing::InForce(_))), "the first lost its number");
+    }
+
+    /// What would be a bug: a permit that goes on though the node was told of the one in its place, also after a restart; or one that gives
+    /// way before the other begins.
+    #[test]
+    fn what_is_learnt_takes_the_place_of_what_was_seen() {
+        let file = File::new("learnt");
+        let records = Records::open(&file.0).expect("a file");
+        let first = body("p-1", "app");
+        assert!(matches!(see(&records, &first, 1), Ok(Standing::InForce(_))));
+        assert!(matches!(learn(&records, &amended("p-3", "2026-12-01T00:00:00Z"), 1), Ok(true)));
+        assert!(matches!(see(&records, &first, 1), Ok(Standing::InForce(_))), "the other begins later");
+        let second = amended("p-2", "2026-05-01T00:00:00Z");
+        for new in [true, false] {
+            assert_eq!(learn(&records, &second, 1).expect("its line may have it"), new);
+        }
+        drop(records);
+        let records = Records::open(&file.0).expect("a file");
+        let standing = see(&records, &first, 1).expect("it is known");
+        assert!(matches!(&standing, Standing::Replaced { by, .. } if by.as_str() == "p-2"), "{standing:?}");
+        assert!(matches!(see(&records, &second, 1), Ok(Standing::InForce(Status::Amended))));
+        let longer = PermitBody { valid_until: at("2028-01-01T00:00:00Z"), ..amended("p-4", "2026-05-02T00:00:00Z") };
+        assert!(matches!(learn(&records, &longer, 1), Err(Stop::Refused(Refusal::Unlawful { .. }))), "Art. 68(12)");
+    }
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rusqlite::params;
 use spe_kernel::{
-    audit::AuditLog,
+    audit::{AuditLog, Who},
     dsse::SecretKey,
     ids::Digest,
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving},
+    officer::Matter,
     permit::PermitId,
     refusal::{Refusal, Stop},
     units::Loss,
@@ -53,6 +54,7 @@ pub(super) fn charge(plan: &[u8], loss: &str) -> Charge {
         overlap: 1,
         subjects_max: 100,
         leaves_at: Timestamp::from_millisecond(1_700_000_000_150).expect("a time"),
+        release: spe_kernel::plan::Release::Noisy,
     }
 }
 
@@ -157,4 +159,110 @@ fn who_paid_and_when_it_leaves_outlive_the_process() {
     let other_job = Charge { job: Digest::of(b"signed again"), ..old.clone() };
     let payers = [&new, &later, &other_permit, &other_person, &old, &other_job];
     assert_eq!(payers.map(|c| records.paid_by(c).expect("an answer")), [true, true, false, false, true, false]);
+}
+
+/// What would be a bug: a late run, or a job that came to nothing, from which a forgotten person's name can be read; a name that an upgrade
+/// leaves behind; a breaker that is lifted and not logged.
+#[test]
+fn a_forgotten_person_is_in_no_row() {
+    let file = File::new("forgotten");
+    let mut db = Connection::open(&file.0).expect("a file");
+    layout::lay_out_until(&mut db, 13).expect("the tables before late runs had tags");
+    let insert = "INSERT INTO miss (dataset, plan, snapshot, round, permit, person) VALUES ('d', x'00', x'00', 0, 'p', 'ada-planted')";
+    // A digest is 32 bytes.
+    db.execute(&insert.replace("x'00'", "zeroblob(32)"), []).expect("a late run of an earlier version");
+    drop(db);
+    let records = Records::open(&file.0).expect("an upgrade");
+    let ada = Charge { person: "ada-planted".parse().expect("a name"), ..charge(b"a", "rho=0.1") };
+    records.clone().append(&Event::Reserved(&ada)).expect("a charge");
+    records.missed(&ada, 0).expect("a miss");
+    let names =
+        |records: &Records| records.all_misses().expect("misses").into_iter().map(|m| m.person).collect::<Vec<_>>();
+    assert_eq!(names(&records), ["ada-planted", "ada-planted"], "the operator does not see who asked");
+    let by = Who::account("operator");
+    assert_eq!(records.resume(&"d".parse().expect("a name"), "looked at", &by).expect("resumed"), 2);
+    let last = records.entries(0, 100).expect("entries").pop().and_then(|(_, body)| body).expect("an entry");
+    assert!(String::from_utf8_lossy(&last).contains("breaker-reset"), "the breaker is lifted in silence");
+    let gone = records.forget("ada-planted", None, &by, Timestamp::now()).expect("forgotten");
+    assert!(gone.tags.len() == 1 && gone.stays.len() == 1, "{gone:?}");
+    assert!(names(&records).iter().all(|name| name.starts_with("person-")), "{:?}", names(&records));
+    assert!(records.paid_by_person_of(&ada), "the ledger lost who paid");
+    drop(records);
+    let bytes = std::fs::read(&file.0).expect("the file");
+    assert!(!bytes.windows(11).any(|eleven| eleven == b"ada-planted"), "the name is still in the file");
+}
+
+impl Records {
+    /// Whether the charge is still somebody's.
+    fn paid_by_person_of(&self, charge: &Charge) -> bool {
+        let sql = "SELECT person LIKE 'person-%' FROM charge WHERE job = ?1";
+        self.connection().query_row(sql, [charge.job.as_bytes()], |r| r.get(0)).expect("a charge")
+    }
+}
+
+/// What would be a bug: something that waits for ever for an officer who does not come; what was not decided and can still be; a question
+/// that cannot be asked again; an answer that an officer was to check and that leaves by itself when that took too long.
+#[test]
+fn what_waits_too_long_for_an_officer_waits_no_more() {
+    let file = File::new("lapses");
+    let records = Records::open(&file.0).expect("a file");
+    let (matter, line) = (Matter::Release(Digest::of(b"answer")), charge(b"a", "rho=0.1").permit);
+    let about = serde_json::json!({ "person": "ada-planted" });
+    records.wait_for_officer((matter, 1), &line, &about).expect("it waits");
+    let by = Who::account("operator");
+    let stays = records.forget("ada-planted", None, &by, Timestamp::now()).expect("nothing to forget").stays;
+    assert!(matches!(stays.as_slice(), [one] if one.number == 1 && one.what.contains("officer")), "{stays:?}");
+    assert_eq!(records.lapse(Timestamp::now() - jiff::SignedDuration::from_hours(1)).expect("a look"), 0);
+    assert_eq!((records.lapsed_at(matter).expect("a look"), records.pending().expect("a list").len()), (None, 1));
+    let later = Timestamp::now() + jiff::SignedDuration::from_secs(1);
+    assert_eq!(records.lapse(later).expect("a look"), 1);
+    assert!(records.lapsed_at(matter).expect("a look").is_some() && records.pending().expect("a list").is_empty());
+    assert!(records.is_officers(matter).expect("a look"), "what an officer was to check leaves by itself");
+    let stays = records.forget("ada-planted", None, &by, Timestamp::now()).expect("nothing to forget").stays;
+    assert_eq!(stays, [], "what nobody decides keeps a name");
+    let kept: String = records.connection().query_row("SELECT about FROM matter", [], |r| r.get(0)).expect("a row");
+    assert_eq!(kept, "{}", "what nobody decides keeps what it was about");
+    records.wait_for_officer((matter, 1), &line, &about).expect("it waits again");
+    assert_eq!((records.lapsed_at(matter).expect("a look"), records.pending().expect("a list").len()), (None, 1));
+}
+
+/// What would be a bug: what a renewed permit brought and nobody deletes, because the line had ended once; a second end without a certificate
+/// of its own; a module that another line's permit needs and that goes.
+#[test]
+fn a_line_that_was_renewed_ends_again() {
+    let file = File::new("ends-again");
+    let records = Records::open(&file.0).expect("a file");
+    let line = charge(b"a", "rho=0.1").permit;
+    let other = PermitId { number: "other".parse().expect("a number"), ..line.clone() };
+    let permit = |line: &PermitId, number: &str, until: &str| {
+        let insert = "INSERT INTO permit VALUES (?1, ?2, ?3, 'granted', NULL, ?4, ?4, ?5, ?4, ?4)";
+        let (digest, from) = (Digest::of(number.as_bytes()), "2030-01-01T00:00:00Z");
+        let values = params![digest.as_bytes(), line.to_string(), number, from, until];
+        records.connection().execute(insert, values).expect("a permit");
+    };
+    let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let over = |now: &str| records.over(|_, _| None, at(now)).expect("what is over");
+    permit(&line, "p", "2031-01-01T00:00:00Z");
+    records.brought(&line, Digest::of(b"module")).expect("noted");
+    assert!(over("2030-06-01T00:00:00Z").is_empty());
+    let first = over("2031-06-01T00:00:00Z").remove(0);
+    assert_eq!(first.modules, [Digest::of(b"module")]);
+    records.end(&first, Some(b"first")).expect("ended");
+    assert!(over("2031-06-01T00:00:00Z").is_empty(), "it ends for ever");
+    permit(&line, "p-2", "2033-01-01T00:00:00Z");
+    permit(&other, "other", "2040-01-01T00:00:00Z");
+    records.brought(&line, Digest::of(b"module")).expect("noted");
+    records.brought(&line, Digest::of(b"shared")).expect("noted");
+    records.brought(&other, Digest::of(b"shared")).expect("noted");
+    assert!(over("2032-01-01T00:00:00Z").is_empty(), "a renewed line is over");
+    let second = over("2034-01-01T00:00:00Z").remove(0);
+    assert_eq!(
+        second.modules,
+        [Digest::of(b"module")],
+        "what the renewed permit brought stays, or goes from under another"
+    );
+    records.end(&second, Some(b"second")).expect("ended again");
+    assert!(over("2034-01-01T00:00:00Z").is_empty());
+    let told: Vec<_> = records.endings().expect("endings").into_iter().map(|e| (e.number, e.certificate)).collect();
+    assert_eq!(told, [(1, Some("first".into())), (2, Some("second".into()))]);
 }

@@ -15,6 +15,7 @@ use spe_kernel::{
     dsse::SecretKey,
     fault::Fault,
     gate::OutputRules,
+    ids::Digest,
     job::{JOB_FORMAT, JobBody, Purpose},
     keys::{KeySource, LocalKeys},
     pace::Pace,
@@ -60,6 +61,8 @@ pub struct Ground {
     keys: [u8; 32],
     access_body: SecretKey,
     researcher: SecretKey,
+    /// When its permits were issued: however often it is asked, a node sees one permit of each measure.
+    issued_at: Timestamp,
 }
 
 impl Ground {
@@ -90,6 +93,7 @@ impl Ground {
             keys: blake3::derive_key("spe selftest keys", seed),
             access_body: key("spe selftest access body", seed),
             researcher: key("spe selftest researcher", seed),
+            issued_at: now(),
         }
     }
 
@@ -136,9 +140,11 @@ impl Ground {
             suppress_below_min: 0,
             release: rules.pace,
             job_age_days_max: 1,
+            officer_days_max: 30,
             people: People::default(),
             outputs: OutputRules::default(),
             officers: Vec::new(),
+            exact_tables: None,
         }
     }
 
@@ -186,22 +192,22 @@ impl Ground {
         let inspection = inspect(wasm).map_err(Fault::while_(ASKING))?;
         let plan =
             Plan::new(&inspection.manifest, inspection.digest, schema, choices).map_err(Fault::while_(ASKING))?;
+        let permit = self.permit(schema, plan.measure())?;
         let job = JobBody {
             format: JOB_FORMAT.into(),
-            permit: "selftest".parse().map_err(Fault::while_(ASKING))?,
+            permit: permit.number.clone(),
             person: "mallory".parse().map_err(Fault::while_(ASKING))?,
             purpose: Purpose::ScientificResearch,
             nodes: Vec::new(),
-            signed_at: now()?,
+            signed_at: now(),
             plan: plan.clone(),
             identity: None,
         };
-        let permit = self.permit(schema, plan.measure())?;
         Ok((Submitted { job: job.sign(&self.researcher), permit: permit.sign(&self.access_body), next: None }, plan))
     }
 
     fn permit(&self, schema: &DatasetSchema, measure: Measure) -> Result<PermitBody, Fault> {
-        let (now, day) = (now()?, SignedDuration::from_hours(24));
+        let (now, day) = (self.issued_at, SignedDuration::from_hours(24));
         let columns = |table: &TableSchema| -> Vec<String> {
             table.columns.iter().map(|column| format!("{}.{}", table.name, column.name)).collect()
         };
@@ -224,6 +230,10 @@ impl Ground {
             format: "table".into(),
             pseudonymised: true,
         }];
+        // A number is one document's.
+        let content = serde_json::to_vec(&permit).map_err(Fault::while_(ASKING))?;
+        permit.number = format!("selftest-{}", Digest::of(&content).short()).parse().map_err(Fault::while_(ASKING))?;
+        permit.original = permit.number.clone();
         Ok(permit)
     }
 }
@@ -237,6 +247,7 @@ const fn budget(measure: Measure) -> Loss {
 }
 
 /// Now, in whole seconds: what is signed has the same length each time.
-fn now() -> Result<Timestamp, Fault> {
-    Timestamp::from_second(Timestamp::now().as_second()).map_err(Fault::while_("reading the clock"))
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -61,6 +61,7 @@ fn pay(ledger: &mut Ledger<Forgetful>, plan: &Plan) -> Reservation {
         overlap: plan.overlap(),
         subjects_max: 1_000_000,
         leaves_at: Timestamp::UNIX_EPOCH,
+        release: plan.release(),
     };
     let Ok(Reserving::Paid(paid)) = ledger.reserve(&charge, &[]) else { panic!("refused") };
     paid

@@ -25,7 +25,11 @@ use super::{
     sealed::SealedWriter,
     session::Session,
 };
-use crate::{declaration::TableSource, pseudonym::range_of, seal::Seal};
+use crate::{
+    declaration::TableSource,
+    pseudonym::{Pseudonym, range_of},
+    seal::Seal,
+};
 
 /// Rows, and bytes of source, that one thread gathers before it deals them out to buckets.
 const GATHERED_ROWS_MAX: usize = 131_072;
@@ -45,11 +49,12 @@ pub(super) struct Stager<'a> {
     table: &'a TableSource,
     session: &'a Session<'a>,
     readers: Vec<ColumnReader<'a>>,
-    /// The gathered rows without their subjects, which are still identifiers: in memory only.
+    /// The gathered rows; where a subject belongs stands the place of its identifier, see [`placeholder`].
     rows: BatchBuilder,
+    /// In memory only.
     identifiers: Identifiers,
-    /// The place of each row's identifier.
-    subjects: Vec<usize>,
+    /// How many rows are gathered.
+    gathered: usize,
     /// Bytes of source behind `rows`.
     bytes: usize,
     buckets: Vec<Bucket>,
@@ -82,7 +87,7 @@ impl<'a> Stager<'a> {
             readers: table.columns.iter().map(ColumnReader::new).collect(),
             rows: BatchBuilder::new(schema.clone(), table.columns.iter().map(|c| &c.schema.kind)),
             identifiers: Identifiers::default(),
-            subjects: Vec::new(),
+            gathered: 0,
             bytes: 0,
             buckets: (0..buckets).map(bucket).collect(),
             origin: None,
@@ -96,7 +101,7 @@ impl<'a> Stager<'a> {
     /// The first cell that is not as declared, or a file that cannot be written; with the place where it happened.
     pub(super) fn take(&mut self, origin: &Arc<Origin>, block: &Block) -> Result<(), (Place, IngestError)> {
         let other = self.origin.as_ref().is_some_and(|o| o.number != origin.number);
-        if other || self.subjects.len() >= GATHERED_ROWS_MAX || self.bytes >= GATHERED_BYTES_MAX {
+        if other || self.gathered >= GATHERED_ROWS_MAX || self.bytes >= GATHERED_BYTES_MAX {
             self.flush().map_err(|e| (block.place(0), e))?;
         }
         self.origin = Some(origin.clone());
@@ -119,7 +124,8 @@ impl<'a> Stager<'a> {
                 _ => return Err(SourceError::NoKey { column: name.clone() }),
             }
         }
-        self.subjects.push(self.identifiers.close());
+        self.rows.push_subject(&placeholder(self.identifiers.close()));
+        self.gathered += 1;
         for (column, reader) in self.readers.iter_mut().enumerate() {
             self.rows.push(column, reader.read(block.cell(row, keys + column))?);
         }
@@ -130,22 +136,43 @@ impl<'a> Stager<'a> {
         !text.is_empty() && self.table.missing.iter().all(|missing| missing.as_bytes() != text)
     }
 
-    /// Gives the gathered rows their pseudonyms, and deals them out to the buckets.
+    /// Gives the gathered rows that are kept their pseudonyms, and deals them out to the buckets.
+    ///
+    /// # Privacy
+    /// The key holder sees the identifiers of those rows and of no others. Watched by
+    /// `nobody_who_is_filtered_out_is_asked_for` in `tests/it/ingest.rs`.
     fn flush(&mut self) -> Result<(), IngestError> {
-        let pseudonyms = self.session.pseudonyms(&self.identifiers)?;
-        self.identifiers.clear();
-        for place in self.subjects.drain(..) {
-            if let Some(pseudonym) = pseudonyms.get(place) {
-                self.rows.push_subject(pseudonym);
+        (self.gathered, self.bytes) = (0, 0);
+        let rows = self.kept().map_err(IngestError::write(&self.dir))?;
+        let mut asked = Identifiers::default();
+        let mut last = None;
+        let mut places = Vec::with_capacity(rows.num_rows());
+        for place in subjects(&rows).iter().map(place_of) {
+            if last != Some(place) {
+                asked.push_packed(self.identifiers.get(place).unwrap_or_default());
+                last = Some(place);
             }
+            places.push(asked.len() - 1);
         }
-        self.deal().map_err(IngestError::write(&self.dir))
+        self.identifiers.clear();
+        let pseudonyms = self.session.pseudonyms(&asked)?;
+        let pseudonyms: Vec<Pseudonym> = places.iter().filter_map(|place| pseudonyms.get(*place)).copied().collect();
+        self.deal(&rows, pseudonyms).map_err(IngestError::write(&self.dir))
     }
 
-    fn deal(&mut self) -> Result<(), DataFusionError> {
+    /// The gathered rows that are ingested.
+    fn kept(&mut self) -> Result<RecordBatch, DataFusionError> {
         let keep = self.origin.as_ref().map_or(&[][..], |o| o.keep.as_slice());
-        let rows = keep.iter().try_fold(self.rows.finish()?, |rows, condition| kept(&rows, condition))?;
-        self.bytes = 0;
+        keep.iter().try_fold(self.rows.finish()?, |rows, condition| kept(&rows, condition))
+    }
+
+    fn deal(&mut self, rows: &RecordBatch, pseudonyms: Vec<Pseudonym>) -> Result<(), DataFusionError> {
+        let known = FixedSizeBinaryArray::try_new(16, pseudonyms.into_flattened().into(), None)?;
+        let mut columns = rows.columns().to_vec();
+        if let Some(first) = columns.first_mut() {
+            *first = Arc::new(known);
+        }
+        let rows = RecordBatch::try_new(rows.schema(), columns)?;
         let dealt = dealt(&rows, self.buckets.len());
         self.buckets.iter_mut().zip(dealt).try_for_each(|(bucket, numbers)| bucket.write(&rows, numbers))
     }
@@ -159,12 +186,25 @@ impl<'a> Stager<'a> {
     }
 }
 
+/// Stands for the subject whose identifier is at that place, until its pseudonym is known.
+fn placeholder(place: usize) -> Pseudonym {
+    u128::try_from(place).unwrap_or(u128::MAX).to_le_bytes()
+}
+
+fn place_of(placeholder: &Pseudonym) -> usize {
+    usize::try_from(u128::from_le_bytes(*placeholder)).unwrap_or(usize::MAX)
+}
+
+/// The first column.
+fn subjects(rows: &RecordBatch) -> &[Pseudonym] {
+    let subjects = rows.columns().first().and_then(|c| c.as_fixed_size_binary_opt());
+    subjects.map_or(&[][..], FixedSizeBinaryArray::value_data).as_chunks().0
+}
+
 /// Row numbers by bucket.
 fn dealt(rows: &RecordBatch, buckets: usize) -> Vec<Vec<u32>> {
     let mut dealt = vec![Vec::new(); buckets];
-    let subjects = rows.columns().first().and_then(|c| c.as_fixed_size_binary_opt());
-    let (subjects, _) = subjects.map_or(&[][..], FixedSizeBinaryArray::value_data).as_chunks();
-    for (subject, row) in subjects.iter().zip(0..) {
+    for (subject, row) in subjects(rows).iter().zip(0..) {
         if let Some(bucket) = dealt.get_mut(range_of(subject, buckets)) {
             bucket.push(row);
         }

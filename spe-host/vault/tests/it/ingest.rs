@@ -1,6 +1,9 @@
 //! What ingest takes, and what it keeps to itself.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use datafusion::arrow::{
     array::{
@@ -10,7 +13,11 @@ use datafusion::arrow::{
     datatypes::Int8Type,
 };
 use parquet::arrow::ArrowWriter;
-use spe_kernel::keys::LocalKeys;
+use spe_kernel::{
+    ids::DatasetName,
+    keys::{DataKey, Identifiers, KeyError, KeySource, LocalKeys, Newest},
+    optout::Subject,
+};
 use spe_vault::{Altered, Ingest, Ingested, Progress, Source};
 
 use super::support::{CLINIC, HEADER, Row, Site, grep, keys, listing, plan, subjects};
@@ -125,6 +132,41 @@ fn row_filters_choose_what_is_ingested() {
     let days = r#"[{"table":"visits","columns":["day"],"max_rows":9}]"#;
     let found = subjects(&site.open(), &plan(site.declaration.schema(), days));
     assert_eq!(found, [vec![vec![vec!["1".to_owned()]]], vec![vec![vec!["5".to_owned()]]]]);
+}
+
+/// Keys that remember for whom they were asked.
+struct Watched(LocalKeys, Mutex<Vec<Vec<u8>>>);
+
+impl KeySource for Watched {
+    fn newest(&self, dataset: &DatasetName) -> Result<Newest, KeyError> {
+        self.0.newest(dataset)
+    }
+    fn data_key(&self, dataset: &DatasetName, version: u32) -> Result<DataKey, KeyError> {
+        self.0.data_key(dataset, version)
+    }
+    fn pseudonyms(&self, dataset: &DatasetName, version: u32, asked: &Identifiers) -> Result<Vec<Subject>, KeyError> {
+        self.1.lock().unwrap().extend(asked.iter().map(<[u8]>::to_vec));
+        self.0.pseudonyms(dataset, version, asked)
+    }
+}
+
+/// What would be a bug: an identifier of somebody of whom no row is kept, at the key holder; or rows that get another's pseudonym for it.
+#[test]
+fn nobody_who_is_filtered_out_is_asked_for() {
+    let site = Site::new(CLINIC);
+    let csv = format!(
+        "{HEADER}a,1,,,south,,,\nb,2,,,north,,,\nb,3,,,south,,,\nc,4,,,south,,,\nd,5,,,north,,,\nb,6,,,north,,,\n"
+    );
+    let source = Source { rows: Some("ward = 'north'".into()), ..site.source("visits", "source.csv", csv) };
+    let keys = Watched(LocalKeys::from_seed([7; 32]), Mutex::default());
+    let done = Ingest::new(&site.declaration, std::slice::from_ref(&source), &keys, &site.vault()).run(|_| {}).unwrap();
+    assert_eq!((done.rows_kept, done.subjects), (3, 2));
+    let mut asked: Vec<u8> = keys.1.into_inner().unwrap().into_iter().map(|packed| *packed.last().unwrap()).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked, b"bd");
+    let kept = site.ingest_csv(format!("{HEADER}b,2,,,north,,,\nd,5,,,north,,,\nb,6,,,north,,,\n")).unwrap();
+    assert_eq!(kept.snapshot, done.snapshot, "the filter made another snapshot than the rows alone");
 }
 
 #[test]

@@ -173,7 +173,7 @@ pub struct NodeCatalogue {
 pub struct Assignment {
     #[prost(string, tag = "1")]
     pub job: ::prost::alloc::string::String,
-    #[prost(oneof = "assignment::What", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "assignment::What", tags = "2, 3, 4, 5, 6")]
     pub what: ::core::option::Option<assignment::What>,
 }
 /// Nested message and enum types in `Assignment`.
@@ -189,6 +189,9 @@ pub mod assignment {
         /// of no job
         #[prost(message, tag = "5")]
         Revoke(super::Document),
+        /// of no job
+        #[prost(message, tag = "6")]
+        Permit(super::Document),
     }
 }
 /// A later round of a job, or its last state. The first round is a `run`.

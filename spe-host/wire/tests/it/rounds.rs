@@ -132,11 +132,12 @@ fn longest_answer(plan: &Plan) -> Vec<u8> {
         spent_before: loss,
         spent_after: loss,
         budget: loss,
-        charge: at,
-        spent: at,
+        charge: Some(at),
+        spent: Some(at),
+        exact_tables: u64::MAX,
     };
     let output = |cells| NoisyOutput {
-        mechanism: Mechanism::DiscreteGaussian,
+        mechanism: Mechanism::Exact,
         scale: float,
         sensitivity: u64::MAX,
         cells: Cells(vec![i128::MIN; cells]),

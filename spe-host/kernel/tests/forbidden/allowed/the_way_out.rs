@@ -1,10 +1,11 @@
 //! The twin of the forbidden: the one way out does compile.
 use spe_kernel::{
     audit::{self, AuditLog},
-    disclosure::{Confidential, Draw, MayLeave, Sums},
+    disclosure::{Committed, Confidential, Draw, MayLeave, Sums},
     dsse::SecretKey,
+    exact::ExactGrant,
     fault::Fault,
-    gate::Cleared,
+    gate::{ByTwo, Cleared, Examined},
     ids::NodeName,
     ledger::{Journal, Ledger, Reservation},
     officer::Verdict,
@@ -12,12 +13,22 @@ use spe_kernel::{
 
 fn leave(_: &impl MayLeave) {}
 
-fn out<J: Journal>(sums: Confidential<Sums>, paid: Reservation, draw: Draw, ledger: &mut Ledger<J>, log: &mut impl AuditLog, node: &NodeName, key: &SecretKey, verdict: &Verdict) -> Result<(), Fault> {
+fn out<J: Journal>(sums: Confidential<Sums>, paid: Reservation, draw: Draw, ledger: &mut Ledger<J>, log: &mut impl AuditLog, node: &NodeName, key: &SecretKey, examined: &Examined, verdict: &Verdict) -> Result<(), Fault> {
     let sums = sums.map(|sums| sums);
     let committed = ledger.commit(sums.noise(paid, draw)?, node, key)?;
-    let cleared = Cleared::by_officer(committed, verdict).map_err(|_| Fault::new("checking", "refused"))?;
+    let cleared = Cleared::by_officer(committed, examined, verdict).map_err(|_| Fault::new("checking", "refused"))?;
     leave(&audit::append(log, cleared)?);
     Ok(())
+}
+
+fn out_by_two(committed: Committed, agreed: &ByTwo, log: &mut impl AuditLog) -> Result<(), Fault> {
+    let cleared = Cleared::by_two_officers(committed, agreed).map_err(|_| Fault::new("checking", "refused"))?;
+    leave(&audit::append(log, cleared)?);
+    Ok(())
+}
+
+fn exact(granted: &ExactGrant) -> Draw {
+    Draw::exact(granted)
 }
 
 fn main() {

@@ -14,10 +14,11 @@ use spe_kernel::{
     fault::Fault,
     ids::NodeName,
     receipt::log_key,
-    tlog::{self, Checkpoint, NoteKey, SignedCheckpoint, Tile},
+    tlog::{self, Checkpoint, NoteKey, SignedCheckpoint, Tile, TreeHash},
 };
 
 use super::{READING, Records, root, size, stored};
+use crate::journal::ShownBy;
 
 const FILES: &str = "writing the files of the audit log";
 
@@ -51,6 +52,14 @@ impl LogFiles {
     /// A name that no log can have.
     pub fn key(&self, key: PublicKey) -> Result<NoteKey, Fault> {
         log_key(&self.node, key).map_err(Fault::while_(FILES))
+    }
+
+    /// Removes the checkpoint: what is published next is made anew from the log as it is.
+    pub(in crate::journal) fn forget_checkpoint(&self) -> Result<(), Fault> {
+        match fs::remove_file(self.folder.join("checkpoint")) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(Fault::new(FILES, why)),
+            _ => Ok(()),
+        }
     }
 
     /// The checkpoint that is there, if it is one of this log.
@@ -89,20 +98,21 @@ impl Records {
     /// every file looked after, as at the start; otherwise the checkpoint that is there tells what is.
     ///
     /// # Errors
-    /// The files cannot be written. The log itself is durable without them.
+    /// The files cannot be written: the log itself is durable without them. Or they have a checkpoint that this node signed and that these
+    /// rows do not continue: an old ledger was put back, which is noted, and the files stay as they are.
     pub fn publish(&self, files: &LogFiles, key: &SecretKey, whole: bool) -> Result<SignedCheckpoint, Fault> {
         let _turn = files.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = self.checkpoint(files, key)?;
         let (new, found) = (signed.checkpoint().size, files.checkpoint(&files.key(key.public())?));
-        let found = found.map(|c| c.tree()).filter(|(size, _)| *size <= new && (!whole || files.is_whole(*size)));
-        // A checkpoint of another history, say of a copy that was put back, counts for nothing.
-        let old = match found {
-            Some((size, known)) if root(&self.connection(), size)? == known => size,
-            _ => 0,
-        };
-        if old == new && found.is_some() {
+        let found = found.map(|c| c.tree());
+        if let Some(found) = found {
+            self.continues(found, new)?;
+        }
+        let old = found.map(|(size, _)| size).filter(|size| !whole || files.is_whole(*size));
+        if old == Some(new) {
             return Ok(signed);
         }
+        let old = old.unwrap_or(0);
         for tile in tlog::tiles(old, new) {
             replace(&files.folder.join(tile.to_string()), &self.tile(&tile)?)?;
         }
@@ -113,6 +123,19 @@ impl Records {
             tidy(&files.folder, &tile, &kept);
         }
         Ok(signed)
+    }
+
+    /// Nothing, if the log of `size` entries continues the tree that the node's own checkpoint has.
+    fn continues(&self, (shown, known): (u64, TreeHash), size: u64) -> Result<(), Fault> {
+        if shown <= size && root(&self.connection(), shown)? == known {
+            return Ok(());
+        }
+        let why = format!("its own checkpoint is of {shown} entries, and its ledger has {size}, or others");
+        self.found_rolled_back(ShownBy::Files, &why)?;
+        Err(Fault::new(
+            FILES,
+            format!("an old ledger was put back: {why}; \"Restoring\" in docs/operations.md says what to do"),
+        ))
     }
 
     /// What a file holds.

@@ -4,11 +4,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use spe_kernel::{
     admission::Admitted,
     audit::{ActorId, Event, JobTag, Person, Salt, Who},
-    dsse::PublicKey,
     fault::Fault,
     ids::Digest,
     job::Job,
     permit::{Permit, PermitId},
+    person::{Identity, PersonIdentity},
     refusal::{Refusal, Stop},
 };
 
@@ -68,9 +68,15 @@ pub(in crate::journal) fn job_of(db: &Connection, job: Digest, who: Option<&Who>
     Ok(Known { tag, actor, module: None })
 }
 
-/// Who signed a job.
+/// Who signed a job, and with which login, if one was checked.
 fn signer(job: &Job) -> Who {
-    Who::Person(Person { name: job.body().person.to_string(), key: Some(job.signer()), identity: None })
+    let identity = job.identity().map(Identity::who).map(login);
+    Who::Person(Person { name: job.body().person.to_string(), key: Some(job.signer()), identity })
+}
+
+/// A login, as [`Person::identity`] has it.
+pub(crate) fn login(who: &PersonIdentity) -> String {
+    format!("{} {}", who.issuer, who.subject)
 }
 
 /// Whether this is the first time for that job; it is not the next time.
@@ -102,11 +108,16 @@ pub enum Told {
 }
 
 impl Records {
-    /// Writes down that a job was admitted, and the permit when it is seen for the first time.
+    /// Writes down that a job was admitted, the `register` of opt-outs as it was read for it, and the permit when it is seen for the first
+    /// time.
+    ///
+    /// # Privacy
+    /// The register is told for every job, also where it is as it was: how many entries there are is public. Watched by
+    /// `an_opt_out_does_not_show_in_the_size_of_the_log` beside this.
     ///
     /// # Errors
     /// The storage's own.
-    pub fn log_admitted(&self, admitted: &Admitted, permit: &[u8]) -> Result<Told, Fault> {
+    pub fn log_admitted(&self, admitted: &Admitted, permit: &[u8], register: Digest) -> Result<Told, Fault> {
         let (job, charge, document) = (admitted.job(), admitted.charge(), Digest::of(permit));
         self.in_one(|db| {
             let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
@@ -114,16 +125,19 @@ impl Records {
                 return Ok(Told::Known);
             }
             let module = admitted.plan().module();
-            let set = "UPDATE log_job SET module = ?2 WHERE job = ?1";
-            db.execute(set, [job.digest().as_bytes(), module.as_bytes()]).map_err(Fault::while_(WRITING))?;
+            let set = "UPDATE log_job SET module = ?2, issuer = ?3 WHERE job = ?1";
+            let (digest, issuer) = (job.digest(), charge.permit.issuer.to_string());
+            db.execute(set, params![digest.as_bytes(), module.as_bytes(), issuer]).map_err(Fault::while_(WRITING))?;
             see_permit(db, &charge.permit, document)?;
+            let dataset = charge.key.dataset.clone();
+            append(db, ActorId::node(), Event::OptOutsRead { dataset, register })?;
             let (purpose, answer, permit) = (job.body().purpose, (&charge.key).into(), (&charge.permit).into());
             append(db, actor, Event::JobAdmitted { job: tag, permit, purpose, answer, module })?;
             Ok(Told::New)
         })
     }
 
-    /// Writes down that a job which was signed as it must be came to nothing, once a job: whoever sends it again adds nothing.
+    /// Writes down that the job of a person whom the permit names came to nothing, once a job: whoever sends it again adds nothing.
     ///
     /// # Errors
     /// The storage's own.
@@ -144,32 +158,6 @@ impl Records {
             append(db, actor, event)?;
             Ok(Told::New)
         })
-    }
-
-    /// Erases whom the tags of that name stand for, and the salts of their jobs; which tags. Nobody can tell any more, and the log
-    /// still verifies.
-    ///
-    /// # Errors
-    /// The storage's own.
-    pub fn forget(&self, name: &str, key: Option<PublicKey>, by: &Who) -> Result<Vec<ActorId>, Fault> {
-        let forgotten = self.in_one(|db| {
-            let ids: Vec<ActorId> = people(db)?
-                .into_iter()
-                .filter(|(_, _, person)| person.name == name && (key.is_none() || person.key == key))
-                .map(|(id, ..)| id)
-                .collect();
-            for id in &ids {
-                db.execute("DELETE FROM log_person WHERE id = ?1", [id.as_str()]).map_err(Fault::while_(WRITING))?;
-                let sql = "UPDATE log_job SET salt = zeroblob(0) WHERE actor = ?1";
-                db.execute(sql, [id.as_str()]).map_err(Fault::while_(WRITING))?;
-                append(db, actor(db, by)?, Event::PersonForgotten { person: id.clone() })?;
-            }
-            Ok(ids)
-        })?;
-        // What was deleted is overwritten in the file, and must not survive beside it.
-        let moved = self.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        moved.map_err(Fault::while_("erasing a person"))?;
-        Ok(forgotten)
     }
 
     /// Whom the tags stand for.

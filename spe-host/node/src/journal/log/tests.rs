@@ -16,6 +16,8 @@ use spe_kernel::{
 use super::{super::layout, Checked, LogFiles, Records, check_files};
 use crate::journal::tests::{File, charge, key};
 
+mod growth;
+
 /// A node's records with their files, in a folder that goes with the test.
 struct World {
     folder: PathBuf,
@@ -150,7 +152,11 @@ fn another_history_is_not_the_one_that_was_signed() {
     fs::copy(other.file(), world.file()).expect("a copy");
     let found = world.check().findings;
     assert!(found.iter().any(|finding| finding.contains("another log than the node's checkpoint")), "{found:?}");
-    world.publish(&world.records(), false);
+    let records = world.records();
+    assert!(records.publish(&world.files(), &world.secret, true).is_err(), "what the node signed is overwritten");
+    records.acknowledge_rollback(&world.files(), "a test", &Who::account("operator")).expect("acknowledged");
+    world.publish(&records, false);
+    drop(records);
     assert_eq!(world.check().findings, Vec::<String>::new(), "the files still have the first history");
     // Signed again by whoever has the node's key, it is still not what a witness saw.
     let signed = {
@@ -259,8 +265,8 @@ fn a_person_is_a_tag_and_can_be_forgotten() {
     let tags: Vec<_> = records.people().expect("people").into_iter().filter(|(_, person)| *person == eve).collect();
     assert_eq!(tags.len(), 1, "one person, one tag");
     let by = Who::account("operator");
-    let gone = records.forget("eve-planted-name", None, &by).expect("forgotten");
-    assert_eq!(gone, [tags[0].0.clone()]);
+    let gone = records.forget("eve-planted-name", None, &by, Timestamp::now()).expect("forgotten");
+    assert_eq!(gone.tags, [tags[0].0.clone()]);
     world.publish(&records, true);
     for file in [world.file(), world.folder.join("ledger.sqlite-wal")] {
         let bytes = fs::read(&file).unwrap_or_default();

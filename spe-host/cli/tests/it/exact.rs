@@ -1,0 +1,289 @@
+//! Exact tables under disclosure rules: off by default, approved before the charge, signed for by two, and right where they are shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use spe_kernel::ids::Digest;
+
+use crate::place::{Place, eventually, example, module, outcome};
+
+const EDGES: [f64; 5] = [0.0, 1.0, 2.0, 5.0, 10.0];
+const SHARES: [&str; 5] = ["0", "25", "50", "95", "100"];
+
+/// The example's module with another manifest: what it writes for a mean by group is a group and a number, which are a cell of a cross too.
+fn table_module() -> Vec<u8> {
+    let wasm = std::fs::read(module("visits-by-coinsurance")).unwrap();
+    let name = b"\x0cspe.manifest";
+    let (mut made, mut rest) = (wasm[..8].to_vec(), &wasm[8..]);
+    while let [id, sized @ ..] = rest {
+        let (size, body) = leb128(sized);
+        let (section, next) = body.split_at(size);
+        match section.strip_prefix(name) {
+            Some(manifest) if *id == 0 => {
+                let mut manifest: Value = serde_json::from_slice(manifest).unwrap();
+                manifest["outputs"] = serde_json::json!([{ "name": "people", "kind": "grouped_count", "default": null, "groups": [
+                    { "name": "coinsurance", "categories": SHARES }, { "name": "visits", "edges": EDGES }] }]);
+                let section = [&name[..], &serde_json::to_vec(&manifest).unwrap()].concat();
+                made.push(0);
+                made.extend(to_leb128(section.len()));
+                made.extend(section);
+            }
+            _ => made.extend(&rest[..rest.len() - next.len()]),
+        }
+        rest = next;
+    }
+    made
+}
+
+fn leb128(bytes: &[u8]) -> (usize, &[u8]) {
+    let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    let value = bytes[..end].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
+    (value, &bytes[end..])
+}
+
+fn to_leb128(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// People of the public file at site 1, by what they pay and how often they see the doctor in a year, in the order of the cells' labels.
+fn truth() -> BTreeMap<String, usize> {
+    let mut reader = csv::Reader::from_path(example("examples/data/randhie.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|h| h == name).unwrap();
+    let [site, person, year, coins, visits] = ["site", "zper", "year", "coins", "mdvis"].map(at);
+    let mut people: BTreeMap<String, Vec<(u32, String, f64)>> = BTreeMap::new();
+    for record in reader.records().map(Result::unwrap).filter(|record| &record[site] == "1") {
+        let row = (record[year].parse().unwrap(), record[coins].to_owned(), record[visits].parse().unwrap());
+        people.entry(record[person].to_owned()).or_default().push(row);
+    }
+    let mut labels = EDGES.windows(2).map(|edges| format!("{}–{}", edges[0], edges[1])).collect::<Vec<_>>();
+    labels.push("other".into());
+    let mut cells: BTreeMap<String, usize> = BTreeMap::new();
+    for share in SHARES.iter().chain(&["other"]) {
+        for label in &labels {
+            cells.insert(format!("{share} · {label}"), 0);
+        }
+    }
+    for mut years in people.into_values() {
+        years.sort_by_key(|(year, ..)| *year);
+        let mean = years.iter().map(|(.., visits)| visits).sum::<f64>() / years.len() as f64;
+        // The last edge belongs to the last bin.
+        let at_end = (mean == EDGES[4]).then_some(3);
+        let bin = EDGES.windows(2).position(|edges| (edges[0]..edges[1]).contains(&mean)).or(at_end);
+        let bin = bin.unwrap_or(labels.len() - 1);
+        *cells.get_mut(&format!("{} · {}", years[0].1, labels[bin])).unwrap() += 1;
+    }
+    cells
+}
+
+/// A node whose officers are those, each with a key of its own and the duties; `exact` is the policy's section, if it has one.
+fn place(officers: &[(&str, &str, &str)], exact: &str) -> Place {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    let officer = |(name, key, duties): &(&str, &str, &str)| {
+        let key = match place.path(key).exists() {
+            true => place.ok(&["key", "show", key]),
+            false => place.ok(&["key", "new", key]),
+        };
+        format!("[[officers]]\nname = \"{name}\"\nkey = {}\nduties = [{duties}]\n\n", key["public_key"])
+    };
+    let officers: String = officers.iter().map(officer).collect();
+    place.policy("north", "[outputs]", &format!("{exact}\n{officers}[outputs]"));
+    std::fs::write(place.path("table.wasm"), table_module()).unwrap();
+    let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
+    let mut permit: toml::Table = toml::from_str(&text).unwrap();
+    for number in ["number", "original", "application"] {
+        permit[number] = "dap-2026-0002".into();
+    }
+    permit["environment"]["release"] = "exact_tables".into();
+    let only = toml::Value::from(vec![Digest::of(&table_module()).to_string()]);
+    permit["environment"]["modules"] = toml::Table::from_iter([("only".to_owned(), only)]).into();
+    std::fs::write(place.path("exact.toml"), toml::to_string(&permit).unwrap()).unwrap();
+    place.ok(&["permit", "sign", "exact.toml", "--key", "access-body.key", "--out", "exact.json"]);
+    place.start_hub();
+    place.start_node("north");
+    place.wait_online(1);
+    place
+}
+
+const OPENED: &str = "[exact_tables]\npeople_min = 10\nprice = [\"rho=0.1\"]\n";
+const BOTH: &str = "\"approve-runs\", \"check-outputs\"";
+const CHECK: &str = "\"check-outputs\"";
+
+fn asked<'a>(permit: &'a str, loss: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed =
+        ["job", "submit", "table.wasm", "--as", "researcher", "--dataset", "rand-hie", "--purpose", "policymaking"];
+    [&fixed[..], &["--permit", permit, "--loss", loss], more].concat()
+}
+
+fn detach(place: &Place, more: &[&str]) -> String {
+    let job = place.ok(&asked("exact.json", "rho=0.1", &[&["--exact", "--detach"], more].concat()));
+    job["job"].as_str().unwrap().to_owned()
+}
+
+fn at_north(place: &Place, job: &str) -> Value {
+    outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north")
+}
+
+/// What waits at the desk when the job has come so far.
+fn waits(place: &Place, job: &str, stage: &str) -> (String, Value) {
+    eventually(&format!("the job {stage}"), || at_north(place, job)["stage"] == stage);
+    let waiting = place.ok(&["node", "desk", "list", "north"]);
+    assert_eq!(waiting.as_array().unwrap().len(), 1, "{waiting}");
+    let matter = waiting[0]["matter"].as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+    (matter.trim_start_matches("blake3:").chars().take(12).collect(), waiting[0].clone())
+}
+
+fn verdict<'a>(said: &'a str, matter: &'a str, officer: &'a str, key: &'a str) -> Vec<&'a str> {
+    vec!["node", "desk", said, "north", matter, "--officer", officer, "--key", key, "--reason", "as the board decided"]
+}
+
+/// What would be a bug: a node that releases an exact table without its operator's word, or begins what two persons could never release.
+#[test]
+fn it_is_off_by_default_and_refused_before_the_charge() {
+    let refused = |officers: &[(&str, &str, &str)], exact: &str, why: &str| {
+        let place = place(officers, exact);
+        let job = detach(&place, &[]);
+        eventually("it is refused", || at_north(&place, &job)["outcome"] == "refused");
+        let refusal = &at_north(&place, &job)["why"];
+        assert_eq!(refusal["refusal"], "policy-forbids", "{refusal}");
+        assert!(refusal["rule"].as_str().unwrap().contains(why), "{refusal}");
+        assert_eq!(place.spent("north"), "rho=0");
+        place
+    };
+    refused(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK)], "", "[exact_tables]");
+    // One person with two keys, and who asks, are not two officers.
+    let few = [("ola", "ola.key", BOTH), ("ola", "second.key", CHECK), ("ada", "researcher/signing.key", CHECK)];
+    let place = refused(&few, OPENED, "two officers");
+    // Nor does a permit that does not say so open it.
+    let (view, _) = place.view(&asked("permit.json", "rho=0.1", &["--exact"]));
+    assert_eq!(outcome(&view, "north")["why"]["refusal"], "permit-forbids", "{view}");
+    assert_eq!(place.spent("north"), "rho=0");
+}
+
+/// What would be a bug: a table that leaves on fewer than two persons' word, a count that is not the count or is of few, and anything that calls
+/// it private.
+#[test]
+fn a_table_leaves_when_two_persons_have_signed_and_its_cells_are_the_counts() {
+    let ada = ("ada", "researcher/signing.key", BOTH);
+    let officers = [("ola", "ola.key", BOTH), ("ola", "second.key", CHECK), ("max", "max.key", CHECK), ada];
+    let place = place(&officers, OPENED);
+    let job = detach(&place, &[]);
+    let (run, waiting) = waits(&place, &job, "awaits-approval");
+    assert_eq!(place.spent("north"), "rho=0", "charged before an officer vouched for the module");
+    assert!(waiting["about"]["because"].as_str().unwrap().contains("source"), "{waiting}");
+    let (code, message) = place.fails(&verdict("approve", &run, "ada", "researcher/signing.key"));
+    assert!(code == 5 && message.contains("themselves"), "{code}: {message}");
+    place.ok(&verdict("approve", &run, "ola", "ola.key"));
+
+    let (table, waiting) = waits(&place, &job, "awaits-two-signatures");
+    assert_eq!((place.spent("north").as_str(), waiting["wanted"].as_u64()), ("rho=0.1", Some(2)));
+    assert!(waiting["about"]["findings"][0].as_str().unwrap().contains("NOT differentially private"), "{waiting}");
+    let seen = waiting["about"]["statistics"][0]["estimates"].as_array().unwrap();
+    let small = |e: &&Value| e["suppressed"] != true && e["value"].as_f64().unwrap() < 10.0;
+    assert_eq!(seen.iter().filter(small).count(), 0, "an officer saw a small cell: {waiting}");
+    place.ok(&verdict("approve", &table, "ola", "ola.key"));
+    let (_, waiting) = waits(&place, &job, "awaits-second-signature");
+    assert_eq!(waiting["wanted"], 1);
+    for (officer, key, why) in [
+        ("ola", "second.key", "sign twice"),
+        ("ola", "ola.key", "sign twice"),
+        ("ada", "researcher/signing.key", "themselves"),
+    ] {
+        let (code, message) = place.fails(&verdict("approve", &table, officer, key));
+        assert!(code == 5 && message.contains(why), "{officer} with {key}: {code}: {message}");
+    }
+    assert_eq!(at_north(&place, &job)["stage"], "awaits-second-signature", "one person's word let it out");
+    place.ok(&verdict("approve", &table, "max", "max.key"));
+    eventually("the table is there", || at_north(&place, &job)["outcome"] == "answered");
+    the_cells_are_the_counts(&place, &job);
+    nothing_calls_it_private(&place, &job);
+    a_noisy_answer_is_in_the_same_ledger_and_log(&place);
+}
+
+fn the_cells_are_the_counts(place: &Place, job: &str) {
+    let (view, _) = place.view(&["job", "result", job, "--as", "researcher"]);
+    let (truth, estimates) = (truth(), view["statistics"][0]["estimates"].as_array().unwrap().clone());
+    assert_eq!(estimates.len(), truth.len());
+    // Of 30 cells eleven are about fewer than 10 people, and about 5 together: the twelfth, with 13, goes with them.
+    let mut order: Vec<_> = truth.iter().map(|(label, people)| (*people, label.as_str())).collect();
+    order.sort_unstable();
+    let numbers: Vec<_> = order.iter().map(|(people, _)| *people).skip(9).take(4).collect();
+    assert_eq!(numbers, [0, 5, 13, 20], "the file has changed");
+    let hidden: Vec<_> = order.iter().take(12).map(|(_, label)| *label).collect();
+    for estimate in &estimates {
+        let (label, people) = (estimate["label"].as_str().unwrap(), truth[estimate["label"].as_str().unwrap()]);
+        let told = (estimate["suppressed"] == true, estimate["value"].as_f64().unwrap());
+        let expected = if hidden.contains(&label) { (true, 0.0) } else { (false, people as f64) };
+        assert_eq!(told, expected, "{label}: {people} people");
+    }
+}
+
+fn nothing_calls_it_private(place: &Place, job: &str) {
+    let said = "NOT differentially private";
+    let text = |args: &[&str]| String::from_utf8(place.run(args).stdout).unwrap();
+    let shown = text(&["job", "result", job, "--as", "researcher", "--page", "page.html"]);
+    let page = std::fs::read_to_string(place.path("page.html")).unwrap();
+    let certificate = text(&["job", "certificate", job, "--as", "researcher", "--out", "certificate.json"]);
+    let preview = text(&asked("exact.json", "rho=0.1", &["--exact", "--dry-run"]));
+    for (what, text) in [("result", &shown), ("page", &page), ("certificate", &certificate), ("preview", &preview)] {
+        assert!(text.contains(said), "the {what} does not say what it is: {text}");
+        assert!(
+            !text.contains("ε =") && !text.contains("carries differentially private"),
+            "the {what} has an ε: {text}"
+        );
+    }
+    let written = std::fs::read_to_string(place.path("certificate.json")).unwrap();
+    assert!(
+        written.contains(said) && !written.contains("\"epsilon\"") && !written.contains("\"spent_epsilon\""),
+        "{written}"
+    );
+}
+
+fn a_noisy_answer_is_in_the_same_ledger_and_log(place: &Place) {
+    let noisy = place.view(&asked("permit.json", "rho=0.05", &[])).0;
+    assert_eq!(outcome(&noisy, "north")["outcome"], "answered", "{noisy}");
+    assert_eq!(noisy["statistics"][0]["mechanism"], "discrete-gaussian");
+    assert_eq!(place.spent("north"), "rho=0.15");
+    let job = noisy["job"].as_str().unwrap();
+    let certificate = place.ok(&["job", "certificate", job, "--as", "researcher"]);
+    let participant = &certificate["participants"][0];
+    assert_eq!(participant["exact_tables"], 1);
+    assert!(
+        participant["spent_epsilon"].is_null(),
+        "an ε for all that was spent, beside an exact table: {participant}"
+    );
+    assert!(certificate["cost"]["epsilon"].is_array(), "the noise's own");
+    let log = place.ok(&["audit", "show", "north"]);
+    let count = |kind: &str| log.as_array().unwrap().iter().filter(|e| e["event"]["kind"] == kind).count();
+    assert_eq!((count("charged"), count("committed"), count("released")), (2, 2, 2), "{log}");
+    assert_eq!((count("run-decided"), count("gate-decided")), (1, 2), "{log}");
+}
+
+/// What would be a bug: an exact table that leaves although one officer refused it, whatever another says, or when it is asked for again.
+#[test]
+fn what_one_officer_refuses_never_leaves() {
+    let place = place(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK)], OPENED);
+    let job = detach(&place, &[]);
+    let (run, _) = waits(&place, &job, "awaits-approval");
+    place.ok(&verdict("approve", &run, "ola", "ola.key"));
+    let (table, _) = waits(&place, &job, "awaits-two-signatures");
+    place.ok(&verdict("approve", &table, "ola", "ola.key"));
+    waits(&place, &job, "awaits-second-signature");
+    place.ok(&verdict("refuse", &table, "max", "max.key"));
+    eventually("it is refused", || at_north(&place, &job)["why"]["refusal"] == "officer-refused");
+    place.fails(&verdict("approve", &table, "kim", "kim.key"));
+    let (again, code) = place.view(&asked("exact.json", "rho=0.1", &["--exact"]));
+    assert_eq!((outcome(&again, "north")["why"]["refusal"].as_str(), code), (Some("officer-refused"), 5), "{again}");
+    assert_eq!(place.spent("north"), "rho=0.1", "its charge stays, once");
+    // What the next one is compared with, officers are told.
+    let other = detach(&place, &["--attempt", "1"]);
+    let (_, waiting) = waits(&place, &other, "awaits-approval");
+    assert_eq!(waiting["about"]["earlier_exact_tables"].as_array().unwrap().len(), 1, "{waiting}");
+}
