@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
@@ -213,13 +213,13 @@ fn acknowledge(dir: &Path, reason: &str, output: Output) -> Result<()> {
     );
     let log = Log::of(dir)?;
     let records = log.records.as_ref().context("the node runs; stop it first")?;
-    // What only the files show is found here too.
-    records.publish(&log.files, &log.key, false).ok();
+    // What only the files show is found here too, and is an error of its own.
+    let published = records.publish(&log.files, &log.key, false);
     let found = records.acknowledge_rollback(&log.files, reason, &account())?;
-    ensure!(
-        !found.is_empty(),
-        "nothing was found that would have to be acknowledged: the ledger is the one that the node had"
-    );
+    if found.is_empty() {
+        published.context("whether the ledger is the one that the node had could not be looked at")?;
+        bail!("nothing was found that would have to be acknowledged: the ledger is the one that the node had");
+    }
     records.publish(&log.files, &log.key, true)?;
     output.say(&serde_json::json!({ "acknowledged": found }), || {
         let found: String = found.iter().map(|why| format!("acknowledged: {}\n", tame(why))).collect();

@@ -21,22 +21,40 @@ enum Charged {
 /// Of an outcome that brings no answer; none where nothing was charged, or where it is shown already.
 const fn of(outcome: &Outcome) -> Option<Charged> {
     match outcome {
-        Outcome::Refused { why: Refusal::DeadlineMissed | Refusal::Interrupted { .. } }
-        | Outcome::Invalid { .. }
-        | Outcome::Working { stage: Some(Stage::AwaitsRelease) } => Some(Charged::Yes),
-        Outcome::Refused {
-            why:
-                Refusal::OfficerRefused { .. }
-                | Refusal::PermitRevoked { .. }
-                | Refusal::PersonExcluded { .. }
-                | Refusal::PermitExpired { .. }
-                | Refusal::PermitReplaced { .. }
-                | Refusal::AgreementNotLive { .. }
-                | Refusal::Cancelled
-                | Refusal::RoundOutOfTurn { .. }
-                | Refusal::Unavailable { .. }
-                | Refusal::Internal { .. },
-        } => Some(Charged::IfItRan),
+        Outcome::Answered { .. } | Outcome::Working { stage: None } | Outcome::Offline => None,
+        Outcome::Working { stage: Some(stage) } => waiting(*stage),
+        Outcome::Invalid { .. } => Some(Charged::Yes),
+        Outcome::Refused { why } => refused(why),
+    }
+}
+
+/// Of what has not answered yet; one that runs is about to.
+const fn waiting(stage: Stage) -> Option<Charged> {
+    match stage {
+        Stage::Admitted | Stage::AwaitsApproval | Stage::Running => None,
+        Stage::AwaitsRelease | Stage::AwaitsTwoSignatures | Stage::AwaitsSecondSignature => Some(Charged::Yes),
+    }
+}
+
+/// Of a refusal: those that are always before the charge, and what the charge itself was refused for, are not named here.
+const fn refused(why: &Refusal) -> Option<Charged> {
+    match why {
+        Refusal::DeadlineMissed | Refusal::Interrupted { .. } => Some(Charged::Yes),
+        Refusal::OfficerRefused { .. }
+        | Refusal::OfficerSilent { .. }
+        // Who signed for an exact table asks for it.
+        | Refusal::NotAllowed { .. }
+        // It may have been found when the answer was to leave.
+        | Refusal::RolledBack { .. }
+        | Refusal::PermitRevoked { .. }
+        | Refusal::PersonExcluded { .. }
+        | Refusal::PermitExpired { .. }
+        | Refusal::PermitReplaced { .. }
+        | Refusal::AgreementNotLive { .. }
+        | Refusal::Cancelled
+        | Refusal::RoundOutOfTurn { .. }
+        | Refusal::Unavailable { .. }
+        | Refusal::Internal { .. } => Some(Charged::IfItRan),
         _ => None,
     }
 }
@@ -68,9 +86,21 @@ mod tests {
         assert_eq!(refused(Refusal::OfficerRefused { reason: "too few".into() }), Some(Charged::IfItRan));
         let number: spe_kernel::ids::PermitNumber = "p-1".parse().expect("a number");
         assert_eq!(refused(Refusal::PermitRevoked { number, since: String::new() }), Some(Charged::IfItRan));
+        assert_eq!(refused(Refusal::OfficerSilent { days: 7 }), Some(Charged::IfItRan));
+        let node: spe_kernel::ids::NodeName = "north".parse().expect("a name");
+        assert_eq!(refused(Refusal::RolledBack { node, why: String::new() }), Some(Charged::IfItRan));
+        let signed = Refusal::NotAllowed { who: "bob".into(), what: "ask for what they signed for".into() };
+        assert_eq!(refused(signed), Some(Charged::IfItRan));
         assert_eq!(refused(Refusal::JobSpent), None);
         let loss: Loss = "rho=1".parse().expect("a loss");
         assert_eq!(refused(Refusal::PermitLossExhausted { asked: loss, spent: loss, cap: loss }), None);
         assert_eq!(of(&Outcome::Offline), None);
+        let waits = |stage| of(&Outcome::Working { stage: Some(stage) });
+        for charged in [Stage::AwaitsRelease, Stage::AwaitsTwoSignatures, Stage::AwaitsSecondSignature] {
+            assert_eq!(waits(charged), Some(Charged::Yes), "{charged:?}");
+        }
+        for free in [Stage::Admitted, Stage::AwaitsApproval] {
+            assert_eq!(waits(free), None, "{free:?}");
+        }
     }
 }

@@ -25,6 +25,11 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// That of a folder which may be left out on the command line.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     fn connection(&self) -> Result<Connection> {
         let connection = Connection::read(&self.folder.join(CONNECTION));
         connection

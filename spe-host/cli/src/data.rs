@@ -169,15 +169,15 @@ fn encrypt_anew(dir: &Path, dataset: &DatasetName, output: Output) -> Result<()>
 fn list(dir: &Path, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
     let listed = Vault::list(&config.vault_dir())?;
-    let holder = Holder::open(&config.keyholder_file)?;
-    let keyed: Vec<_> = listed.iter().map(|one| (one, keys(&holder, one))).collect();
-    let line = |(Listed { schema, snapshot, .. }, (keys, _)): &(&Listed, (&str, &str))| {
+    let mut holder = Holder::open(&config.keyholder_file).map_err(|why| why.to_string());
+    let keyed: Vec<_> = listed.iter().map(|one| (one, keys(&mut holder, one))).collect();
+    let line = |(Listed { schema, snapshot, .. }, (keys, _)): &(&Listed, (&str, String))| {
         let budget = config.datasets.get(&schema.name).map(|served| served.budget);
         serde_json::json!({ "dataset": schema.name, "title": schema.title, "snapshot": snapshot, "budget": budget, "keys": keys })
     };
     let lines: Vec<_> = keyed.iter().map(line).collect();
     output.say(&lines, || {
-        let text = |(Listed { schema, snapshot, .. }, (_, keys)): &(&Listed, (&str, &str))| {
+        let text = |(Listed { schema, snapshot, .. }, (_, keys)): &(&Listed, (&str, String))| {
             let budget = config.datasets.get(&schema.name).map(|served| served.budget.to_string());
             let budget = budget.unwrap_or_else(|| "not served".into());
             format!("{} — {}, snapshot {}, budget {budget}{keys}\n", schema.name, schema.title, snapshot.short())
@@ -186,14 +186,29 @@ fn list(dir: &Path, output: Output) -> Result<()> {
     })
 }
 
-/// Whether the key holder still gives the dataset's keys: for programs, and for people.
-fn keys(holder: &Holder, listed: &Listed) -> (&'static str, &'static str) {
-    match holder.data_key(&listed.schema.name, listed.data_key) {
-        Ok(_) => ("given", ""),
+/// Whether the key holder still gives the dataset's keys: for programs, and for people. One that is away, or of which this node has no file
+/// yet, is asked no more, and the list is shown without it.
+///
+/// A key is asked for to see whether it is given, and dropped: a key holder tells a node nothing else about keys, so that nobody learns from
+/// it what they may not use.
+fn keys(holder: &mut Result<Holder, String>, listed: &Listed) -> (&'static str, String) {
+    let unknown = |why: &str| ("unknown", format!("; whether its keys are given is unknown: {why}"));
+    let asked = match holder {
+        Ok(holder) => holder.data_key(&listed.schema.name, listed.data_key).map(drop),
+        Err(why) => return unknown(why),
+    };
+    match asked {
+        Ok(()) => ("given", String::new()),
         Err(KeyError::Gone(_)) => {
-            ("destroyed", "; its KEYS ARE DESTROYED: nobody can read it any more, and it is not served")
+            ("destroyed", "; its KEYS ARE DESTROYED: nobody can read it any more, and it is not served".into())
         }
-        Err(KeyError::Refused(_)) => ("refused", "; the key holder refuses its keys to this node, so it is not served"),
-        Err(KeyError::Away(_)) => ("unknown", "; the key holder was not reached"),
+        Err(KeyError::Refused(_)) => {
+            ("refused", "; the key holder refuses its keys to this node, so it is not served".into())
+        }
+        Err(KeyError::Away(why)) => {
+            let unknown = unknown(&why);
+            *holder = Err(why);
+            unknown
+        }
     }
 }

@@ -1,19 +1,26 @@
 //! The officers' desk of a node: what waits for a person, and that person's verdict.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use spe_kernel::{
-    ids::PersonName,
+    ids::{Digest, PersonName},
     officer::{Matter, VERDICT_FORMAT, VerdictBody},
+    permit::PermitId,
 };
 use spe_node::{
     config::NodeConfig,
     desk::{self, Ask, Told},
     journal::{Ending, Pending},
     site::Site,
+    tables::EarlierTables,
 };
 
 use crate::{key, output::Output, waiting};
@@ -66,7 +73,8 @@ pub(crate) struct VerdictArgs {
 pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
     match command {
         DeskCommand::List { dir } => {
-            let all = pending(&dir)?;
+            let mut all = pending(&dir)?;
+            all.iter_mut().try_for_each(|one| compare(&dir, one))?;
             output.say(&all, || waiting::text(&all))
         }
         DeskCommand::Approve(args) => decide(&args, true, output),
@@ -79,7 +87,7 @@ pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
             let envelope = std::fs::read_to_string(&revocation);
             let envelope = envelope.with_context(|| format!("reading {}", revocation.display()))?;
             match ask(&dir, Ask::Revoke { revocation: envelope })? {
-                Told::Revoked => output.say(&serde_json::json!({ "revoked": true }), || {
+                Told::Revoked => output.say(&json!({ "revoked": true }), || {
                     "revoked at this node: nothing runs under it any more\n".into()
                 }),
                 other => unexpected(other),
@@ -113,6 +121,20 @@ fn pending(dir: &Path) -> Result<Vec<Pending>> {
     }
 }
 
+/// Adds what an exact table is to be compared with, as it is now: another may have been bought since it waits.
+fn compare(dir: &Path, one: &mut Pending) -> Result<()> {
+    let is_exact =
+        |about: &Value| about.get("plan").and_then(|plan| plan.get("release")) == Some(&json!("exact_tables"));
+    let (true, Value::Object(about)) = (is_exact(&one.about), &mut one.about) else { return Ok(()) };
+    let EarlierTables { in_all, newest } = match ask(dir, Ask::EarlierTables { matter: one.matter })? {
+        Told::EarlierTables(tables) => tables,
+        other => return unexpected(other),
+    };
+    about.insert("earlier_exact_tables_in_all".into(), json!(in_all));
+    about.insert("earlier_exact_tables".into(), json!(newest));
+    Ok(())
+}
+
 fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
     let matter = find(&pending(&args.dir)?, &args.matter)?;
     let body = VerdictBody {
@@ -126,7 +148,7 @@ fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
     };
     let verdict = String::from_utf8(body.sign(&key::read(&args.key)?))?;
     match ask(&args.dir, Ask::Decide { verdict })? {
-        Told::Decided(_) => output.say(&serde_json::json!({ "matter": matter, "allowed": allowed }), || {
+        Told::Decided(_) => output.say(&json!({ "matter": matter, "allowed": allowed }), || {
             let decided = if allowed { "approved" } else { "refused" };
             format!("{} {decided} by {}\n", name(matter), args.officer)
         }),
@@ -142,12 +164,10 @@ fn endings(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
     if let Some(out) = out {
         std::fs::create_dir_all(out).with_context(|| format!("making {}", out.display()))?;
     }
-    for Ending { line, number: time, certificate, .. } in &endings {
+    for Ending { line, number, certificate, .. } in &endings {
         if let (Some(out), Some(certificate)) = (out, certificate) {
-            let number = line.split(' ').next().unwrap_or_default();
-            let again = if *time > 1 { format!("-{time}") } else { String::new() };
-            let file = out.join(format!("{number}{again}.deletion.json"));
-            std::fs::write(&file, certificate).with_context(|| format!("writing {}", file.display()))?;
+            let line: PermitId = line.parse().map_err(|why| anyhow!("{line:?}: {why}"))?;
+            keep(&out.join(file_name(&line, *number)), certificate)?;
         }
     }
     output.say(&endings, || {
@@ -159,8 +179,35 @@ fn endings(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
             };
             format!("{line}   {ended_at}   {gone}\n")
         };
-        if endings.is_empty() { "no permit has ended here\n".into() } else { endings.iter().map(text).collect() }
+        if endings.is_empty() {
+            "nothing has been deleted for an ended permit yet: it is within a minute of its end\n".into()
+        } else {
+            endings.iter().map(text).collect()
+        }
     })
+}
+
+/// The name of the file of a line's end of that number. No permit's number has a `+`, and two issuers may give the same one.
+fn file_name(line: &PermitId, number: u32) -> String {
+    let issuer = Digest::of(line.issuer.to_string().as_bytes());
+    format!("{}+{}+{number}.deletion.json", line.number, issuer.short())
+}
+
+/// Writes a certificate where nothing is yet; the same again changes nothing.
+fn keep(file: &Path, certificate: &str) -> Result<()> {
+    let writing = || format!("writing {}", file.display());
+    match File::create_new(file) {
+        Ok(mut new) => new.write_all(certificate.as_bytes()).with_context(writing),
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => {
+            ensure!(
+                std::fs::read(file).with_context(writing)? == certificate.as_bytes(),
+                "{} is there and holds something else, which is left alone: move it away, or name another folder",
+                file.display()
+            );
+            Ok(())
+        }
+        Err(why) => Err(why).with_context(writing),
+    }
 }
 
 /// The one thing that waits and whose digest begins so.
@@ -179,5 +226,37 @@ pub(crate) fn name(matter: Matter) -> String {
     match matter {
         Matter::Run(digest) => format!("run {}", digest.short()),
         Matter::Release(digest) => format!("release {}", digest.short()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spe_kernel::dsse::SecretKey;
+
+    use super::*;
+
+    /// What would be a bug: two certificates in one file, of which one is lost.
+    #[test]
+    fn each_end_of_each_line_has_a_file_of_its_own() {
+        let line = |number: &str, issuer: u8| PermitId {
+            number: number.parse().expect("a number"),
+            issuer: SecretKey::from_seed(&[issuer; 32]).public(),
+        };
+        let ends = [
+            (line("p-1", 1), 1),
+            (line("p-1", 1), 2),
+            (line("p-1-2", 1), 1),
+            (line("p-1.2", 1), 1),
+            (line("p-1", 2), 1),
+        ];
+        let names: std::collections::BTreeSet<_> = ends.iter().map(|(line, number)| file_name(line, *number)).collect();
+        assert_eq!(names.len(), ends.len(), "{names:?}");
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("one.deletion.json");
+        keep(&file, "first").expect("a new file");
+        keep(&file, "first").expect("the same again");
+        let why = keep(&file, "second").expect_err("a certificate was overwritten").to_string();
+        assert!(why.contains("one.deletion.json") && why.contains("another folder"), "{why}");
+        assert_eq!(std::fs::read(&file).expect("it is there"), b"first");
     }
 }

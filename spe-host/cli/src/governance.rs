@@ -10,6 +10,7 @@ use spe_kernel::{
     document::open,
     revocation::{RevocationBody, Target},
 };
+use spe_wire::PassedOn;
 
 use crate::{
     application::{self, WayCommand},
@@ -127,9 +128,14 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
         RevocationCommand::Submit { file, profile } => {
             let envelope = connect::read(&file)?;
             let what = of(open::<RevocationBody>(&envelope)?.body());
-            block_on(async { Ok(profile.connect().await?.revoke(envelope).await?) })?;
-            output.say(&serde_json::json!({ "revocation": what, "passed_on": true }), || {
-                format!("revocation {what} passed on to every node; one that is away is told when it is back\n")
+            let passed_on = block_on(async { Ok(profile.connect().await?.revoke(envelope).await?) })?;
+            let known = passed_on == PassedOn::Known;
+            output.say(&serde_json::json!({ "revocation": what, "passed_on": true, "known": known }), || {
+                let strange = "WARNING: the hub knows no permit of that number from this issuer; if one was decided there, check the number\n";
+                format!(
+                    "revocation {what} passed on to every node; one that is away is told when it is back\n{}",
+                    if known { "" } else { strange }
+                )
             })
         }
         RevocationCommand::Schema => document::schema(Kind::Revocation, output),

@@ -62,7 +62,7 @@ pub(crate) enum NodeCommand {
         /// The node's folder
         dir: PathBuf,
     },
-    /// Try hostile guests against this program on this machine, and measure how fast it is; less than a minute
+    /// Try hostile guests against this program on this machine, and measure how fast it is; about a minute
     Selftest(SelftestArgs),
     /// Write a copy of the ledger, while the node is stopped; a restored old copy forgets charges, so keep it for disaster only
     Backup {

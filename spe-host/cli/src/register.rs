@@ -51,8 +51,9 @@ pub(crate) enum ReportCommand {
 /// Everybody may read: with a member's folder, or with the hub's address and the fingerprint of its authority.
 #[derive(Args)]
 pub(crate) struct Reader {
-    #[command(flatten)]
-    profile: Option<Profile>,
+    /// Your folder, if you are a member
+    #[arg(long = "as", value_name = "DIR", env = "SPE_PROFILE")]
+    folder: Option<PathBuf>,
     /// The hub's host:port: no member's folder is needed then, or used
     #[arg(long, requires = "ca")]
     hub: Option<String>,
@@ -63,13 +64,13 @@ pub(crate) struct Reader {
 
 impl Reader {
     async fn connect(&self) -> Result<HubClient> {
-        match (&self.profile, &self.hub, self.ca) {
+        match (&self.folder, &self.hub, self.ca) {
             (_, Some(hub), Some(ca)) => HubClient::stranger(hub, ca).await.map_err(|error| match error {
                 // As itself, so that it decides the exit code.
                 ConnectError::Refused(refusal) => refusal.into(),
                 wrong @ ConnectError::File(_) => wrong.into(),
             }),
-            (Some(profile), ..) => profile.connect().await,
+            (Some(folder), ..) => Profile::of(folder).connect().await,
             _ => bail!("name a hub: --hub HOST:PORT with --ca FINGERPRINT, or a member's folder with --as DIR"),
         }
     }

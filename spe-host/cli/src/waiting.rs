@@ -1,8 +1,8 @@
 //! What waits for an officer, for people: a table, then all that is needed to decide about each.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use spe_kernel::statistic::Statistic;
-use spe_node::journal::Pending;
+use spe_node::{journal::Pending, tables::EarlierTable};
 
 use crate::{
     desk,
@@ -44,16 +44,39 @@ fn scalar(value: Option<&Value>) -> String {
 
 fn details(about: &Value) -> String {
     let Value::Object(fields) = about else { return String::new() };
-    let (mut text, mut numbers) = (String::new(), String::new());
+    let (mut text, mut numbers, mut earlier) = (String::new(), String::new(), String::new());
     for (name, value) in fields.iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())) {
-        match serde_json::from_value::<Vec<Statistic>>(value.clone()) {
-            Ok(statistics) if name == "statistics" => {
-                numbers.extend(statistics.iter().map(|one| show::statistic(one, Reading::default())));
-            }
+        match name.as_str() {
+            "statistics" => numbers.push_str(&read(value, |all: Vec<Statistic>| cells(&all))),
+            "earlier_exact_tables" => earlier = read(value, |all: Vec<EarlierTable>| all.iter().map(table).collect()),
             _ => text.push_str(&outline(name, value, 1)),
         }
     }
-    tame(&text) + &numbers
+    tame(&text) + &numbers + &earlier
+}
+
+/// What a node of another version tells in another shape is shown as it is.
+fn read<T: serde::de::DeserializeOwned>(value: &Value, show: impl FnOnce(T) -> String) -> String {
+    serde_json::from_value(value.clone()).map_or_else(|_| tame(&outline("told", value, 1)), show)
+}
+
+fn cells(statistics: &[Statistic]) -> String {
+    statistics.iter().map(|one| show::statistic(one, Reading::default())).collect()
+}
+
+/// An earlier exact table: what it asked about whom, and its cells.
+fn table(EarlierTable { at, permit, cohort, plan, answer, statistics, .. }: &EarlierTable) -> String {
+    let mut asked = json!({ "permit": permit, "cohort": cohort, "answer": answer, "plan": plan });
+    if let Some(plan) = asked.get_mut("plan").and_then(Value::as_object_mut) {
+        // The cells tell them.
+        plan.remove("outputs");
+    }
+    let cells = match (statistics.is_empty(), answer) {
+        (false, _) => cells(statistics),
+        (true, None) => "  bought, and no answer is there\n".into(),
+        (true, Some(_)) => "  its cells cannot be read: another version of this program wrote it\n".into(),
+    };
+    tame(&format!("  earlier exact table of {at}\n{}", outline("asked", &asked, 2))) + &cells
 }
 
 /// A field in words: lists of plain values in one line, everything else a level deeper.
@@ -96,6 +119,33 @@ mod tests {
         for part in
             ["person", "ada", "care", "dap-1", "loss: rho=0.1", "columns: a.b, a.c", "because: rule night", "job: one"]
         {
+            assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+        }
+        assert!(!shown.contains(['{', '}', '"', '\u{1b}']), "{shown}");
+    }
+
+    /// What would be a bug: a table that officers are to compare with and that shows neither what it asked nor why it has no cells.
+    #[test]
+    fn an_earlier_table_is_shown() {
+        let one = json!({ "at": "2030-01-01T00:00:00Z", "permit": "dap-1", "question": Digest::of(b"plan"), "cohort": Digest::of(b"cohort"),
+            "plan": null, "answer": null, "statistics": [{ "name": "people", "kind": "histogram", "unit": "", "loss": "rho=0.1",
+            "mechanism": "exact-not-differentially-private", "noise_sd": 0.0, "sensitivity": 1.0, "estimates": [
+            { "label": "young", "value": 41.0, "low": 41.0, "high": 41.0 },
+            { "label": "old", "value": 0.0, "low": 0.0, "high": 0.0, "indistinct": true, "suppressed": true }] }] });
+        let lost = json!({ "at": "2030-01-02T00:00:00Z", "permit": "dap-1\u{1b}[2J", "question": Digest::of(b"plan"),
+            "cohort": Digest::of(b"cohort"), "plan": null, "answer": null, "statistics": [] });
+        let shown = details(&json!({ "earlier_exact_tables_in_all": 7, "earlier_exact_tables": [one, lost] }));
+        let cohort = format!("cohort: {}", Digest::of(b"cohort"));
+        for part in [
+            "in all: 7",
+            "table of 2030-01-01",
+            "permit: dap-1",
+            &cohort,
+            "young",
+            "41",
+            "suppressed",
+            "no answer is there",
+        ] {
             assert!(shown.contains(part), "{part:?} is not in\n{shown}");
         }
         assert!(!shown.contains(['{', '}', '"', '\u{1b}']), "{shown}");

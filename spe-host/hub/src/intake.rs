@@ -14,10 +14,11 @@ use spe_kernel::{
     refusal::Refusal,
     revocation::Revocation,
 };
-use spe_wire::{Peer, Report, Submission, limits::answer_bytes_max};
+use spe_wire::{PassedOn, Peer, Report, Submission, limits::answer_bytes_max};
 
 use crate::{
     Config, agreements,
+    applications::is_given,
     roles::{Endpoint, authorise},
     stop::Stop,
     store::{
@@ -69,13 +70,16 @@ pub(crate) fn submit(
 /// Notes a revocation that a data access body signed which some node trusts; nodes are told, and each decides what it means.
 /// The same again changes nothing.
 ///
-/// Refuses one that nobody here trusts.
-pub(crate) fn revoke(db: &Connection, person: PersonName, envelope: Vec<u8>, now: Timestamp) -> Result<(), Stop> {
+/// Refuses one that nobody here trusts. One of a permit that was not decided here counts: nodes take permits without the hub, too.
+pub(crate) fn revoke(db: &Connection, person: PersonName, envelope: Vec<u8>, now: Timestamp) -> Result<PassedOn, Stop> {
     let trusted: Vec<_> = nodes::all(db)?.into_iter().flat_map(|node| node.access_bodies).collect();
     let revocation = Revocation::verify(&envelope, &trusted)?;
     let subject = revocation.digest().to_string();
     governance::append(db, &Event { at: now, what: What::Revoked, subject, node: None, person, body: envelope })?;
-    Ok(())
+    match revocation.line() {
+        Some(permit) if !is_given(db, &permit)? => Ok(PassedOn::NoSuchPermit),
+        Some(_) | None => Ok(PassedOn::Known),
+    }
 }
 
 fn person_and_permit(person: &PersonName, body: &JobBody, permit: &[u8]) -> Result<(), Refusal> {

@@ -123,6 +123,6 @@ pub fn record(dir: &Path, record: &Record) -> Result<(), FileError> {
 
 /// Everything that was recorded, in order.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Record>, Stop> {
-    let recorded = governance::all(db)?.into_iter().filter(|event| event.what == What::Recorded);
+    let recorded = governance::every(db, What::Recorded)?.into_iter();
     recorded.map(|event| Ok(serde_json::from_slice(&event.body)?)).collect()
 }

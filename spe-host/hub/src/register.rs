@@ -28,7 +28,7 @@ pub(crate) fn read(db: &Connection, now: Timestamp) -> Result<Register, Stop> {
 
 /// Everything that was published, oldest first.
 pub(crate) fn results(db: &Connection) -> Result<Vec<PublishedResult>, Stop> {
-    let published = governance::all(db)?.into_iter().filter(|event| event.what == What::Published);
+    let published = governance::every(db, What::Published)?.into_iter();
     published.map(|event| Ok(serde_json::from_slice(&event.body)?)).collect()
 }
 

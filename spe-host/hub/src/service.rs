@@ -1,6 +1,6 @@
 //! The hub's answers to persons and nodes. Every method finds out first who calls, and whether the caller may.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures::{StreamExt, stream};
 use spe_kernel::{
@@ -11,7 +11,8 @@ use spe_kernel::{
     tlog::{Ask, Reply},
 };
 use spe_wire::{
-    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Report, Ruling, Service, SignedAnswer, Submission,
+    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, PassedOn, Peer, Report, Ruling, Service, SignedAnswer,
+    Submission,
     governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     view::{JobLine, View},
 };
@@ -118,7 +119,8 @@ impl Service for Hub {
     async fn attend(&self, peer: Peer, catalogue: Catalogue) -> Result<Feed<Assignment>, Refusal> {
         let node = self.offered(peer, Endpoint::Attend, catalogue).await.map_err(Stop::tell)?;
         tracing::info!(%node, "a node attends");
-        let work = Work { hub: self.clone(), peer, attendance: self.presence.attend(node), after: 0, told: 0 };
+        let attendance = self.presence.attend(node);
+        let work = Work { hub: self.clone(), peer, attendance, after: 0, told: 0, news: VecDeque::new() };
         Ok(Box::pin(stream::unfold(Some(work), Work::step)))
     }
 
@@ -238,15 +240,15 @@ impl Service for Hub {
         complete.await.map_err(Stop::tell)
     }
 
-    async fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> Result<(), Refusal> {
+    async fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> Result<PassedOn, Refusal> {
         let now = self.calendar.now();
         let revoke = self.store.write(move |db| {
             let caller = authorise(db, peer, Endpoint::Revoke)?;
             intake::revoke(db, caller.person()?, envelope, now)
         });
-        revoke.await.map_err(Stop::tell)?;
+        let passed_on = revoke.await.map_err(Stop::tell)?;
         self.presence.ring_all();
-        Ok(())
+        Ok(passed_on)
     }
 
     async fn publish(&self, peer: Peer, job: JobId) -> Result<(), Refusal> {
@@ -310,8 +312,10 @@ struct Work {
     peer: Peer,
     attendance: Attendance,
     after: i64,
-    /// The last entry of the log of governance that this connection was told: all of them after each reconnection.
+    /// The last entry of the log of governance that was looked at for this connection: all of them after each reconnection.
     told: i64,
+    /// What is to be told of it first.
+    news: VecDeque<Assignment>,
 }
 
 impl Work {
@@ -326,8 +330,7 @@ impl Work {
     async fn next(&mut self) -> Result<Assignment, Stop> {
         loop {
             // Before any work: it may be of a permit that is taken back, or has given way to another.
-            if let Some((number, assignment)) = self.news().await? {
-                self.told = number;
+            if let Some(assignment) = self.news().await? {
                 return Ok(assignment);
             }
             if let Some((number, assignment)) = self.look().await? {
@@ -338,12 +341,17 @@ impl Work {
         }
     }
 
-    async fn news(&self) -> Result<Option<(i64, Assignment)>, Stop> {
+    async fn news(&mut self) -> Result<Option<Assignment>, Stop> {
+        if let Some(assignment) = self.news.pop_front() {
+            return Ok(Some(assignment));
+        }
         let (peer, after) = (self.peer, self.told);
         let read = move |db: &rusqlite::Transaction<'_>| {
             applications::told(db, &authorise(db, peer, Endpoint::Attend)?.node()?, after)
         };
-        self.hub.store.read(read).await
+        let (told, news) = self.hub.store.read(read).await?;
+        (self.told, self.news) = (told, news.into());
+        Ok(self.news.pop_front())
     }
 
     /// The caller is looked up each time: a node that was dismissed meanwhile gets no more work.

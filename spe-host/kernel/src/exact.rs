@@ -10,7 +10,7 @@ use crate::{
     disclosure::{Cells, Mechanism, NoisyOutput, OutputSums, Sums},
     fault::Fault,
     permit::{Environment, Modules, Review},
-    plan::{Plan, Planned, Release},
+    plan::{FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan, Planned, Release},
     refusal::{Clause, Refusal},
     units::{Loss, grid_one},
 };
@@ -28,6 +28,8 @@ pub const SUPPRESSED: i128 = -1;
 pub struct ExactRules {
     people_min: u32,
     price: Vec<Loss>,
+    fuel_per_subject: u64,
+    memory_bytes_max: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,27 +38,40 @@ struct RawRules {
     #[serde(default = "people_default")]
     people_min: u32,
     price: Vec<Loss>,
+    #[serde(default = "fuel_default")]
+    fuel_per_subject: u64,
+    #[serde(default = "memory_default")]
+    memory_bytes_max: u64,
 }
 
 const fn people_default() -> u32 {
     PEOPLE_DEFAULT
 }
 
+const fn fuel_default() -> u64 {
+    FUEL_DEFAULT
+}
+
+const fn memory_default() -> u64 {
+    MEMORY_DEFAULT_BYTES
+}
+
 impl TryFrom<RawRules> for ExactRules {
     type Error = String;
-    fn try_from(RawRules { people_min, price }: RawRules) -> Result<Self, String> {
-        Self::new(people_min, price)
+    fn try_from(RawRules { people_min, price, fuel_per_subject, memory_bytes_max }: RawRules) -> Result<Self, String> {
+        Ok(Self { fuel_per_subject, memory_bytes_max, ..Self::new(people_min, price)? })
     }
 }
 
 impl From<ExactRules> for RawRules {
-    fn from(ExactRules { people_min, price }: ExactRules) -> Self {
-        Self { people_min, price }
+    fn from(ExactRules { people_min, price, fuel_per_subject, memory_bytes_max }: ExactRules) -> Self {
+        Self { people_min, price, fuel_per_subject, memory_bytes_max }
     }
 }
 
 impl ExactRules {
-    /// No cell about fewer than `people_min` people, at least [`PEOPLE_MIN`]; each table for `price`, an entry for each measure in use.
+    /// No cell about fewer than `people_min` people, at least [`PEOPLE_MIN`]; each table for `price`, an entry for each measure in use; each
+    /// person with the fuel and memory that a plan has by default.
     ///
     /// # Errors
     /// A number of people that is too small, or a price of nothing.
@@ -67,7 +82,7 @@ impl ExactRules {
         if price.is_empty() || price.iter().any(|price| price.pico() == 0) {
             return Err("exact_tables.price is a loss above 0 for each measure in use, such as [\"rho=0.1\"]".into());
         }
-        Ok(Self { people_min, price })
+        Ok(Self { people_min, price, fuel_per_subject: FUEL_DEFAULT, memory_bytes_max: MEMORY_DEFAULT_BYTES })
     }
 
     fn allow(&self, plan: &Plan) -> Result<(), Refusal> {
@@ -76,6 +91,13 @@ impl ExactRules {
         if plan.suppress_below() < least {
             return forbid(format!(
                 "an exact table shows no cell about fewer than {least} people (--suppress-below {least})"
+            ));
+        }
+        let (fuel, memory) = (self.fuel_per_subject, self.memory_bytes_max);
+        if (plan.fuel_per_subject(), plan.memory_bytes_max()) != (fuel, memory) {
+            // Who runs out leaves a cell: two tables that differ by fuel alone would be subtracted, and tell of those few.
+            return forbid(format!(
+                "an exact table is made with the same fuel and memory for everybody who asks (--fuel {fuel} --memory {memory})"
             ));
         }
         let Some(price) = self.price.iter().find(|price| price.measure() == plan.measure()) else {

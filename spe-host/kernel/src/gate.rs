@@ -222,29 +222,40 @@ impl Cleared {
     }
 }
 
-/// Two officers, neither of whom asked, agreed that the very same answer leaves. Made only by [`ByTwo::of`].
+/// Two officers, neither of whom asked or approved the run, agreed that the very same answer leaves: with who approved, three persons.
+/// Made only by [`ByTwo::of`].
 #[derive(Debug)]
 pub struct ByTwo {
     answer: Digest,
 }
 
 impl ByTwo {
-    /// From the verdicts there are; nothing while signatures are missing.
+    /// From the verdicts there are, and that on the run; nothing while signatures are missing.
     ///
     /// # Security
-    /// Claim: two persons whom the policy named signed for this answer: by name and by key, and neither of `asked_by`. Watched by
+    /// Claim: two persons whom the policy named signed for this answer: by name and by key, and neither of `asked_by`, nor who approved the
+    /// run. So one dishonest officer alone does not let a lying module in and its table out. Watched by
     /// `two_persons_sign_for_an_exact_table` in `kernel/tests/it/exact.rs`.
     ///
     /// # Errors
-    /// [`Refusal::OfficerRefused`], where one of them refused.
+    /// [`Refusal::OfficerRefused`], where one of them refused, or the run was not approved.
     pub fn of(
         answer: Digest,
         verdicts: &[Verdict],
         asked_by: (&PersonName, PublicKey),
+        approval: &Verdict,
     ) -> Result<Option<Self>, Refusal> {
+        approval.agreed()?;
+        if !matches!(approval.body().matter, Matter::Run(_)) {
+            return Err(Refusal::OfficerRefused {
+                reason: "the run of an exact table needs an approval of its own".into(),
+            });
+        }
         let about: Vec<_> = verdicts.iter().filter(|v| v.body().matter == Matter::Release(answer)).collect();
         about.iter().try_for_each(|verdict| verdict.agreed())?;
-        let others = |v: &&Verdict| v.body().officer != *asked_by.0 && v.signer() != asked_by.1;
+        let others = |v: &&Verdict| {
+            v.body().officer != *asked_by.0 && v.signer() != asked_by.1 && v.is_by_another_than(approval)
+        };
         let mut others = about.into_iter().filter(others);
         let Some(first) = others.next() else { return Ok(None) };
         Ok(others.any(|second| second.is_by_another_than(first)).then_some(Self { answer }))

@@ -77,7 +77,7 @@ async fn wake(site: &Site, queue: &Queue) {
 
 /// Keeps a connection; comes back only when the configuration is wrong.
 async fn dial(
-    site: &Site,
+    site: &Arc<Site>,
     queue: &Queue,
     connection: &Connection,
     hub: &watch::Sender<Option<HubClient>>,
@@ -123,7 +123,7 @@ impl Trouble {
 
 /// Takes assignments as long as the connection lasts.
 async fn take(
-    site: &Site,
+    site: &Arc<Site>,
     queue: &Queue,
     (client, hub): (&HubClient, Option<PublicKey>),
     trouble: &mut Trouble,
@@ -155,19 +155,29 @@ async fn take(
             }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
-            // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
             Some(Assignment::Revoke { envelope }) => {
-                if let Err(stop) = site.revoke(&envelope) {
-                    tracing::warn!("the hub passed on a revocation that is none here: {}", leaving(stop));
-                }
+                keep(site, "a revocation", move |site| {
+                    let kept = site.revoke(&envelope);
+                    site.publish(false);
+                    kept
+                })
+                .await;
             }
-            Some(Assignment::Permit { envelope }) => {
-                if let Err(stop) = site.learn(&envelope) {
-                    tracing::warn!("the hub passed on a permit that is none here: {}", leaving(stop));
-                }
-            }
+            Some(Assignment::Permit { envelope }) => keep(site, "a permit", move |site| site.learn(&envelope)).await,
             Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
         }
+    }
+}
+
+/// Keeps a document that the hub passed on. It is durable, or told to the operator, before the next assignment is looked at.
+async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(), Stop> + Send + 'static) {
+    let site = Arc::clone(site);
+    match spawn_blocking(move || keep(&site)).await {
+        Ok(Ok(())) => {}
+        // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
+        Ok(Err(Stop::Refused(why))) => tracing::warn!("the hub passed on {what} that is none here: {why}"),
+        Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
+        Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),
     }
 }
 
@@ -237,7 +247,12 @@ impl Ended {
 }
 
 /// One job through the corridor.
-async fn go(site: &Site, Work { submission, next }: Work, mut escort: HubEscort, pinned: Option<PublicKey>) -> Ended {
+async fn go(
+    site: &Arc<Site>,
+    Work { submission, next }: Work,
+    mut escort: HubEscort,
+    pinned: Option<PublicKey>,
+) -> Ended {
     let submitted = Submitted { job: submission.job, permit: submission.permit, next };
     let mut waits = false;
     let ran = match site.takes_part(pinned) {

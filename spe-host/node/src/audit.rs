@@ -111,12 +111,11 @@ impl Site {
         register.map_err(Fault::while_("reading the register of opt-outs"))
     }
 
-    /// Writes down that a job was admitted, before anything is done for it.
+    /// Writes down that a job was admitted, and the `register` of opt-outs that its cohort was made by, before anything is done for it.
     ///
     /// # Errors
     /// The storage's own: what cannot be logged is not done.
-    pub(crate) fn log_admitted(&self, admitted: &Admitted, permit: &[u8]) -> Result<(), Fault> {
-        let register = self.opt_outs(admitted.plan().dataset())?;
+    pub(crate) fn log_admitted(&self, admitted: &Admitted, permit: &[u8], register: Digest) -> Result<(), Fault> {
         if self.audit().log_admitted(admitted, permit, register)? == Told::New {
             self.publish(false);
         }

@@ -33,6 +33,7 @@ use tokio::{
 use crate::{
     journal::{Ending, Pending},
     site::Site,
+    tables::EarlierTables,
 };
 
 const SOCKET: &str = "desk.sock";
@@ -50,6 +51,11 @@ const NAME_BYTES_MAX: usize = 100;
 pub enum Ask {
     /// What waits for an officer.
     Waiting,
+    /// The exact tables that were bought of the dataset of something that waits.
+    EarlierTables {
+        /// What waits.
+        matter: Matter,
+    },
     /// Records an officer's verdict.
     Decide {
         /// DSSE envelope of a [`spe_kernel::officer::VerdictBody`].
@@ -81,6 +87,8 @@ pub enum Ask {
 pub enum Told {
     /// What waits.
     Waiting(Vec<Pending>),
+    /// The exact tables.
+    EarlierTables(EarlierTables),
     /// The permits that ended.
     Endings(Vec<Ending>),
     /// The verdict about this is durable.
@@ -99,8 +107,10 @@ pub enum Told {
 
 /// Does what is asked at a node that runs, or whose folder is open.
 pub fn act(site: &Site, ask: Ask) -> Told {
+    let is_logged = matches!(ask, Ask::Decide { .. } | Ask::Revoke { .. } | Ask::Incident { .. });
     let done = match ask {
         Ask::Waiting => site.waiting().map(Told::Waiting),
+        Ask::EarlierTables { matter } => site.earlier_tables(matter).map(Told::EarlierTables),
         Ask::Endings => site.records().endings().map(Told::Endings).map_err(Into::into),
         Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
         Ask::Incidents => site.records().incidents().map(Told::Incidents).map_err(Into::into),
@@ -109,6 +119,9 @@ pub fn act(site: &Site, ask: Ask) -> Told {
         }
         Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),
     };
+    if is_logged {
+        site.publish(false);
+    }
     done.unwrap_or_else(|stop| match stop {
         spe_kernel::refusal::Stop::Refused(refusal) => Told::Refused(refusal),
         spe_kernel::refusal::Stop::Failed(fault) => {

@@ -25,25 +25,28 @@ const EVERY: Duration = Duration::from_secs(60);
 pub async fn keep_ending(site: Arc<Site>) {
     loop {
         let at = Arc::clone(&site);
-        match tokio::task::spawn_blocking(move || at.keep_time()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::error!("{fault}"),
-            Err(panicked) => tracing::error!("ending what is over: {panicked}"),
+        if let Err(panicked) = tokio::task::spawn_blocking(move || at.keep_time()).await {
+            tracing::error!("ending what is over: {panicked}");
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
 impl Site {
-    /// What is to be done as time goes on.
-    fn keep_time(&self) -> Result<(), Fault> {
-        self.end_permits()?;
-        self.lapse()?;
-        self.standing.learn(self.records())?;
-        if self.records().tell_of_strangers(self.now())? == Told::New {
-            self.publish(false);
+    /// What is to be done as time goes on. One thing that fails keeps no other from being done.
+    fn keep_time(&self) {
+        let strangers = || {
+            if self.records().tell_of_strangers(self.now())? == Told::New {
+                self.publish(false);
+            }
+            Ok(())
+        };
+        let learnt = || self.standing.learn(self.records());
+        for done in [self.end_permits().map(drop), self.lapse(), learnt(), strangers()] {
+            if let Err::<(), Fault>(fault) = done {
+                tracing::error!("{fault}");
+            }
         }
-        Ok(())
     }
 
     /// Deletes what permits brought that are over, each with a certificate; how many lines of permits that were.
@@ -61,6 +64,9 @@ impl Site {
             let certificate = self.certificate(line);
             self.records().end(line, certificate.as_deref())?;
             tracing::info!(permit = %line.line.number, "{}: what it brought is deleted", line.why);
+        }
+        if !over.is_empty() {
+            self.publish(false);
         }
         Ok(over.len())
     }

@@ -22,7 +22,7 @@ use spe_kernel::fault::Fault;
 
 pub use endings::Ending;
 pub(crate) use endings::Over;
-pub(crate) use exact::Earlier;
+pub(crate) use exact::{BoughtTable, Earlier};
 pub(crate) use log::login;
 pub use log::{Checked, Forgotten, LogFiles, Release, Stays, Told, Witnessed, check_files, entries_in, root_in};
 pub use misses::Miss;

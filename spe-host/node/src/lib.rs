@@ -19,4 +19,5 @@ pub mod run;
 pub mod selftest;
 pub mod site;
 mod standing;
+pub mod tables;
 mod witness;

@@ -5,13 +5,15 @@ use serde_json::json;
 use spe_kernel::{
     admission::Admitted,
     dataset::DatasetSchema,
+    dsse::PublicKey,
     fault::Fault,
-    officer::{Duty, Matter, Officer, Verdict},
+    ids::PersonName,
+    officer::{Duty, Matter, Verdict},
     refusal::{Refusal, Stop},
 };
 
 use crate::{
-    journal::{Earlier, Pending},
+    journal::Pending,
     rules::{Question, Ruling},
     site::Site,
 };
@@ -33,29 +35,22 @@ pub(crate) struct ToApprove(serde_json::Value);
 /// [`Refusal::PolicyForbids`] by a rule.
 pub(crate) fn ruling(site: &Site, admitted: &Admitted, schema: &DatasetSchema) -> Result<Option<ToApprove>, Stop> {
     let question = Question::of(admitted, schema, site.now())?;
-    match site.rules.decide(&question)? {
-        Ruling::Run if admitted.exact().is_some() => Ok(Some(ToApprove(exact_run(site, admitted, &question)?))),
-        Ruling::Run => Ok(None),
-        Ruling::Refuse(grounds) => Err(Refusal::PolicyForbids { rule: grounds.to_string() }.into()),
-        Ruling::Ask(grounds) => Ok(Some(ToApprove(
-            json!({ "question": question, "because": grounds.to_string(), "signer": admitted.job().signer() }),
-        ))),
-    }
+    let because = match (site.rules.decide(&question)?, admitted.exact()) {
+        (Ruling::Refuse(grounds), _) => return Err(Refusal::PolicyForbids { rule: grounds.to_string() }.into()),
+        (Ruling::Run, None) => return Ok(None),
+        (Ruling::Ask(grounds), None) => grounds.to_string(),
+        (Ruling::Run, Some(_)) => EXACT_RUN.into(),
+        (Ruling::Ask(grounds), Some(_)) => format!("{EXACT_RUN}; besides, {grounds}"),
+    };
+    Ok(Some(ToApprove(json!({
+        "question": question, "plan": admitted.plan(), "cohort": admitted.charge().key.snapshot,
+        "because": because, "signer": admitted.job().signer(),
+    }))))
 }
 
 /// An exact table is never run unattended: without noise, only who has read a module knows what its cells tell.
-fn exact_run(site: &Site, admitted: &Admitted, question: &Question) -> Result<serde_json::Value, Stop> {
-    let because = "an exact table, NOT differentially private: whoever approves it has read the source of this very module, and vouches that its \
-                   cells count people by what their labels say and by nothing else";
-    Ok(json!({ "question": question, "because": because, "signer": admitted.job().signer(),
-        "earlier_exact_tables": earlier_exact(site, admitted)? }))
-}
-
-/// The exact tables that were bought of the same dataset before: two that differ in few people tell of those.
-pub(crate) fn earlier_exact(site: &Site, admitted: &Admitted) -> Result<Vec<Earlier>, Stop> {
-    let key = &admitted.charge().key;
-    Ok(site.records().earlier_exact(&key.dataset, (key.plan, key.snapshot))?)
-}
+const EXACT_RUN: &str = "an exact table, NOT differentially private: whoever approves it has read the source of this very module, and vouches that \
+                         its cells count people by what their labels say and by nothing else";
 
 /// Whether an officer has approved it.
 ///
@@ -63,7 +58,21 @@ pub(crate) fn earlier_exact(site: &Site, admitted: &Admitted) -> Result<Vec<Earl
 /// [`Refusal::OfficerRefused`]; [`Refusal::PolicyForbids`] where there is no officer for it.
 pub(crate) fn approved(site: &Site, admitted: &Admitted, ToApprove(about): &ToApprove) -> Result<bool, Stop> {
     let asked = ask(site, admitted, (Matter::Run(admitted.job().digest()), 1), about)?;
-    Ok(matches!(asked, Asked::Agreed(_)))
+    let approved = matches!(asked, Asked::Agreed(_));
+    if approved && admitted.exact().is_some() {
+        site.records().keep_plan(admitted.plan())?;
+    }
+    Ok(approved)
+}
+
+/// The officer's word that let the run happen; none where there is none yet.
+///
+/// # Errors
+/// The records cannot be read.
+pub(crate) fn approval(site: &Site, admitted: &Admitted) -> Result<Option<Verdict>, Stop> {
+    let verdicts = site.records().run_verdicts(admitted.charge())?;
+    let verdicts = verdicts.iter().map(|v| Verdict::recorded(v)).collect::<Result<Vec<_>, _>>()?;
+    Ok(verdicts.into_iter().find(|verdict| verdict.body().allowed))
 }
 
 /// Whether there is an officer with that duty.
@@ -78,19 +87,29 @@ pub(crate) fn has_officer(site: &Site, duty: Duty) -> Result<(), Refusal> {
     Err(Refusal::PolicyForbids { rule })
 }
 
-/// Whether two persons check outputs here, neither of whom is who asks.
+/// Whether three persons can answer for an exact table, none of whom asks: one approves the run, or has, and two others sign.
 ///
 /// # Errors
 /// [`Refusal::PolicyForbids`].
-pub(crate) fn has_two_checkers(site: &Site, admitted: &Admitted) -> Result<(), Refusal> {
+pub(crate) fn has_two_checkers(site: &Site, admitted: &Admitted) -> Result<(), Stop> {
     let (asks, key) = (&admitted.job().body().person, admitted.job().signer());
-    let checks = |o: &&Officer| o.duties.contains(&Duty::CheckOutputs) && o.name != *asks && o.key != key;
-    let checkers: Vec<_> = site.policy.officers.iter().filter(checks).collect();
-    if checkers.iter().any(|a| checkers.iter().any(|b| a.name != b.name && a.key != b.key)) {
+    let with = |duty| {
+        let others = site.policy.officers.iter().filter(move |o| o.duties.contains(&duty));
+        others.filter(|o| o.name != *asks && o.key != key).map(|o| (o.name.clone(), o.key)).collect::<Vec<_>>()
+    };
+    let approver = approval(site, admitted)?.map(|verdict| vec![(verdict.body().officer.clone(), verdict.signer())]);
+    let (approvers, checkers) = (approver.unwrap_or_else(|| with(Duty::ApproveRuns)), with(Duty::CheckOutputs));
+    let differ = |a: &(PersonName, PublicKey), b: &(PersonName, PublicKey)| a.0 != b.0 && a.1 != b.1;
+    let two_besides = |approver: &(PersonName, PublicKey)| {
+        let others: Vec<_> = checkers.iter().filter(|checker| differ(checker, approver)).collect();
+        others.iter().any(|a| others.iter().any(|b| differ(a, b)))
+    };
+    if approvers.iter().any(two_besides) {
         return Ok(());
     }
-    let rule = "two officers have to sign for an exact table, and the node has not two persons, other than who asks, with the duty check-outputs";
-    Err(Refusal::PolicyForbids { rule: rule.into() })
+    let rule = "an exact table takes three persons other than who asks: one approves the run, and two officers who did not approve it sign for \
+                the table; the node's policy does not name so many with the duties approve-runs and check-outputs";
+    Err(Refusal::PolicyForbids { rule: rule.into() }.into())
 }
 
 /// The officers' verdicts about `matter`, which waits for so many from now on.
@@ -112,10 +131,16 @@ pub(crate) fn ask(
     }
     has_officer(site, matter.duty())?;
     // Whoever signs again asks again.
-    if records.lapsed_at(matter)?.is_some_and(|lapsed| admitted.job().body().signed_at <= lapsed) {
+    let lapsed_at = records.lapsed_at(matter)?;
+    if lapsed_at.is_some_and(|lapsed| admitted.job().body().signed_at <= lapsed) {
         return Err(Refusal::OfficerSilent { days: site.policy.officer_days_max }.into());
     }
-    if !records.is_officers(matter)? && records.officers_are_busy()? {
+    let known = records.is_officers(matter)?;
+    if known && lapsed_at.is_none() {
+        return Ok(Asked::Waits(verdicts.len()));
+    }
+    let asks_to_run = matches!(matter, Matter::Run(_));
+    if !known && asks_to_run && records.officers_are_busy(&admitted.charge().permit)? {
         return Err(Refusal::Unavailable {
             what: "an officer of the node, who has too much to decide already,".into(),
         }
@@ -152,17 +177,24 @@ impl Site {
     /// A verdict of nobody whose duty it is, about nothing that waits, or after another one.
     pub fn decide(&self, envelope: &[u8]) -> Result<Matter, Stop> {
         let verdict = Verdict::verify(envelope, &self.name, &self.policy.officers)?;
-        let waits = self.waiting()?;
-        let about = waits.iter().find(|pending| pending.matter == verdict.body().matter).map(|pending| &pending.about);
+        let about = self.records().about(verdict.body().matter)?;
+        let about = about.as_ref();
         let asked = about.and_then(|about| about.get("person").or_else(|| about.get("question")?.get("person")));
-        let by_name = asked.and_then(|person| person.as_str()) == Some(verdict.body().officer.as_str());
-        let signer = about.and_then(|about| about.get("signer")?.as_str()?.parse().ok());
-        if by_name || signer == Some(verdict.signer()) {
-            let what = "decide about what they asked themselves".into();
-            return Err(Refusal::NotAllowed { who: verdict.body().officer.to_string(), what }.into());
+        let signer = about.and_then(|about| about.get("signer"));
+        let approved = |field| about.and_then(|about| about.get("run_approved_by")?.get(field));
+        let body = verdict.body();
+        let is_of = |name: Option<&serde_json::Value>, key: Option<&serde_json::Value>| {
+            let key = key.and_then(|key| key.as_str()?.parse().ok());
+            name.and_then(|name| name.as_str()) == Some(body.officer.as_str()) || key == Some(verdict.signer())
+        };
+        let not = |what: &str| Err(Refusal::NotAllowed { who: body.officer.to_string(), what: what.into() }.into());
+        if is_of(asked, signer) {
+            return not("decide about what they asked themselves");
+        }
+        if is_of(approved("name"), approved("key")) {
+            return not("sign for an exact table whose run they approved: two others have to");
         }
         self.records().decide(&verdict, envelope)?;
-        let body = verdict.body();
         tracing::info!(officer = %body.officer, allowed = body.allowed, matter = ?body.matter, "an officer decided");
         self.stir();
         Ok(body.matter)

@@ -115,7 +115,7 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
     let cohort = site.cohort(&permit, admitted.job())?;
     let admitted = admitted.about(cohort.digest());
-    site.log_admitted(&admitted, &submitted.permit)?;
+    site.log_admitted(&admitted, &submitted.permit, cohort.register())?;
     escort.passed(Step::Admitted);
     gate::reviewable(site, &admitted, permit.body().environment.release)?;
     let ask_first = if round == 0 { officers::ruling(site, &admitted, &offer.schema)? } else { None };
@@ -147,6 +147,8 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     site.standing.check(&permit, admitted.job(), site.now())?;
     let paid_at = site.now();
     let charge = admitted.charge_until(pace.leaves(paid_at, admitted.longest(), paid_at));
+    // What is known to end before the answer would leave is charged for nothing, and the question could never be answered again.
+    site.standing.check(&permit, admitted.job(), charge.leaves_at)?;
     let reserving = match round {
         0 => site.ledger()?.reserve(&charge, &state)?,
         later => site.ledger()?.begin(&charge, later, admitted.plan().rounds(), &state)?,

@@ -256,6 +256,8 @@ impl Site {
         let (line, version) = Version::opened(&permit);
         if self.audit().learn(&line, &version, self.now())? {
             tracing::info!(number = %version.number, line = %line.number, "a permit was given");
+            // It may have been revoked before it was known of which line it is.
+            self.standing.learn(self.records())?;
             self.stir();
         }
         Ok(())

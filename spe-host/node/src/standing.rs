@@ -2,7 +2,7 @@
 //! (EU) 2025/327).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,7 @@ use spe_kernel::{
     fault::Fault,
     ids::PermitNumber,
     job::Job,
-    permit::Permit,
+    permit::{Permit, PermitId},
     refusal::{Refusal, Stop},
     revocation::Revocation,
 };
@@ -24,10 +24,13 @@ use crate::{
 };
 
 /// The revocations that a node knows, and what runs.
+#[derive(Default)]
 pub(crate) struct Standing {
     revocations: Mutex<Vec<Revocation>>,
     /// By what excluded persons are known here, besides their names.
     marks: Mutex<BTreeSet<Mark>>,
+    /// The lines of permits of which one that is not the first was revoked, and since when.
+    lines: Mutex<BTreeMap<PermitId, Timestamp>>,
     runs: Mutex<Vec<Run>>,
 }
 
@@ -52,7 +55,7 @@ impl Standing {
     pub(crate) fn open(records: &Records, trusted: &[PublicKey]) -> Result<Self, Fault> {
         let kept = records.revocations()?;
         let known = kept.iter().filter_map(|envelope| Revocation::verify(envelope, trusted).ok()).collect();
-        let standing = Self { revocations: Mutex::new(known), marks: Mutex::default(), runs: Mutex::default() };
+        let standing = Self { revocations: Mutex::new(known), ..Self::default() };
         standing.learn(records)?;
         Ok(standing)
     }
@@ -66,13 +69,26 @@ impl Standing {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns by what excluded persons are known here: also by what they used between a revocation and the time from which it holds.
+    /// Learns by what excluded persons are known here, also by what they used between a revocation and the time from which it holds; and of
+    /// which lines revoked permits are.
     pub(crate) fn learn(&self, records: &Records) -> Result<(), Fault> {
         // A copy: whoever has the records may ask for the revocations, and must not wait for this.
         let known = self.revocations().clone();
         let marks = records.excluded(&known)?;
-        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = marks;
+        // Added to, and never put in their place: another thread may have learnt more meanwhile. Those of an exclusion that is over do nothing.
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
+        for revocation in &known {
+            if let Some(named) = revocation.line()
+                && let Some(line) = records.line_of(&named)?
+            {
+                self.lines().entry(line).or_insert(revocation.body().effective_at);
+            }
+        }
         Ok(())
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<PermitId, Timestamp>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether `revocation` excludes a person who had jobs admitted with the key or the login of `job`.
@@ -88,7 +104,10 @@ impl Standing {
     pub(crate) fn revoked_since(&self, issuer: PublicKey, numbers: &[PermitNumber]) -> Option<Timestamp> {
         let revocations = self.revocations();
         let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
-        revocations.iter().filter(named).map(|r| r.body().effective_at).min()
+        let lines = self.lines();
+        let of_lines = lines.iter().filter(|(line, _)| line.issuer == issuer && numbers.contains(&line.number));
+        let named = revocations.iter().filter(named).map(|r| r.body().effective_at);
+        named.chain(of_lines.map(|(_, since)| *since)).min()
     }
 
     /// Nothing, if the permit has neither expired at `now` nor been revoked, and the person who asks is not excluded.
@@ -135,7 +154,12 @@ impl Watched<'_> {
     /// # Errors
     /// As [`Standing::check`]: the same whether the run was done or not.
     pub(crate) fn stands(&self) -> Result<(), Refusal> {
-        self.site.standing.check(self.permit, self.job, self.site.now())
+        self.site.standing.check(self.permit, self.job, self.site.now())?;
+        // An exclusion may be over by now; that it ended the run must not depend on how far the run was.
+        match self.interrupt.raised() {
+            Some(why) if *why != Refusal::DeadlineMissed => Err(why.clone()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -156,19 +180,21 @@ impl Site {
         Watched { interrupt, site: self, permit, job }
     }
 
-    /// Makes a revocation known, ends what runs under it, and wakes what waits.
+    /// Makes a revocation known, ends what runs under it, and wakes what waits; nothing if it is known, as after each reconnection.
     ///
     /// # Errors
-    /// One that no trusted data access body signed.
+    /// One that no trusted data access body signed. A fault of the records: what is known by then has ended what it ends.
     pub fn revoke(&self, envelope: &[u8]) -> Result<(), Stop> {
         let revocation = Revocation::verify(envelope, &self.policy.access_bodies)?;
-        if self.records().revoke(&revocation, envelope)? {
-            tracing::warn!(document = %revocation.digest(), "revoked: {}", revocation.body().reason);
-            self.standing.revocations().push(revocation);
+        if !self.records().revoke(&revocation, envelope)? {
+            return Ok(());
         }
-        self.standing.learn(self.records())?;
+        tracing::warn!(document = %revocation.digest(), "revoked: {}", revocation.body().reason);
+        self.standing.revocations().push(revocation);
         self.standing.end(self.now());
         self.stir();
+        self.standing.learn(self.records())?;
+        self.standing.end(self.now());
         Ok(())
     }
 }

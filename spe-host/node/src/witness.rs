@@ -1,6 +1,6 @@
 //! The hub as the witness of this node's log: receipts for what leaves are cosigned by it, and it knows if an old log is put back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use spe_kernel::{
     disclosure::Released,
@@ -41,7 +41,7 @@ impl From<Fault> for Unwitnessed {
 ///
 /// # Security
 /// The hub's word is taken for it: one that lies can stop the node, as it can by giving it no job.
-pub(crate) async fn look(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) {
+pub(crate) async fn look(site: &Arc<Site>, hub: &HubClient, pinned: Option<PublicKey>) {
     if let Err(Some(why)) = asked(site, hub, pinned).await {
         tracing::warn!("the witness did not say whether it knows this log: {why}");
     }
@@ -49,7 +49,7 @@ pub(crate) async fn look(site: &Site, hub: &HubClient, pinned: Option<PublicKey>
 
 /// The receipt of what may leave. Everything here is public and after the hold: which answers were logged, and hashes.
 pub(crate) async fn receipt(
-    site: &Site,
+    site: &Arc<Site>,
     hub: &HubClient,
     pinned: Option<PublicKey>,
     released: &Released,
@@ -72,12 +72,20 @@ fn plain(site: &Site) -> Result<SignedCheckpoint, Fault> {
 }
 
 /// The log as it is, cosigned; or why it is not, in words, where there is something to say.
-async fn asked(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) -> Result<SignedCheckpoint, Option<String>> {
-    match timeout(PATIENCE, cosigned(site, hub, pinned)).await {
-        Ok(Ok(cosigned)) => Ok(cosigned),
-        Ok(Err(Unwitnessed::New)) => Err(None),
-        Ok(Err(Unwitnessed::Refused(refusal))) => Err(Some(refusal.to_string())),
-        Ok(Err(Unwitnessed::Failed(fault))) => Err(Some(fault.to_string())),
+async fn asked(
+    site: &Arc<Site>,
+    hub: &HubClient,
+    pinned: Option<PublicKey>,
+) -> Result<SignedCheckpoint, Option<String>> {
+    let (at, hub) = (Arc::clone(site), hub.clone());
+    // Goes on when nobody waits for it any more: a hub that is slow would else see the next checkpoint before this one, and an old log in it.
+    let asking = tokio::spawn(async move { cosigned(&at, &hub, pinned).await });
+    match timeout(PATIENCE, asking).await {
+        Ok(Ok(Ok(cosigned))) => Ok(cosigned),
+        Ok(Ok(Err(Unwitnessed::New))) => Err(None),
+        Ok(Ok(Err(Unwitnessed::Refused(refusal)))) => Err(Some(refusal.to_string())),
+        Ok(Ok(Err(Unwitnessed::Failed(fault)))) => Err(Some(fault.to_string())),
+        Ok(Err(panicked)) => Err(Some(panicked.to_string())),
         Err(_) => Err(Some(format!("the hub said nothing within {} s", PATIENCE.as_secs()))),
     }
 }

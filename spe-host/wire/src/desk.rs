@@ -17,7 +17,7 @@ use crate::{
         MODULE_BYTES_MAX, NEXT_ROUND_BYTES_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, VIEW_BYTES_MAX, WITNESS_BYTES_MAX,
     },
     pb,
-    service::{Assignment, Feed, NodeCatalogue, Peer, Ruling, Service, SignedAnswer, Submission, within},
+    service::{Assignment, Feed, NodeCatalogue, PassedOn, Peer, Ruling, Service, SignedAnswer, Submission, within},
     status::status,
     view::View,
     witness,
@@ -182,11 +182,11 @@ impl<S: Service> pb::hub_server::Hub for Desk<S> {
         said(&ok(self.service.complete(peer, id, envelope).await)?, APPLICATION)
     }
 
-    async fn revoke(&self, request: Request<pb::Document>) -> Reply<pb::Nothing> {
+    async fn revoke(&self, request: Request<pb::Document>) -> Reply<pb::PassedOn> {
         let (peer, pb::Document { envelope }) = (peer(&request)?, request.into_inner());
         let envelope = ok(within(envelope, "the revocation", ENVELOPE_BYTES_MAX))?;
-        ok(self.service.revoke(peer, envelope).await)?;
-        Ok(Response::new(pb::Nothing {}))
+        let passed_on = ok(self.service.revoke(peer, envelope).await)?;
+        Ok(Response::new(pb::PassedOn { no_such_permit: passed_on == PassedOn::NoSuchPermit }))
     }
 
     async fn publish(&self, request: Request<pb::JobRef>) -> Reply<pb::Nothing> {

@@ -45,5 +45,5 @@ pub use invitation::{Invitation, InvitationError, Token, token_hash};
 pub use seats::Seats;
 pub use server::{listen, serve};
 pub use service::{
-    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Ruling, Service, SignedAnswer, Submission,
+    Assignment, EnrolRequest, Enrolled, Feed, NodeCatalogue, PassedOn, Peer, Ruling, Service, SignedAnswer, Submission,
 };

@@ -81,6 +81,15 @@ pub struct Ruling {
     pub permit: Option<Vec<u8>>,
 }
 
+/// A revocation that was passed on to every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassedOn {
+    /// It excludes a person, or takes back a permit that was decided at the hub.
+    Known,
+    /// No decision that the hub has gave a permit of that number by that data access body.
+    NoSuchPermit,
+}
+
 /// Work for a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assignment {
@@ -218,7 +227,7 @@ pub trait Service: Send + Sync + 'static {
         envelope: Vec<u8>,
     ) -> impl Future<Output = Result<ApplicationView, Refusal>> + Send;
     /// Passes a data access body's revocation on to every node.
-    fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn revoke(&self, peer: Peer, envelope: Vec<u8>) -> impl Future<Output = Result<PassedOn, Refusal>> + Send;
     /// Makes the merged statistics of a finished job public.
     fn publish(&self, peer: Peer, job: JobId) -> impl Future<Output = Result<(), Refusal>> + Send;
 }

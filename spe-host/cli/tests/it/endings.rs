@@ -11,21 +11,52 @@ fn compiled(place: &Place) -> usize {
     std::fs::read_dir(place.path("north/data/compiled")).unwrap().count()
 }
 
-/// What would be a bug: a module that stays after its permit, one that goes while the permit runs, or a deletion that nobody can prove.
-#[test]
-fn what_an_expired_permit_brought_is_deleted_with_a_certificate() {
+/// A node that runs, and a hub.
+fn north() -> Place {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
     place.start_hub();
     place.start_node("north");
     place.wait_online(1);
+    place
+}
+
+fn endings(place: &Place) -> usize {
+    place.ok(&["node", "desk", "endings", "north"]).as_array().unwrap().len()
+}
+
+/// Starts the node again, and gives why it then deleted the one module that the permit had brought, as its certificate says.
+fn deleted_because(place: &mut Place) -> String {
+    place.start_node("north");
+    eventually("what the permit brought is deleted", || compiled(place) == 0);
+    eventually("the certificate is there", || endings(place) == 1);
+    for _ in 0..2 {
+        place.ok(&["node", "desk", "endings", "north", "--out", "certificates"]);
+    }
+    let files: Vec<_> =
+        std::fs::read_dir(place.path("certificates")).unwrap().map(|file| file.unwrap().path()).collect();
+    let [file] = files.as_slice() else { panic!("one certificate, in {files:?}") };
+    assert!(file.file_name().unwrap().to_str().unwrap().starts_with("dap-2026-0001+"), "{file:?}");
+    let certificate = std::fs::read(file).unwrap();
+    let key =
+        place.ok(&["key", "show", "north/signing.key"])["public_key"].as_str().unwrap().parse::<PublicKey>().unwrap();
+    let deletion = Deletion::verify(&certificate, &[key]).unwrap();
+    let body = deletion.body();
+    assert_eq!(body.permit.as_ref().unwrap().as_str(), "dap-2026-0001");
+    assert!(matches!(body.deleted.as_slice(), [one] if one.kind == DeletedKind::CompiledModule), "{:?}", body.deleted);
+    body.reason.clone()
+}
+
+/// What would be a bug: a module that stays after its permit, one that goes while the permit runs, or a deletion that nobody can prove.
+#[test]
+fn what_a_revoked_permit_brought_is_deleted_with_a_certificate() {
+    let mut place = north();
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
     assert_eq!(compiled(&place), 1);
-    let endings = || place.ok(&["node", "desk", "endings", "north"]);
-    assert_eq!(endings().as_array().unwrap().len(), 0, "a permit that is in force has ended");
+    assert_eq!(endings(&place), 0, "a permit that is in force has ended");
     place.kill("north");
     assert_eq!(compiled(&place), 1);
-    // The data access body takes it back while the node is down: the end of a permit by revocation or by time is the same to this.
+    // The data access body takes it back while the node is down.
     let now = jiff::Timestamp::now();
     let draft = format!(
         "format = \"spe.revocation/1\"\nissuer = \"Example data access body\"\nissued_at = \"{now}\"\neffective_at = \"{now}\"\n\
@@ -34,18 +65,25 @@ fn what_an_expired_permit_brought_is_deleted_with_a_certificate() {
     std::fs::write(place.path("revocation.toml"), draft).unwrap();
     place.ok(&["revocation", "sign", "revocation.toml", "--key", "access-body.key", "--out", "revocation.json"]);
     place.ok(&["node", "desk", "revoke", "north", "revocation.json"]);
-    place.start_node("north");
-    eventually("what the permit brought is deleted", || compiled(&place) == 0);
-    eventually("the certificate is there", || {
-        place.ok(&["node", "desk", "endings", "north"]).as_array().unwrap().len() == 1
-    });
-    place.ok(&["node", "desk", "endings", "north", "--out", "certificates"]);
-    let certificate = std::fs::read(place.path("certificates/dap-2026-0001.deletion.json")).unwrap();
-    let key =
-        place.ok(&["key", "show", "north/signing.key"])["public_key"].as_str().unwrap().parse::<PublicKey>().unwrap();
-    let deletion = Deletion::verify(&certificate, &[key]).unwrap();
-    let body = deletion.body();
-    assert_eq!(body.permit.as_ref().unwrap().as_str(), "dap-2026-0001");
-    assert!(body.reason.contains("Art. 63(3)"), "{}", body.reason);
-    assert!(matches!(body.deleted.as_slice(), [one] if one.kind == DeletedKind::CompiledModule), "{:?}", body.deleted);
+    let why = deleted_because(&mut place);
+    assert!(why.contains("was revoked at") && why.contains("Art. 63(3)"), "{why}");
+}
+
+/// What would be a bug: a permit that ends by its own date, of which nobody is told, and whose modules stay; or a certificate that gives another
+/// reason than that date.
+#[test]
+fn what_an_expired_permit_brought_is_deleted_with_a_certificate() {
+    let mut place = north();
+    let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
+    std::fs::remove_file(place.path("permit.json")).unwrap();
+    place.permit("permit", &ada, "rho=1", "2026-01-01T00:00:00Z", &until.to_string());
+    assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
+    assert_eq!(compiled(&place), 1);
+    place.kill("north");
+    let left = jiff::Timestamp::now().duration_until(until);
+    std::thread::sleep(left.max(jiff::SignedDuration::ZERO).unsigned_abs());
+    // A node looks at what is over when it starts, and once a minute.
+    let why = deleted_because(&mut place);
+    assert!(why.contains("expired at") && why.contains("Art. 68(12)"), "{why}");
 }

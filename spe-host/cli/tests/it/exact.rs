@@ -158,26 +158,30 @@ fn it_is_off_by_default_and_refused_before_the_charge() {
         place
     };
     refused(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK)], "", "[exact_tables]");
-    // One person with two keys, and who asks, are not two officers.
-    let few = [("ola", "ola.key", BOTH), ("ola", "second.key", CHECK), ("ada", "researcher/signing.key", CHECK)];
-    let place = refused(&few, OPENED, "two officers");
+    // One person with two keys, and who asks, are no others; nor does who approves the run sign.
+    let (ola, ada) = (("ola", "ola.key", BOTH), ("ada", "researcher/signing.key", CHECK));
+    refused(&[ola, ("max", "max.key", BOTH), ("ola", "second.key", CHECK), ada], OPENED, "three persons");
+    let place = refused(&[ola, ("max", "max.key", CHECK), ("max", "third.key", CHECK)], OPENED, "three persons");
     // Nor does a permit that does not say so open it.
     let (view, _) = place.view(&asked("permit.json", "rho=0.1", &["--exact"]));
     assert_eq!(outcome(&view, "north")["why"]["refusal"], "permit-forbids", "{view}");
     assert_eq!(place.spent("north"), "rho=0");
 }
 
-/// What would be a bug: a table that leaves on fewer than two persons' word, a count that is not the count or is of few, and anything that calls
+/// What would be a bug: a table that leaves on fewer than two persons' word besides that on the run, a count that is not the count or is of few, and anything that calls
 /// it private.
 #[test]
 fn a_table_leaves_when_two_persons_have_signed_and_its_cells_are_the_counts() {
     let ada = ("ada", "researcher/signing.key", BOTH);
-    let officers = [("ola", "ola.key", BOTH), ("ola", "second.key", CHECK), ("max", "max.key", CHECK), ada];
+    let (ola, max) = (("ola", "ola.key", BOTH), ("max", "max.key", CHECK));
+    let kim = ("kim", "kim.key", CHECK);
+    let officers = [ola, ("ola", "second.key", CHECK), max, ("max", "third.key", CHECK), kim, ada];
     let place = place(&officers, OPENED);
     let job = detach(&place, &[]);
     let (run, waiting) = waits(&place, &job, "awaits-approval");
     assert_eq!(place.spent("north"), "rho=0", "charged before an officer vouched for the module");
     assert!(waiting["about"]["because"].as_str().unwrap().contains("source"), "{waiting}");
+    what_is_asked_is_told(&waiting);
     let (code, message) = place.fails(&verdict("approve", &run, "ada", "researcher/signing.key"));
     assert!(code == 5 && message.contains("themselves"), "{code}: {message}");
     place.ok(&verdict("approve", &run, "ola", "ola.key"));
@@ -188,23 +192,42 @@ fn a_table_leaves_when_two_persons_have_signed_and_its_cells_are_the_counts() {
     let seen = waiting["about"]["statistics"][0]["estimates"].as_array().unwrap();
     let small = |e: &&Value| e["suppressed"] != true && e["value"].as_f64().unwrap() < 10.0;
     assert_eq!(seen.iter().filter(small).count(), 0, "an officer saw a small cell: {waiting}");
-    place.ok(&verdict("approve", &table, "ola", "ola.key"));
+    what_is_asked_is_told(&waiting);
+    assert_eq!(waiting["about"]["run_approved_by"]["name"], "ola", "{waiting}");
+    for key in ["ola.key", "second.key"] {
+        let (code, message) = place.fails(&verdict("approve", &table, "ola", key));
+        assert!(code == 5 && message.contains("whose run they approved"), "{key}: {code}: {message}");
+    }
+    assert_eq!(at_north(&place, &job)["stage"], "awaits-two-signatures", "who approved the run signed");
+    place.ok(&verdict("approve", &table, "max", "max.key"));
     let (_, waiting) = waits(&place, &job, "awaits-second-signature");
     assert_eq!(waiting["wanted"], 1);
     for (officer, key, why) in [
-        ("ola", "second.key", "sign twice"),
-        ("ola", "ola.key", "sign twice"),
+        ("max", "third.key", "sign twice"),
+        ("max", "max.key", "sign twice"),
+        ("ola", "second.key", "whose run they approved"),
         ("ada", "researcher/signing.key", "themselves"),
     ] {
         let (code, message) = place.fails(&verdict("approve", &table, officer, key));
         assert!(code == 5 && message.contains(why), "{officer} with {key}: {code}: {message}");
     }
     assert_eq!(at_north(&place, &job)["stage"], "awaits-second-signature", "one person's word let it out");
-    place.ok(&verdict("approve", &table, "max", "max.key"));
+    place.ok(&verdict("approve", &table, "kim", "kim.key"));
     eventually("the table is there", || at_north(&place, &job)["outcome"] == "answered");
     the_cells_are_the_counts(&place, &job);
     nothing_calls_it_private(&place, &job);
     a_noisy_answer_is_in_the_same_ledger_and_log(&place);
+}
+
+/// Officers see the whole question before they answer for it.
+fn what_is_asked_is_told(waiting: &Value) {
+    let plan = &waiting["about"]["plan"];
+    assert_eq!(plan["release"], "exact_tables", "{waiting}");
+    assert_eq!(plan["module"], Digest::of(&table_module()).to_string(), "{waiting}");
+    assert!(plan["fuel_per_subject"].is_u64() && plan["params"].is_array(), "{waiting}");
+    let groups = &plan["outputs"][0]["output"]["groups"];
+    assert_eq!(groups[0]["categories"], serde_json::json!(SHARES), "{waiting}");
+    assert!(waiting["about"]["cohort"].as_str().unwrap().starts_with("blake3:"), "{waiting}");
 }
 
 fn the_cells_are_the_counts(place: &Place, job: &str) {
@@ -263,27 +286,63 @@ fn a_noisy_answer_is_in_the_same_ledger_and_log(place: &Place) {
     let log = place.ok(&["audit", "show", "north"]);
     let count = |kind: &str| log.as_array().unwrap().iter().filter(|e| e["event"]["kind"] == kind).count();
     assert_eq!((count("charged"), count("committed"), count("released")), (2, 2, 2), "{log}");
-    assert_eq!((count("run-decided"), count("gate-decided")), (1, 2), "{log}");
+    assert_eq!((count("run-decided"), count("gate-decided")), (1, 3), "{log}");
+    let signatures = log.as_array().unwrap().iter().filter(|e| e["event"]["kind"] == "gate-decided");
+    let signatures: Vec<_> =
+        signatures.map(|e| (e["event"]["signature"].as_u64(), e["event"]["of"].as_u64())).collect();
+    assert_eq!(
+        signatures,
+        [(Some(1), Some(2)), (Some(2), Some(2)), (Some(0), Some(0))],
+        "the log does not say which signature of how many, or that the rules let the noisy answer leave"
+    );
 }
 
 /// What would be a bug: an exact table that leaves although one officer refused it, whatever another says, or when it is asked for again.
 #[test]
 fn what_one_officer_refuses_never_leaves() {
-    let place = place(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK)], OPENED);
+    let pat = ("pat", "pat.key", CHECK);
+    let place = place(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK), pat], OPENED);
     let job = detach(&place, &[]);
     let (run, _) = waits(&place, &job, "awaits-approval");
     place.ok(&verdict("approve", &run, "ola", "ola.key"));
-    let (table, _) = waits(&place, &job, "awaits-two-signatures");
-    place.ok(&verdict("approve", &table, "ola", "ola.key"));
-    waits(&place, &job, "awaits-second-signature");
-    place.ok(&verdict("refuse", &table, "max", "max.key"));
+    let (table, waiting) = waits(&place, &job, "awaits-two-signatures");
+    let statistics = waiting["about"]["statistics"].clone();
+    place.ok(&verdict("approve", &table, "max", "max.key"));
+    let (_, waiting) = waits(&place, &job, "awaits-second-signature");
+    assert_eq!(waiting["about"]["earlier_exact_tables"], serde_json::json!([]), "compared with itself: {waiting}");
+    place.ok(&verdict("refuse", &table, "kim", "kim.key"));
     eventually("it is refused", || at_north(&place, &job)["why"]["refusal"] == "officer-refused");
-    place.fails(&verdict("approve", &table, "kim", "kim.key"));
+    place.fails(&verdict("approve", &table, "pat", "pat.key"));
     let (again, code) = place.view(&asked("exact.json", "rho=0.1", &["--exact"]));
     assert_eq!((outcome(&again, "north")["why"]["refusal"].as_str(), code), (Some("officer-refused"), 5), "{again}");
     assert_eq!(place.spent("north"), "rho=0.1", "its charge stays, once");
     // What the next one is compared with, officers are told.
     let other = detach(&place, &["--attempt", "1"]);
     let (_, waiting) = waits(&place, &other, "awaits-approval");
-    assert_eq!(waiting["about"]["earlier_exact_tables"].as_array().unwrap().len(), 1, "{waiting}");
+    let earlier = waiting["about"]["earlier_exact_tables"].as_array().unwrap();
+    assert_eq!(earlier.len(), 1, "{waiting}");
+    assert_eq!(earlier[0]["plan"]["module"], Digest::of(&table_module()).to_string(), "{waiting}");
+    assert_eq!(earlier[0]["statistics"], statistics, "the earlier table's cells are not what officers saw: {waiting}");
+    let told = String::from_utf8(place.run(&["node", "desk", "list", "north"]).stdout).unwrap();
+    for part in ["earlier exact table of", "params", "fuel per subject", "25 · 2–5", "suppressed"] {
+        assert!(told.contains(part), "{part:?} is not told: {told}");
+    }
+    assert_eq!(waiting["about"]["earlier_exact_tables_in_all"], 1, "{waiting}");
+    assert_eq!(waiting["about"]["question"]["exact"], true, "{waiting}");
+}
+
+/// What would be a bug: a rule that asks for an officer as well, and so hides from that officer that the table has no noise.
+#[test]
+fn a_rule_that_asks_does_not_hide_that_it_is_exact() {
+    let officers = [("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK)];
+    let mut place = place(&officers, OPENED);
+    place.kill("north");
+    let rules = "permit (principal, action, resource);\n@id(\"office-hours\") forbid (principal, action == Action::\"run_unattended\", resource);";
+    std::fs::write(place.path("north/rules.cedar"), rules).unwrap();
+    place.start_node("north");
+    place.wait_online(1);
+    let job = detach(&place, &[]);
+    let (_, waiting) = waits(&place, &job, "awaits-approval");
+    let because = waiting["about"]["because"].as_str().unwrap();
+    assert!(because.contains("NOT differentially private") && because.contains("office-hours"), "{because}");
 }

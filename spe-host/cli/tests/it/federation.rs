@@ -94,6 +94,30 @@ fn a_node_that_is_away_joins_later_without_new_cost_elsewhere() {
     assert!(width(&view()) > width(&partial), "three nodes' noise is more than two nodes'");
 }
 
+/// What would be a bug: a job that is given up, lost or charged twice because a node was away for longer than its hub waits for a sign of life.
+/// It waits for a whole minute, doing nothing, beside the other tests: connections that are only seen to be dead after a time-out are the point.
+#[test]
+fn a_node_that_is_away_for_a_minute_gets_the_job_afterwards() {
+    let mut place = three_nodes("rho=1");
+    place.start_hub();
+    for node in ["north", "middle", "south"] {
+        place.start_node(node);
+    }
+    place.wait_online(3);
+    place.kill("south");
+    let job = place.ask("rho=0.1", &["--detach"])["job"].as_str().unwrap().to_owned();
+    let view = || place.view(&["job", "result", &job, "--as", "researcher"]).0;
+    eventually("two nodes have answered", || view()["answered"] == 2);
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(view()["answered"], 2, "somebody answered for a node that is away");
+    place.start_node("south");
+    let view = || place.view(&["job", "result", &job, "--as", "researcher"]).0;
+    eventually("the late node has answered", || view()["answered"] == 3);
+    for node in ["north", "middle", "south"] {
+        assert_eq!(place.spent(node), "rho=0.1", "{node} was charged for something else than one answer");
+    }
+}
+
 #[test]
 fn one_nodes_refusal_does_not_kill_the_study() {
     let mut place = three_nodes("rho=1");

@@ -126,7 +126,7 @@ fn what_the_rules_leave_to_an_officer_waits_for_one() {
 /// What would be a bug: an answer that is to be checked and leaves unchecked, a refused one that leaves, or one that is charged twice.
 #[test]
 fn an_answer_that_is_to_be_checked_leaves_when_an_officer_agrees() {
-    let place = place(&["north"], |place, node| {
+    let mut place = place(&["north"], |place, node| {
         officer(place, node);
         place.policy(node, "review = \"automatic\"", "review = \"checked\"");
     });
@@ -149,6 +149,13 @@ fn an_answer_that_is_to_be_checked_leaves_when_an_officer_agrees() {
     assert_eq!(place.spent("north"), "rho=0.3");
     let hub = std::fs::read(place.path("hub/hub.sqlite-wal")).unwrap_or_default();
     assert!(!hub.is_empty());
+    // The log has the officer's signed word on each, and nothing of rules that would have decided.
+    place.stop("north");
+    let log = place.ok(&["audit", "show", "north", "--event", "gate-decided"]);
+    let of =
+        |e: &Value| (e["event"]["released"].as_bool(), e["event"]["of"].as_u64(), e["event"]["document"].is_string());
+    let decided: Vec<_> = log.as_array().unwrap().iter().map(of).collect();
+    assert_eq!(decided, [(Some(true), Some(1), true), (Some(false), Some(1), true)], "{log}");
 }
 
 /// What would be a bug: numbers about few people that leave without anybody looking, where the operator asked for a look.
@@ -201,35 +208,55 @@ fn looping(place: &Place, nodes: &[&str]) -> String {
     job
 }
 
-/// What would be a bug: a job that goes on, an answer that is committed, or a new job that is admitted, after the data access body took
-/// the permit back; and a node that says another thing than the clause.
-#[test]
-fn a_revoked_permit_stops_what_runs_on_every_node_within_a_second() {
-    let nodes = ["north", "south", "west"];
-    let mut place = place(&nodes, |place, node| {
+const NODES: [&str; 3] = ["north", "south", "west"];
+
+/// Three nodes at which a job runs until the data access body takes `target` back, through the hub; each then says `refusal`.
+fn stopped_through_the_hub(target: &str, refusal: &str) -> Place {
+    let place = place(&NODES, |place, node| {
         place.policy(node, "fuel_per_subject_max = 100_000_000", "fuel_per_subject_max = 100_000_000_000")
     });
     place.ok(&["hub", "invite", "hub", "--person", "vera", "--roles", "assessor@north", "--out", "assessor"]);
-    let job = looping(&place, &nodes);
-    revocation(&place, "[target]\npermit = \"dap-2026-0001\"");
+    let job = looping(&place, &NODES);
+    revocation(&place, target);
     let asked = Instant::now();
     place.ok(&["revocation", "submit", "revocation.json", "--as", "assessor"]);
-    for node in nodes {
-        eventually("it has stopped", || at(&place, &job, node)["why"]["refusal"] == "permit-revoked");
+    for node in NODES {
+        eventually("it has stopped", || at(&place, &job, node)["why"]["refusal"] == refusal);
     }
     let took = asked.elapsed();
     eprintln!("every node had stopped {took:?} after the revocation was handed in, as the researcher sees it");
     assert!(took < Duration::from_secs(20), "{took:?}");
     let view = place.ask("rho=0.05", &[]);
-    for node in nodes {
-        assert_eq!(outcome(&view, node)["why"]["refusal"], "permit-revoked");
+    for node in NODES {
+        assert_eq!(outcome(&view, node)["why"]["refusal"], refusal);
         assert_eq!(place.spent(node), "rho=0.1", "what was charged stays charged, and nothing new is");
     }
+    place
+}
+
+/// What would be a bug: a job that goes on, an answer that is committed, or a new job that is admitted, after the data access body took
+/// the permit back; and a node that says another thing than the clause.
+#[test]
+fn a_revoked_permit_stops_what_runs_on_every_node_within_seconds() {
+    let mut place = stopped_through_the_hub("[target]\npermit = \"dap-2026-0001\"", "permit-revoked");
     // It stays known: after a crash, and without the hub.
     place.kill("north");
     place.start_node("north");
     place.wait_online(3);
     assert_eq!(outcome(&place.ask("rho=0.06", &[]), "north")["why"]["refusal"], "permit-revoked");
+}
+
+/// What would be a bug: a person who is excluded, and whose job goes on or whose next one is admitted at a node that heard of it through the hub
+/// alone.
+#[test]
+fn an_excluded_person_is_stopped_on_every_node_within_seconds() {
+    let person = "[target.person]\nname = \"ada\"\nuntil = \"2028-01-01T00:00:00Z\"";
+    let mut place = stopped_through_the_hub(person, "person-excluded");
+    for node in NODES {
+        place.stop(node);
+        let told = place.ok(&["audit", "show", node, "--event", "person-excluded"]);
+        assert_eq!(told.as_array().unwrap().len(), 1, "{node} does not say that it excluded somebody: {told}");
+    }
 }
 
 /// What would be a bug: a hub that keeps a revocation back and thereby keeps a person at work, or a stranger's word that stops one.

@@ -62,7 +62,10 @@ fn incidents_are_recorded_while_the_node_runs_and_while_it_does_not() {
     place.start_hub();
     place.start_node("north");
     place.wait_online(1);
+    let shown = || std::fs::read_to_string(place.path("north/data/log/checkpoint")).unwrap();
+    let before = shown();
     let again = incident(&place, &["open", "north", "--what", "a log that two people read"]);
+    assert_ne!(before, shown(), "auditors' files lag behind the desk");
     assert_eq!((&again["number"], &again["deadlines"][0]["standing"]), (&2.into(), &"due".into()), "{again}");
     for report in ["early-warning", "detailed-report", "final-report"] {
         let sent = incident(&place, &["update", "north", "2", "--what", "by mail", "--sent", report]);

@@ -1,5 +1,7 @@
 //! Each clause of a permit, violated in turn at a real node: refused by the clause's name, nothing charged, nothing read.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use spe_kernel::refusal::Refusal;
 
@@ -40,6 +42,22 @@ fn refused(place: &Place, permit: &str, more: &[&str]) -> Refusal {
         .unwrap_or_else(|e| panic!("{permit} was not refused: {e}: {outcome}"))
 }
 
+/// What the node's log says of refused jobs: the permit's number, and its clause that did not hold; where none is at fault, the refusal's name.
+fn logged(place: &Place) -> Vec<(String, String)> {
+    let entries = place.ok(&["audit", "show", "north", "--event", "job-refused"]);
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text in {entries}")).to_owned();
+    let events = entries.as_array().unwrap().iter().map(|entry| &entry["event"]);
+    events
+        .map(|event| (text(&event["permit"]["number"]), text(event.get("article").unwrap_or(&event["clause"]))))
+        .collect()
+}
+
+/// How many strangers' jobs the node has counted that no entry tells of yet.
+fn strangers(place: &Place) -> i64 {
+    let ledger = rusqlite::Connection::open(place.path("north/data/ledger.sqlite")).unwrap();
+    ledger.query_row("SELECT jobs FROM log_stranger", [], |row| row.get(0)).unwrap()
+}
+
 fn running(declaration: &std::path::Path) -> Place {
     let mut place = Place::new("rho=1");
     place.node_of("north", declaration, "site = \"1\"", "rho=2");
@@ -49,10 +67,11 @@ fn running(declaration: &std::path::Path) -> Place {
     place
 }
 
-/// What would be a bug: a scope that no node checks, that is charged for all the same, or whose refusal does not say which it was.
+/// What would be a bug: a scope that no node checks, that is charged for all the same, or whose refusal does not say which it was, to who
+/// asked or in the node's log; a stranger who can write into that log.
 #[test]
 fn each_scope_of_a_permit_is_kept_by_the_node() {
-    let place = running(&example(DECLARATION));
+    let mut place = running(&example(DECLARATION));
     let stranger = place.access_body.clone();
     let digest = format!("blake3:{}", "0".repeat(64));
     let all = "years.coins years.mdvis years.year".split(' ').collect::<Vec<_>>();
@@ -142,6 +161,18 @@ fn each_scope_of_a_permit_is_kept_by_the_node() {
     assert_eq!(outcome(&ask(&place, "approved", &[]), "north")["outcome"], "answered");
     assert!(matches!(refused(&place, "approved", &["--attempt", "1"]), Refusal::PlanNotInPermit { .. }));
     assert_eq!(place.spent("north"), "rho=0.1");
+
+    // The log has each of them with its clause, and only counts who is not named by a permit.
+    place.stop("north");
+    let mut expected: BTreeMap<_, _> =
+        cases.iter().map(|(name, _, clause)| (format!("dap-{name}"), (*clause).to_owned())).collect();
+    assert!(expected.remove("dap-person").is_some());
+    expected.insert("dap-exception".into(), "policy-forbids".into());
+    expected.insert("dap-approved".into(), "Art. 69".into());
+    let logged = logged(&place);
+    assert_eq!(logged.len(), expected.len(), "one entry a job: {logged:?}");
+    assert_eq!(logged.into_iter().collect::<BTreeMap<_, _>>(), expected);
+    assert_eq!(strangers(&place), 1);
 }
 
 /// What would be a bug: a permit that is used after another took its place, a cap that begins anew with an amendment, a version that is

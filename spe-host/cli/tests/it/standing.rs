@@ -3,7 +3,7 @@
 //! What would be a bug in all of them: an answer that leaves though nobody stands for it any more; an end that is told earlier or later
 //! than the answer would have been.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
@@ -15,7 +15,7 @@ use spe_kernel::{
     pace::Pace,
     permit::Review,
     refusal::{Refusal, Stop},
-    revocation::{RevocationBody, Target},
+    revocation::{ExcludedPerson, RevocationBody, Target},
 };
 use spe_node::{
     run::{Escort, Given, Step, Submitted, run},
@@ -86,13 +86,17 @@ fn secret(place: &Place, file: &str) -> SecretKey {
 
 /// The data access body takes back the permit of that number.
 fn revocation(place: &Place, number: &str) -> Vec<u8> {
+    revocation_from(place, Target::Permit(number.parse().unwrap()), Timestamp::now())
+}
+
+fn revocation_from(place: &Place, target: Target, effective_at: Timestamp) -> Vec<u8> {
     let body = RevocationBody {
         format: "spe.revocation/1".into(),
         issuer: "Example data access body".into(),
         issued_at: Timestamp::now(),
-        effective_at: Timestamp::now(),
+        effective_at,
         reason: "the conditions were not kept".into(),
-        target: Target::Permit(number.parse().unwrap()),
+        target,
     };
     document::sign(&body, &secret(place, "access-body.key"))
 }
@@ -107,6 +111,13 @@ fn permit(place: &Place, name: &str, words: &[(&str, &str)]) {
     std::fs::write(place.path(&format!("{name}.toml")), text).unwrap();
     let (draft, signed) = (format!("{name}.toml"), format!("{name}.json"));
     place.ok(&["permit", "sign", &draft, "--key", "access-body.key", "--out", &signed]);
+}
+
+/// Numbers of the permits that the operator is shown, and how each stands.
+fn standings(place: &Place) -> BTreeMap<String, String> {
+    let permits = place.ok(&["node", "permits", "north"]);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    permits.as_array().unwrap().iter().map(|permit| (text(&permit["number"]), text(&permit["standing"]))).collect()
 }
 
 fn refusal(given: Result<Given, Stop>) -> Refusal {
@@ -185,13 +196,17 @@ fn a_permit_that_is_revoked_before_the_charge_charges_nothing() {
     assert_eq!(spent_pico(&mut site.audit()), 0);
 }
 
-/// What would be a bug: an answer that is committed or told after its permit has run out, be it during the run or the wait.
+/// What would be a bug: an answer that is committed or told after its permit has run out, be it during the run or the wait. Where answers
+/// leave when they are ready, nobody knows before the charge how long a run takes.
 #[test]
-fn a_permit_that_expires_during_a_run_is_told_when_the_answer_would_have_left() {
-    let (place, site) = place();
+fn a_permit_that_expires_during_a_run_lets_nothing_leave() {
+    let place = crate::question::place();
+    let site = open(place.dir.path());
+    // The module is compiled by then: what is left to do before the charge takes no ten seconds.
+    Outside::new(|_| {}).ask(&site, &once(9).submitted(&site, place.dir.path(), None)).unwrap();
     for (attempt, moment) in (0_u32..).zip([Moment::After(Step::Reserved), Moment::Waiting(1)]) {
         let number = format!("dap-2026-2{attempt:03}");
-        let until = Timestamp::now() + SignedDuration::from_secs(4);
+        let until = Timestamp::now() + SignedDuration::from_secs(10);
         permit(&place, &number, &[(PERMIT.0, &number), ("2036-01-01T00:00:00Z", &until.to_string())]);
         let question = once(attempt);
         let submitted = question.submitted_under((&number, &format!("{number}.json")), &site, place.dir.path(), None);
@@ -205,6 +220,58 @@ fn a_permit_that_expires_during_a_run_is_told_when_the_answer_would_have_left() 
         assert!(matches!(told, Refusal::PermitExpired { .. }), "{moment:?}: {told:?}");
         assert_eq!(outside.held.len(), 2, "{moment:?}: the wait was cut short");
         assert_eq!(entry(&site, question), Some(Entry::Open), "{moment:?}: an answer was committed");
+    }
+    drop(site);
+    let expected = [(PERMIT.0, "granted"), ("dap-2026-2000", "expired"), ("dap-2026-2001", "expired")];
+    let expected = expected.map(|(number, standing)| (number.to_owned(), standing.to_owned()));
+    assert_eq!(standings(&place), BTreeMap::from(expected));
+}
+
+/// What would be a bug: a charge for an answer that cannot leave any more, and a question that is spoilt for every other permit: whoever
+/// hands out jobs could do that to anybody.
+#[test]
+fn a_permit_that_ends_before_the_answer_would_leave_charges_nothing() {
+    let (place, mut site) = place();
+    site.policy.release.job_ms = 1_800_000;
+    let until = (Timestamp::now() + SignedDuration::from_mins(10)).to_string();
+    permit(&place, "short", &[(PERMIT.0, "dap-2026-0004"), ("2036-01-01T00:00:00Z", &until)]);
+    let ask = |attempt, under| {
+        let submitted = once(attempt).submitted_under(under, &site, place.dir.path(), None);
+        refusal(Outside::new(|_| {}).ask(&site, &submitted))
+    };
+    let told = ask(0, ("dap-2026-0004", "short.json"));
+    assert!(matches!(told, Refusal::PermitExpired { .. }), "{told:?}");
+    let soon = Timestamp::now() + SignedDuration::from_mins(10);
+    site.revoke(&revocation_from(&place, Target::Permit(PERMIT.0.parse().unwrap()), soon)).unwrap();
+    let told = ask(1, PERMIT);
+    assert!(matches!(told, Refusal::PermitRevoked { .. }), "{told:?}");
+    assert_eq!(spent_pico(&mut site.audit()), 0);
+}
+
+/// What would be a bug: an exclusion that ends during the wait, so that an answer leaves if the run was over when it began, and none if not.
+#[test]
+fn an_exclusion_that_ends_before_the_answer_leaves_does_not_tell_how_far_the_run_was() {
+    let (place, site) = place();
+    for (attempt, moment) in (0_u32..).zip([Moment::After(Step::Reserved), Moment::Waiting(1)]) {
+        let until = Timestamp::now() + SignedDuration::from_secs(10);
+        let name = "ada".parse().unwrap();
+        let target = Target::Person(ExcludedPerson { name, identity: None, until });
+        let excluded = revocation_from(&place, target, Timestamp::now() + SignedDuration::from_millis(1));
+        let submitted = once(attempt).submitted(&site, place.dir.path(), None);
+        let mut outside = Outside::new(|now| {
+            if now == moment {
+                std::thread::sleep(Duration::from_millis(5));
+                site.revoke(&excluded).unwrap();
+            }
+            if now == Moment::Waiting(1) {
+                let left = until.duration_since(Timestamp::now()) + SignedDuration::from_millis(10);
+                std::thread::sleep(left.try_into().unwrap_or_default());
+            }
+        });
+        let told = refusal(outside.ask(&site, &submitted));
+        drop(outside);
+        assert!(matches!(told, Refusal::PersonExcluded { .. }), "it began at {moment:?}: {told:?}");
+        assert_eq!(entry(&site, once(attempt)), Some(Entry::Open));
     }
 }
 
@@ -255,6 +322,36 @@ fn a_revocation_ends_the_line_whichever_of_its_permits_it_names() {
     let told = refusal(ask(PERMIT, 2));
     assert!(matches!(told, Refusal::PermitRevoked { .. } | Refusal::PermitReplaced { .. }), "the first: {told:?}");
     assert_eq!(spent_pico(&mut site.audit()), LOSS.parse::<spe_kernel::units::Loss>().unwrap().pico());
+    drop(site);
+    let expected = [PERMIT.0, amended.0].map(|number| (number.to_owned(), "revoked".to_owned()));
+    assert_eq!(standings(&place), BTreeMap::from(expected), "the operator is not told that the whole line has ended");
+}
+
+/// What would be a bug: a run under the first permit of a line that goes on although the line was taken back by its amendment's number.
+#[test]
+fn a_revocation_that_names_an_amendment_ends_what_runs_under_the_first() {
+    let (place, site) = place();
+    let (amended, later) = ("dap-2026-0009", (Timestamp::now() + SignedDuration::from_hours(24)).to_string());
+    permit(
+        &place,
+        "amended",
+        &[
+            (PERMIT.0, amended),
+            ("original = \"dap-2026-0009\"", "original = \"dap-2026-0001\"\nreplaces = \"dap-2026-0001\""),
+            ("status = \"granted\"", "status = \"amended\""),
+            ("valid_from = \"2026-01-01T00:00:00Z\"", &format!("valid_from = \"{later}\"")),
+        ],
+    );
+    let (envelope, revoked) = (std::fs::read(place.path("amended.json")).unwrap(), revocation(&place, amended));
+    let submitted = once(0).submitted(&site, place.dir.path(), None);
+    let mut outside = Outside::new(|now| {
+        if now == Moment::After(Step::Reserved) {
+            site.learn(&envelope).unwrap();
+            site.revoke(&revoked).unwrap();
+        }
+    });
+    let told = refusal(outside.ask(&site, &submitted));
+    assert!(matches!(told, Refusal::PermitRevoked { .. }), "{told:?}");
 }
 
 /// What would be a bug: an answer that waits for an officer, or that one refused, and that leaves by the automatic release of another

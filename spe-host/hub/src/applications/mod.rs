@@ -22,7 +22,7 @@ use spe_wire::governance::{ApplicationLine, ApplicationView};
 pub(crate) use self::{
     acts::{complete, decide, notify, withdraw},
     dossier::{Dossier, Part},
-    permits::told,
+    permits::{is_given, told},
 };
 use crate::{
     roles::{Caller, PersonRole},

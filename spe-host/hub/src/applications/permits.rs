@@ -18,53 +18,112 @@ use crate::{
 /// A permit, as it was signed and opened.
 type Given = (Vec<u8>, Opened<PermitBody>);
 
-/// The permit of an entry of the log; none, if it gives none.
-fn of(event: &Event) -> Result<Option<Given>, Stop> {
-    if event.what != What::Decision {
-        return Ok(None);
-    }
-    let filed: Filed = serde_json::from_slice(&event.body)?;
-    let Some(envelope) = filed.permit.map(String::into_bytes) else { return Ok(None) };
-    let permit = document::open(&envelope)?;
-    Ok(Some((envelope, permit)))
+/// The permit of an entry of the log; none, if it gives none, or one that does not open: no node takes that either.
+fn of(event: &Event) -> Option<Given> {
+    let given = || -> Result<Option<Given>, Stop> {
+        let filed: Filed = serde_json::from_slice(&event.body)?;
+        let Some(envelope) = filed.permit.map(String::into_bytes) else { return Ok(None) };
+        let permit = document::open(&envelope)?;
+        Ok(Some((envelope, permit)))
+    };
+    given().unwrap_or_else(|stop| {
+        tracing::warn!(application = event.subject, "a decision in the log of governance is left out: {stop}");
+        None
+    })
 }
 
 /// Refuses a permit whose number its issuer has given to another document.
 pub(super) fn one_number(db: &Connection, permit: &Opened<PermitBody>) -> Result<(), Stop> {
     let number = &permit.body().number;
-    for event in governance::all(db)? {
-        if let Some((_, given)) = of(&event)?
-            && (given.signer(), &given.body().number) == (permit.signer(), number)
-            && given.digest() != permit.digest()
-        {
-            return Err(Refusal::PermitNumberTaken { number: number.clone() }.into());
-        }
+    let given = governance::every(db, What::Decision)?;
+    let same = |given: &Opened<PermitBody>| (given.signer(), &given.body().number) == (permit.signer(), number);
+    if given.iter().filter_map(of).any(|(_, given)| same(&given) && given.digest() != permit.digest()) {
+        return Err(Refusal::PermitNumberTaken { number: number.clone() }.into());
     }
     Ok(())
 }
 
-/// What `node` is to be told of the log after entry `after`, and the number of that: revocations, permits given for its parts of
-/// applications, and those that take the place of one of these, also where they leave the node out.
-pub(crate) fn told(db: &Connection, node: &NodeName, after: i64) -> Result<Option<(i64, Assignment)>, Stop> {
+/// Whether a decision gave that permit, or one that amends or renews it.
+pub(crate) fn is_given(db: &Connection, PermitId { number, issuer }: &PermitId) -> Result<bool, Stop> {
+    let given = governance::every(db, What::Decision)?;
+    let names = |body: &PermitBody| body.number == *number || body.original == *number;
+    Ok(given.iter().filter_map(of).any(|(_, permit)| permit.signer() == *issuer && names(permit.body())))
+}
+
+/// What `node` is to be told next of the log after entry `after`, and up to which entry that is all: revocations, permits given for its
+/// parts of applications, and those that take the place of one of these, also where they leave the node out. What is passed over stays
+/// so, and is not looked at again.
+pub(crate) fn told(db: &Connection, node: &NodeName, after: i64) -> Result<(i64, Vec<Assignment>), Stop> {
     let mut after = after;
     while let Some((number, event)) = governance::next(db, node, after)? {
         after = number;
-        if event.what == What::Revoked {
-            return Ok(Some((number, Assignment::Revoke { envelope: event.body })));
-        }
-        let Some((envelope, permit)) = of(&event)? else { continue };
-        if event.node.as_ref() == Some(node) || lines(db, node, &event.subject)?.contains(&Version::opened(&permit).0) {
-            return Ok(Some((number, Assignment::Permit { envelope })));
+        let told = match event.what {
+            What::Revoked => vec![Assignment::Revoke { envelope: event.body }],
+            _ => concerning(db, node, &event)?,
+        };
+        if !told.is_empty() {
+            return Ok((after, told));
         }
     }
-    Ok(None)
+    Ok((after, Vec::new()))
 }
 
-/// The lines of the permits that `node` was given on an application.
-fn lines(db: &Connection, node: &NodeName, application: &str) -> Result<Vec<PermitId>, Stop> {
-    let mut lines = Vec::new();
-    for event in governance::of(db, application)?.iter().filter(|event| event.node.as_ref() == Some(node)) {
-        lines.extend(of(event)?.map(|(_, permit)| Version::opened(&permit).0));
+/// The permits that `node` is told of when that decision was made.
+///
+/// # Security
+/// With the first permit of a line that a node is given come all that the line had before: a revocation may name any of them. Watched by
+/// `a_node_that_joins_a_line_later_is_told_all_of_it`.
+fn concerning(db: &Connection, node: &NodeName, decision: &Event) -> Result<Vec<Assignment>, Stop> {
+    let Some((envelope, permit)) = of(decision) else { return Ok(Vec::new()) };
+    let before = before(db, decision, &Version::opened(&permit).0)?;
+    let has_the_line = before.iter().any(|(of, _)| of.as_ref() == Some(node));
+    let mut told: Vec<_> = match decision.node.as_ref() == Some(node) {
+        _ if has_the_line => vec![envelope],
+        true => before.into_iter().map(|(_, envelope)| envelope).chain([envelope]).collect(),
+        false => Vec::new(),
+    };
+    // One decision on several parts is an entry for each.
+    told.dedup();
+    Ok(told.into_iter().map(|envelope| Assignment::Permit { envelope }).collect())
+}
+
+/// A permit as it was signed, and the node that it was given for.
+type Earlier = (Option<NodeName>, Vec<u8>);
+
+/// The permits of `line` that were given before that decision on the same application, and for whose part each.
+fn before(db: &Connection, decision: &Event, line: &PermitId) -> Result<Vec<Earlier>, Stop> {
+    let decisions = governance::of(db, &decision.subject)?.into_iter().filter(|one| one.what == What::Decision);
+    let earlier = decisions.take_while(|one| (&one.node, &one.body) != (&decision.node, &decision.body));
+    let given = earlier.filter_map(|one| {
+        let (envelope, permit) = of(&one)?;
+        (Version::opened(&permit).0 == *line).then_some((one.node, envelope))
+    });
+    Ok(given.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+
+    /// What would be a bug: a stream that reads again, whenever it is stirred, all that there was nothing to tell of.
+    #[test]
+    fn what_is_passed_over_is_not_looked_at_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let db = store::open(&dir.path().join("hub.sqlite")).expect("a store");
+        let node: NodeName = "north".parse().expect("a name");
+        for what in [What::Part, What::Decision] {
+            let (subject, person) = ("application-1".into(), "kim".parse().expect("a name"));
+            let event = Event {
+                at: "2026-03-02T09:00:00Z".parse().expect("a time"),
+                what,
+                subject,
+                node: Some(node.clone()),
+                person,
+                body: b"{}".to_vec(),
+            };
+            governance::append(&db, &event).expect("an entry");
+        }
+        assert_eq!(told(&db, &node, 0).expect("the log is read"), (2, Vec::new()));
     }
-    Ok(lines)
 }

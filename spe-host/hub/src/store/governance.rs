@@ -124,6 +124,11 @@ pub(crate) fn next(db: &Connection, node: &NodeName, after: i64) -> Result<Optio
     first(db, sql, params![node.as_str(), after], |row| Ok((row.get("number")?, read(row)?)))
 }
 
+/// Everything of one kind, in order.
+pub(crate) fn every(db: &Connection, what: What) -> Result<Vec<Event>, Stop> {
+    rows(db, "SELECT * FROM governance WHERE what = ?1 ORDER BY number", [what.name()], read)
+}
+
 /// Everything, in order.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Event>, Stop> {
     rows(db, "SELECT * FROM governance ORDER BY number", [], read)

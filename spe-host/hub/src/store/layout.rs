@@ -78,7 +78,7 @@ const GOVERNANCE: &str = "
         hash TEXT PRIMARY KEY, member TEXT NOT NULL, until TEXT NOT NULL, used_at TEXT, key TEXT, certificate TEXT
     ) STRICT;
     -- What happened, in order; nothing is ever changed. what: submitted, part, notice, decision, added,
-    -- withdrawn, published, agreement or revoked.
+    -- withdrawn, published, agreement, revoked or recorded.
     -- subject: the application, the job that was published, or whose agreement it is. body: the signed document, or JSON.
     CREATE TABLE governance (
         number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL,

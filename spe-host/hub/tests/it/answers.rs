@@ -10,7 +10,7 @@ use spe_kernel::{
     gate::{ByTwo, Cleared},
     ids::{Digest, NodeName, PersonName},
     ledger::{AnswerKey, Charge, Entry, Event, Journal, Ledger, Reserving, Total},
-    officer::{Duty, Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
+    officer::{Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
     permit::PermitId,
     plan::Plan,
 };
@@ -109,23 +109,26 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A lying node has two officers who agree to everything.
+/// A lying node has three officers who agree to everything.
 fn waved_through(committed: Committed, node: &NodeName) -> Cleared {
-    let agrees = |name: &str, seed: u8| {
+    let agrees = |name: &str, seed: u8, matter: Matter| {
         let (key, officer): (_, PersonName) = (SecretKey::from_seed(&[seed; 32]), name.parse().unwrap());
         let body = VerdictBody {
             format: VERDICT_FORMAT.into(),
             node: node.clone(),
-            matter: Matter::Release(committed.digest()),
+            matter,
             allowed: true,
             reason: String::new(),
             officer: officer.clone(),
             decided_at: Timestamp::UNIX_EPOCH,
         };
-        let officers = [Officer { name: officer, key: key.public(), duties: vec![Duty::CheckOutputs] }];
+        let officers = [Officer { name: officer, key: key.public(), duties: vec![matter.duty()] }];
         Verdict::verify(&body.sign(&key), node, &officers).unwrap()
     };
-    let (verdicts, anna) = ([agrees("olaf", 9), agrees("olga", 10)], SecretKey::from_seed(&[11; 32]).public());
-    let agreed = ByTwo::of(committed.digest(), &verdicts, (&"anna".parse().unwrap(), anna)).unwrap().unwrap();
+    let (release, anna) = (Matter::Release(committed.digest()), SecretKey::from_seed(&[11; 32]).public());
+    let verdicts = [agrees("olaf", 9, release), agrees("olga", 10, release)];
+    let approval = agrees("oda", 12, Matter::Run(Digest::of(b"job")));
+    let asked_by = (&"anna".parse().unwrap(), anna);
+    let agreed = ByTwo::of(committed.digest(), &verdicts, asked_by, &approval).unwrap().unwrap();
     Cleared::by_two_officers(committed, &agreed).unwrap()
 }

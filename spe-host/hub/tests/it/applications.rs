@@ -198,7 +198,11 @@ async fn terms_end_by_the_calendar_alone() {
 
     let longer = Step::Prolonged { reason: "it is complex".into() };
     let early = notice(&case.envelope, &["north"], longer.clone(), &body_of("north"));
-    assert!(north.hub.notify(&case.id, early.clone()).await.is_err(), "prolonged before it is complete");
+    let why = north.hub.notify(&case.id, early.clone()).await.expect_err("prolonged before it is complete").to_string();
+    assert!(
+        why.contains("PRE_SCREENING") && why.contains("spe application accept"),
+        "it does not say what to do: {why}"
+    );
     north.hub.notify(&case.id, notice(&case.envelope, &["north"], Step::Complete, &body_of("north"))).await.unwrap();
     north.hub.notify(&case.id, early).await.unwrap();
     let again = Step::Prolonged { reason: "still".into() };
@@ -221,6 +225,38 @@ async fn terms_end_by_the_calendar_alone() {
     let permit = permit_for(&application(&case.anna, "app-1"), "permit-m", &["middle"]);
     let late = granting(&case.envelope, &["middle"], &permit, &body_of("middle"));
     assert!(middle.hub.decide(&case.id, late).await.is_err(), "a permit was given though Art. 68(4) refuses it");
+}
+
+/// What would be a bug: a hub whose clock is set back, and for which a term then began before what it follows, and ends earlier than the law's;
+/// or a part that is undecided again and decided twice.
+#[tokio::test]
+async fn a_clock_that_is_set_back_stands_still() {
+    let case = Case::new().await;
+    let [north, middle, _] = case.assessors.as_slice() else { panic!("three") };
+    let refusal = refusing(&case.envelope, &["north"], &body_of("north"));
+    case.later(1.month());
+    let decided = north.hub.decide(&case.id, refusal.clone()).await.unwrap();
+    let seen = case.seen().await;
+    case.later(jiff::Span::new());
+    assert_eq!(case.seen().await, seen, "what happened looks otherwise");
+    assert_eq!(north.hub.decide(&case.id, refusal).await.unwrap(), decided, "the same decision counted twice");
+    let permit = permit_for(&application(&case.anna, "app-1"), "permit-n", &["north"]);
+    let other = granting(&case.envelope, &["north"], &permit, &body_of("north"));
+    let refused = north.hub.decide(&case.id, other).await.expect_err("decided twice").to_string();
+    assert!(refused.contains("decided already"), "{refused}");
+
+    // Both begin when the decision was, which the log had last: by the clock they would end in March and June.
+    let last_day = |view: &ApplicationView, node: &str| part(view, node).due.clone().unwrap().last_day.to_string();
+    let asking = Step::InformationNeeded { missing: vec!["which year?".into()] };
+    let asked = notice(&case.envelope, &["middle"], asking, &body_of("middle"));
+    let view = middle.hub.notify(&case.id, asked).await.unwrap();
+    assert_eq!(last_day(&view, "middle"), "2026-04-30");
+    let next = case.anna.hub.apply(sign(&application(&case.anna, "app-2"), &case.anna.key)).await.unwrap();
+    assert_eq!(last_day(&case.anna.hub.application(&next).await.unwrap(), "south"), "2026-07-02");
+    case.later(1.month().days(28));
+    assert!(part(&case.seen().await, "middle").outcome.is_none(), "the last day counts");
+    case.later(1.month().days(29));
+    assert_eq!(part(&case.seen().await, "middle").outcome, Some(PartOutcome::Lapsed), "a term that never ends");
 }
 
 /// What would be a bug: an answer that does not restart the term, or counts though somebody else signed it.

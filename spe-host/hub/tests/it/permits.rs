@@ -4,11 +4,12 @@ use spe_hub::roles_of;
 use spe_kernel::{
     disclosure::Catalogue,
     document::{Document, sign},
+    dsse::SecretKey,
     permit::{PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
-use spe_wire::{Assignment, Incoming, Ruling, encode, governance::ApplicationView};
+use spe_wire::{Assignment, Incoming, PassedOn, Ruling, encode, governance::ApplicationView};
 
 use crate::{
     applications::Case,
@@ -28,6 +29,18 @@ fn amending(old: &PermitBody, number: &str, nodes: &[&str], anna: &Person) -> Pe
         replaces: Some(old.number.clone()),
         ..permit_for(&application(anna, "app-1"), number, nodes)
     }
+}
+
+fn revocation(number: &str, key: &SecretKey) -> Vec<u8> {
+    let body = RevocationBody {
+        format: RevocationBody::FORMAT.into(),
+        issuer: "a data access body".into(),
+        issued_at: now(),
+        effective_at: now(),
+        reason: "a test".into(),
+        target: Target::Permit(number.parse().unwrap()),
+    };
+    sign(&body, key)
 }
 
 fn permit_of(ruling: &Ruling) -> Assignment {
@@ -92,17 +105,22 @@ async fn a_number_is_one_permit_s_and_a_line_goes_on() {
     decide(next).await.expect("an amendment");
 }
 
+/// North's data access body is south's, too; what south offers then.
+async fn share(case: &Case) -> Catalogue {
+    let both = ["assessor@north", "assessor@south"].map(|role| role.parse().unwrap());
+    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some(&both)).unwrap();
+    let at_south = Catalogue { access_bodies: vec![body_of("north").public()], ..case.nodes[2].catalogue() };
+    case.nodes[2].hub.offer(encode(&at_south)).await.unwrap();
+    at_south
+}
+
 /// What would be a bug: a node that goes on under a permit that was replaced since nobody told it; or one that is told of what does not
 /// concern it.
 #[tokio::test]
 async fn nodes_are_told_of_the_permits_that_concern_them() {
     let mut case = Case::new().await;
-    // North's data access body is south's, too.
     let key = body_of("north");
-    let both = ["assessor@north", "assessor@south"].map(|role| role.parse().unwrap());
-    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some(&both)).unwrap();
-    let at_south = Catalogue { access_bodies: vec![key.public()], ..case.nodes[2].catalogue() };
-    case.nodes[2].hub.offer(encode(&at_south)).await.unwrap();
+    let at_south = share(&case).await;
     let mut north = case.nodes[0].attend().await;
 
     let first = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north", "south"]);
@@ -120,16 +138,7 @@ async fn nodes_are_told_of_the_permits_that_concern_them() {
             told => assert_eq!(told, permit_of(&granted)),
         }
     }
-    let revocation = RevocationBody {
-        format: RevocationBody::FORMAT.into(),
-        issuer: "a data access body".into(),
-        issued_at: now(),
-        effective_at: now(),
-        reason: "a test".into(),
-        target: Target::Permit("permit-9".parse().unwrap()),
-    };
-    let revoked = sign(&revocation, &key);
-    assessor.revoke(revoked.clone()).await.unwrap();
+    assessor.revoke(revocation("permit-9", &key)).await.unwrap();
 
     case.federation.stop().await;
     case.federation.start(|_| {}).await;
@@ -148,4 +157,71 @@ async fn nodes_are_told_of_the_permits_that_concern_them() {
     let left_out = told(case.nodes[2].hub.attend(encode(&at_south)).await.unwrap()).await;
     assert_eq!(left_out, all, "the first permit still works at a node that the second leaves out");
     assert_eq!(told(case.nodes[1].attend().await).await, Vec::new(), "a node is told of another body's permits");
+}
+
+/// What would be a bug: a revocation of a permit that a node was never told of, as it was not given for it, and that so does not end there the
+/// line that the node has come into since.
+#[tokio::test]
+async fn a_node_that_joins_a_line_later_is_told_all_of_it() {
+    let case = Case::new().await;
+    let (key, assessor) = (body_of("north"), &case.assessors[0].hub);
+    let at_south = share(&case).await;
+    let mut south = case.nodes[2].hub.attend(encode(&at_south)).await.unwrap();
+    let first = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north"]);
+    let second = amending(&first, "permit-2", &["north"], &case.anna);
+    let at_north = [&first, &second].map(|permit| granting(&case.envelope, &["north"], permit, &key));
+    for ruling in &at_north {
+        assessor.decide(&case.id, ruling.clone()).await.unwrap();
+    }
+    let of_another = revocation("permit-9", &key);
+    assessor.revoke(of_another.clone()).await.unwrap();
+    assert_eq!(assigned(&mut south).await, Assignment::Revoke { envelope: of_another }, "what is not its business");
+    let third = amending(&second, "permit-3", &["south"], &case.anna);
+    let third = granting(&case.envelope, &["south"], &third, &key);
+    assessor.decide(&case.id, third.clone()).await.unwrap();
+    for ruling in at_north.iter().chain([&third]) {
+        assert_eq!(assigned(&mut south).await, permit_of(ruling));
+    }
+}
+
+/// What would be a bug: one entry that cannot be read, and no node with a part in the application gets work any more.
+#[tokio::test]
+async fn a_decision_that_does_not_open_is_passed_over() {
+    let mut case = Case::new().await;
+    let (key, assessor) = (body_of("north"), &case.assessors[0].hub);
+    let permit = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north"]);
+    let granted = granting(&case.envelope, &["north"], &permit, &key);
+    assessor.decide(&case.id, granted.clone()).await.unwrap();
+    case.federation.stop().await;
+    let db = rusqlite::Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
+    for body in ["{}", "{\"decision\": \"\", \"permit\": \"{}\"}"] {
+        let sql = "INSERT INTO governance (at, what, subject, node, person, digest, body)
+            VALUES (?1, 'decision', ?2, 'north', 'assessor-north', ?3, CAST(?3 AS BLOB))";
+        db.execute(sql, [&now().to_string(), case.id.as_str(), body]).unwrap();
+    }
+    case.federation.start(|_| {}).await;
+    let revoked = revocation("permit-1", &key);
+    case.assessors[0].hub.revoke(revoked.clone()).await.unwrap();
+    let mut north = case.nodes[0].attend().await;
+    assert_eq!(assigned(&mut north).await, permit_of(&granted));
+    assert_eq!(assigned(&mut north).await, Assignment::Revoke { envelope: revoked });
+}
+
+/// What would be a bug: a wrong number that nobody notices; one that is kept back, since nodes take permits that the hub never saw.
+#[tokio::test]
+async fn a_revocation_says_whether_the_hub_knows_the_permit() {
+    let case = Case::new().await;
+    let (key, assessor) = (body_of("north"), &case.assessors[0].hub);
+    let first = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north"]);
+    let second = amending(&first, "permit-2", &["north"], &case.anna);
+    for permit in [&first, &second] {
+        assessor.decide(&case.id, granting(&case.envelope, &["north"], permit, &key)).await.unwrap();
+    }
+    let said = async |number: &str, key: &SecretKey| assessor.revoke(revocation(number, key)).await.unwrap();
+    assert_eq!(said("permit-11", &key).await, PassedOn::NoSuchPermit);
+    assert_eq!(said("permit-1", &body_of("middle")).await, PassedOn::NoSuchPermit, "another body's number");
+    assert_eq!((said("permit-1", &key).await, said("permit-2", &key).await), (PassedOn::Known, PassedOn::Known));
+    let mut middle = case.nodes[1].attend().await;
+    let told = assigned(&mut middle).await;
+    assert_eq!(told, Assignment::Revoke { envelope: revocation("permit-11", &key) }, "it is not passed on");
 }

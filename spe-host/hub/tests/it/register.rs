@@ -139,7 +139,14 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     }
     let early = Record { point: "k".parse().unwrap(), of: "apps".into(), count: 1, at: now() + 1.hours(), recorded_at };
     assert!(spe_hub::record(case.federation.dir.path(), &early).is_err(), "a number of the future was recorded");
+    let db = rusqlite::Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
+    for (node, shown) in [("north", "a"), ("north", "b"), ("middle", "a")] {
+        let sql = "INSERT INTO evidence (node, kind, seen, shown) VALUES (?1, 'forked', 'seen', ?2)";
+        db.execute(sql, [node, shown]).unwrap();
+    }
     let report = hub.activity(Period::default()).await.unwrap();
+    let forked = value(&report, "audit logs of nodes that the hub found with two histories", "");
+    assert_eq!(forked, Some("2"), "one log that was found out twice, and another");
     assert_eq!(value(&report, "permits revoked, Art. 63(3)", ""), Some("1"), "one line that was revoked twice");
     assert_eq!(value(&report, "data quality labels", "accuracy"), Some("4"));
     assert!(report.indicators.iter().all(|one| one.point != "i" || one.of == "accuracy"), "recorded, and not recorded");

@@ -51,7 +51,7 @@ fn ask(hub: &HubClient, endpoint: Endpoint, member: &str) -> BoxFuture<'static, 
                 let ask = Ask { old: 0, path: Vec::new(), checkpoint: "a log\n0\n\n\n".into() };
                 hub.witness(&ask).await.map(drop)
             }
-            Endpoint::Revoke => hub.revoke(vec![1]).await,
+            Endpoint::Revoke => hub.revoke(vec![1]).await.map(drop),
             Endpoint::Apply => hub.apply(vec![1]).await.map(drop),
             Endpoint::Applications => hub.applications().await.map(drop),
             Endpoint::Application => hub.application(&application).await.map(drop),

@@ -195,8 +195,17 @@ pub enum ProcedureError {
         last: Timestamp,
     },
     /// A term that cannot be prolonged, or was.
-    #[error("the term for the decision is prolonged once, while it runs, and not for data requests (Art. 68(4), (6))")]
+    #[error("the term for the decision is prolonged once, and not for data requests (Art. 68(4), (6))")]
     NotProlongable,
+    /// No term for the decision runs that could be prolonged.
+    #[error(
+        "the term for the decision is prolonged while an application is assessed, and this one is {status}: accept it first as complete, also \
+         after the applicant has completed it (`spe application accept`)"
+    )]
+    NotAssessed {
+        /// What it is.
+        status: Status,
+    },
 }
 
 impl Procedure {
@@ -235,10 +244,14 @@ impl Procedure {
     /// Prolongs the term for the decision, once.
     ///
     /// # Errors
-    /// [`ProcedureError::NotProlongable`].
+    /// [`ProcedureError::NotProlongable`], [`ProcedureError::NotAssessed`].
     pub fn prolong(&mut self) -> Result<(), ProcedureError> {
-        if self.prolonged || self.track == Track::Request || self.now().status != Status::Processing {
+        if self.prolonged || self.track == Track::Request {
             return Err(ProcedureError::NotProlongable);
+        }
+        let status = self.now().status;
+        if status != Status::Processing {
+            return Err(ProcedureError::NotAssessed { status });
         }
         self.prolonged = true;
         Ok(())

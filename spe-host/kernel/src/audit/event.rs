@@ -51,6 +51,10 @@ impl From<&AnswerKey> for Answer {
     }
 }
 
+const fn one() -> u32 {
+    1
+}
+
 /// What happened.
 ///
 /// # Privacy
@@ -213,14 +217,21 @@ pub enum Event {
         /// Digest of the policy, with all files that it names.
         policy: Digest,
     },
-    /// A checker, or the automatic rules, decided on an output.
+    /// A checker, or the automatic rules, decided on an output: of each answer that is released, before the entry of its release. Earlier
+    /// versions wrote none where the rules decided.
     GateDecided {
         /// Digest of the signed answer.
         envelope: Digest,
-        /// Whether it may leave.
+        /// Whether it may leave, as far as this decision goes: it does when all the signatures are there, and never after a `false`.
         released: bool,
         /// Digest of the signed decision; none where the rules decided.
         document: Option<Digest>,
+        /// Which signature it is, from 1; 0 of 0 where the rules decided. Entries of earlier versions do not say, and have one each.
+        #[serde(default = "one")]
+        signature: u32,
+        /// How many are wanted: two for an exact table.
+        #[serde(default = "one")]
+        of: u32,
     },
     /// An officer decided whether a job is run.
     RunDecided {

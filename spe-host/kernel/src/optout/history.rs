@@ -174,6 +174,11 @@ impl History {
         self.chain
     }
 
+    /// The head that acknowledges all of it: the file that stands beside it, unless somebody has written since.
+    pub fn head(&self) -> Vec<u8> {
+        head(self.whole_bytes, self.chain)
+    }
+
     /// Where the next entry is to be written, in bytes.
     pub const fn whole_bytes(&self) -> usize {
         self.whole_bytes

@@ -35,7 +35,22 @@ pub(super) fn check(raw: &RawPlan) -> Result<(), PlanError> {
     if raw.rounds.is_some() || raw.unit != Unit::Subject {
         return reject("an exact table is of people, counted once: it has no rounds and no blocks");
     }
+    if raw.overlap != 1 {
+        return reject(format!(
+            "an exact table is of a dataset whose people are at one node only, and these may be at {}: what one node suppresses, another would show",
+            raw.overlap
+        ));
+    }
     for planned in &raw.outputs {
+        if let Kind::Histogram(axes) = &planned.output.kind
+            && axes.per_subject() != 1
+        {
+            let name = &planned.output.name;
+            return reject(format!(
+                "output {name:?} counts a person in up to {} cells: in an exact table nobody is in two, or one cell less another tells of a few",
+                axes.per_subject()
+            ));
+        }
         if !matches!(planned.output.kind, Kind::Count | Kind::Histogram(_)) {
             let (name, kind) = (&planned.output.name, planned.output.kind.name());
             return reject(format!("output {name:?} is a {kind}: exact tables count people; ask for it with noise"));

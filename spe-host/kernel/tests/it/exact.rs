@@ -2,6 +2,7 @@
 
 use spe_kernel::{
     admission::{Admitted, NodePolicy, admit},
+    dataset::DatasetSchema,
     disclosure::{ANSWER_TYPE, Answer, Committed, Confidential, Draw, DrawnOutput, Fresh, Mechanism, OutputSums},
     dsse::{self, SecretKey},
     exact::{ExactRules, PEOPLE_DEFAULT, SUPPRESSED},
@@ -11,9 +12,9 @@ use spe_kernel::{
     job::{Job, JobBody},
     ledger::Ledger,
     manifest::Manifest,
-    officer::{Duty, Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
+    officer::{Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
     permit::{ModuleClass, Modules, Permit, PermitBody, Review},
-    plan::{Choices, Plan, Release},
+    plan::{Choices, FUEL_DEFAULT, MEMORY_DEFAULT_BYTES, Plan, Release},
     refusal::Refusal,
 };
 
@@ -119,6 +120,23 @@ fn only_one_table_of_people_can_be_asked_for() {
     assert!(try_plan(cross, &exactly("rho=0.1")).is_ok());
 }
 
+/// What would be a bug: a table in which somebody is in two cells, so that one less the other tells of a few; or two nodes with the same people,
+/// of which one shows what the other suppresses.
+#[test]
+fn nobody_is_counted_twice_in_an_exact_table() {
+    let mut several = clinics();
+    several[0]["per_subject"] = 2.into();
+    let why = try_plan(several.clone(), &exactly("rho=0.1")).unwrap_err();
+    assert!(why.contains("up to 2 cells"), "{why}");
+    assert!(try_plan(several, &Choices { release: Release::Noisy, ..exactly("rho=0.1") }).is_ok());
+    let mut manifest = manifest_json();
+    manifest["outputs"] = clinics();
+    let manifest = Manifest::parse(&serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let shared = DatasetSchema { overlap: 2, ..schema() };
+    let why = Plan::new(&manifest, module(), &shared, &exactly("rho=0.1")).unwrap_err().0;
+    assert!(why.contains("at one node only"), "{why}");
+}
+
 /// What would be a bug: a plan that asks for noise and has another digest than before, or one digest for both questions.
 #[test]
 fn noise_is_what_a_plan_asks_for_that_says_nothing() {
@@ -156,7 +174,8 @@ fn permit_and_policy_must_both_open_it() {
     }
 }
 
-/// What would be a bug: an exact table for less than its price, in another measure, or with smaller cells than the node wants.
+/// What would be a bug: an exact table for less than its price, in another measure, with smaller cells than the node wants, or with fuel or
+/// memory of the researcher's choice: who runs out leaves a cell, and two tables would tell of those few.
 #[test]
 fn an_exact_table_has_its_price_and_its_least_cell() {
     let (permit, policy) = opened();
@@ -173,6 +192,11 @@ fn an_exact_table_has_its_price_and_its_least_cell() {
     let other = ExactRules::new(10, vec![loss("epsilon=1")]).unwrap();
     let other = NodePolicy { exact_tables: Some(other), ..policy.clone() };
     assert!(forbidden(&exactly("rho=0.1"), &other).contains("no price in rho"));
+    let fuel = Choices { fuel_per_subject: FUEL_DEFAULT - 1, ..exactly("rho=0.1") };
+    let memory = Choices { memory_bytes_max: 2 * MEMORY_DEFAULT_BYTES, ..exactly("rho=0.1") };
+    for chosen in [fuel, memory] {
+        assert!(forbidden(&chosen, &policy).contains("--fuel 50000 --memory 2097152"));
+    }
     assert_eq!(admitted().charge().loss, loss("rho=0.1"), "the price goes into the ledger");
 }
 
@@ -280,21 +304,26 @@ fn examined(committed: &Committed) -> Examined {
 }
 
 fn verdict(about: &Committed, name: &str, seed: u8, allowed: bool) -> Verdict {
+    decided(Matter::Release(about.digest()), name, seed, allowed)
+}
+
+fn decided(matter: Matter, name: &str, seed: u8, allowed: bool) -> Verdict {
     let (name, key): (PersonName, _) = (name.parse().unwrap(), SecretKey::from_seed(&[seed; 32]));
     let body = VerdictBody {
         format: VERDICT_FORMAT.into(),
         node: north(),
-        matter: Matter::Release(about.digest()),
+        matter,
         allowed,
         reason: "too few".into(),
         officer: name.clone(),
         decided_at: "2030-01-01T00:00:00Z".parse().unwrap(),
     };
-    let officer = Officer { name, key: key.public(), duties: vec![Duty::CheckOutputs] };
+    let officer = Officer { name, key: key.public(), duties: vec![matter.duty()] };
     Verdict::verify(&body.sign(&key), &north(), &[officer]).unwrap()
 }
 
-/// What would be a bug: an exact table that leaves by itself, on one signature, on two of one person, or against one refusal.
+/// What would be a bug: an exact table that leaves by itself, on one signature, on two of one person, on that of who approved the run, or against
+/// one refusal.
 #[test]
 fn two_persons_sign_for_an_exact_table() {
     let table = || committed(&mut fresh().1, &[40, 3, 25, 50]);
@@ -304,10 +333,12 @@ fn two_persons_sign_for_an_exact_table() {
     let answer = Cleared::automatically(answer, &seen, Review::Automatic).err().expect("nobody answers for it");
     assert!(Cleared::by_officer(table(), &seen, &ola).is_err(), "one officer let an exact table out");
     let (ada, key) = ("ada".parse().unwrap(), person_key().public());
-    let by = |verdicts: &[&Verdict]| {
+    let run = Matter::Run(admitted().job().digest());
+    let after = |approval: &Verdict, verdicts: &[&Verdict]| {
         let verdicts: Vec<_> = verdicts.iter().map(|v| (*v).clone()).collect();
-        ByTwo::of(answer.digest(), &verdicts, (&ada, key))
+        ByTwo::of(answer.digest(), &verdicts, (&ada, key), approval)
     };
+    let by = |verdicts: &[&Verdict]| after(&decided(run, "pat", 9, true), verdicts);
     assert!(by(&[]).unwrap().is_none() && by(&[&ola]).unwrap().is_none());
     assert!(by(&[&ola, &ola]).unwrap().is_none(), "the same signature twice");
     assert!(by(&[&ola, &verdict(&answer, "ola", 6, true)]).unwrap().is_none(), "one person with two keys");
@@ -317,6 +348,16 @@ fn two_persons_sign_for_an_exact_table() {
     assert!(by(&[&ola, &verdict(&other, "max", 5, true)]).unwrap().is_none(), "one signed for another answer");
     let refused = by(&[&ola, &max, &verdict(&answer, "kim", 8, false)]).unwrap_err();
     assert_eq!(refused, Refusal::OfficerRefused { reason: "too few".into() });
+    for (name, seed) in [("ola", 4), ("ola", 9), ("pat", 4)] {
+        let approval = decided(run, name, seed, true);
+        assert!(after(&approval, &[&ola, &max]).unwrap().is_none(), "who approved the run signed: {name} with {seed}");
+        assert!(
+            after(&approval, &[&ola, &max, &verdict(&answer, "kim", 8, true)]).unwrap().is_some(),
+            "two others signed"
+        );
+    }
+    assert!(after(&decided(run, "pat", 9, false), &[&ola, &max]).is_err(), "the run was refused");
+    assert!(after(&verdict(&answer, "pat", 9, true), &[&ola, &max]).is_err(), "nobody approved the run");
     let both = by(&[&ola, &max]).unwrap().expect("two persons signed");
     assert!(Cleared::by_two_officers(other, &both).is_err(), "they signed for another answer");
     assert!(Cleared::by_two_officers(answer, &both).is_ok());

@@ -18,7 +18,9 @@ fn terms_are_those_of_the_regulation() {
     let mut permit = Procedure::submitted(Track::Permit, at("2029-11-30T23:30:00Z"));
     assert_eq!(last_day(&permit), "2030-02-28");
     permit.advance(Status::PreScreening, at("2029-12-01T00:00:00Z")).unwrap();
-    assert_eq!(permit.prolong(), Err(ProcedureError::NotProlongable), "it is not being assessed");
+    let (error, status) = (permit.prolong().unwrap_err(), Status::PreScreening);
+    assert_eq!(error, ProcedureError::NotAssessed { status });
+    assert!(error.to_string().contains("spe application accept"), "it does not say what to do: {error}");
     permit.advance(Status::AwaitingAdditionalInformation, at("2029-12-03T10:00:00Z")).unwrap();
     assert_eq!((permit.due().unwrap().term, last_day(&permit).as_str()), (Term::Completion, "2029-12-31"));
     permit.advance(Status::Processing, at("2029-12-20T00:00:00Z")).unwrap();

@@ -115,12 +115,17 @@ impl Queue {
         running
     }
 
-    /// Sets a job aside until somebody has decided something, unless it was cancelled meanwhile.
+    /// Sets a job aside until somebody has decided something, unless it was cancelled meanwhile. Once: the hub may offer it as often as it
+    /// likes.
     ///
     /// # Errors
     /// There is no room. It is not charged yet, or its answer is durable and can be asked for again.
     pub(super) fn park(&self, job: JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
+        // It was offered again while it ran, and ran again: it finds its own answer once.
+        if state.parked.iter().any(|(parked, other)| *parked == job && other.round() == work.round()) {
+            return Ok(());
+        }
         if !PARKED.has(state.parked.iter(), &work) {
             return Err(unavailable("an officer of the node, for whom as many jobs wait already as it keeps,"));
         }
@@ -190,6 +195,8 @@ mod tests {
         queue.put(&job("second"), work(WAITING.bytes)).expect("room");
         assert!(!queue.cancel(&job("second")));
         queue.park(job("third"), work(PARKED.bytes - 1)).expect("room");
+        queue.park(job("third"), work(PARKED.bytes)).expect("it waits for an officer already");
+        assert_eq!(queue.state().parked.len(), 1, "a job that was offered again fills the officers' room");
         let full = queue.park(job("fourth"), work(2)).expect_err("officers have enough");
         assert!(full.to_string().contains("an officer"), "{full}");
         queue.put(&job("fifth"), work(WAITING.bytes / 2)).expect("what waits for an officer takes half at most");

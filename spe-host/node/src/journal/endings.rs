@@ -78,8 +78,9 @@ impl Records {
         self.connection().execute(NOTE, values).map(drop).map_err(Fault::while_(WRITING))
     }
 
-    /// The lines of permits that are over at `now` and of which something is left, or of which nothing was said yet; `revoked` says since when one of an issuer's
-    /// numbers is revoked.
+    /// The lines of permits that are over at `now` and of which something is left here, or that were charged here and of whose end nothing was
+    /// said yet. A line that the hub merely told of, or whose jobs were all refused, brought nothing that could end. `revoked` says since when
+    /// one of an issuer's numbers is revoked.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -89,9 +90,10 @@ impl Records {
         now: Timestamp,
     ) -> Result<Vec<Over>, Fault> {
         let db = self.connection();
-        let said =
-            "SELECT line FROM ending EXCEPT SELECT line FROM brought EXCEPT SELECT line FROM matter WHERE kind = 'run'";
-        let ended = strings(&db, said)?;
+        // From left to right.
+        let left = "SELECT permit FROM charge EXCEPT SELECT line FROM ending UNION SELECT line FROM brought
+             UNION SELECT line FROM matter WHERE kind = 'run'";
+        let left = strings(&db, left)?;
         let seen = permits::seen(&db, None)?;
         let why = |line: &PermitId| {
             let versions = || seen.iter().filter(|s| s.line == *line).map(|s| &s.version);
@@ -105,7 +107,9 @@ impl Records {
         let lines: BTreeSet<PermitId> = seen.iter().map(|s| s.line.clone()).collect();
         let mut over = Vec::new();
         for line in lines {
-            if let (Some(why), false) = (why(&line), ended.contains(&line.to_string())) {
+            if left.contains(&line.to_string())
+                && let Some(why) = why(&line)
+            {
                 over.push(Over { modules: modules(&db, &line)?, line, why });
             }
         }

@@ -1,18 +1,24 @@
-//! Which charges were for exact tables.
+//! Which charges were for exact tables, and what those asked.
 
 use rusqlite::params;
-use serde::Serialize;
 use spe_kernel::{
     fault::Fault,
     ids::{DatasetName, Digest},
+    ledger::Charge,
+    officer::Matter,
+    plan::Plan,
 };
 
-use super::Records;
+use super::{Records, ledger::bought, officers::verdicts};
 
-/// A charge says what it was for, and stays so; a matter says how many officers have to sign, each of whom signs once.
+/// A charge says what it was for, and stays so; what an exact table asked is kept, to compare others
+/// with it; a matter says how many officers have to sign, each of whom signs once.
 pub(super) const TABLES: &str = "
 ALTER TABLE charge ADD COLUMN exact INTEGER NOT NULL DEFAULT 0 CHECK (exact IN (0, 1));
 CREATE TRIGGER charge_stays_exact BEFORE UPDATE OF exact ON charge BEGIN SELECT RAISE(ABORT, 'a charge is final'); END;
+CREATE TABLE exact_plan (digest BLOB PRIMARY KEY, plan TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TRIGGER exact_plan_stays BEFORE DELETE ON exact_plan BEGIN SELECT RAISE(ABORT, 'what was asked stays'); END;
+CREATE TRIGGER exact_plan_is_final BEFORE UPDATE ON exact_plan BEGIN SELECT RAISE(ABORT, 'what was asked is final'); END;
 ALTER TABLE matter ADD COLUMN wanted INTEGER NOT NULL DEFAULT 1 CHECK (wanted IN (1, 2));
 DROP TRIGGER verdict_stays;
 DROP TRIGGER verdict_is_final;
@@ -28,23 +34,37 @@ CREATE TRIGGER verdict_stays BEFORE DELETE ON verdict BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER verdict_is_final BEFORE UPDATE ON verdict BEGIN SELECT RAISE(ABORT, 'a verdict is final'); END;
 ";
 
-/// An exact table that was bought before: its difference to another may tell of few people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// As many of the exact tables that were bought before are told to officers.
+const TOLD_MAX: u32 = 100;
+
+/// The exact tables that were bought before.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Earlier {
+    /// How many there are.
+    pub(crate) in_all: u64,
+    /// The last [`TOLD_MAX`] of them, the newest first.
+    pub(crate) newest: Vec<BoughtTable>,
+}
+
+/// An exact table that was bought before, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BoughtTable {
     /// When, RFC 3339.
-    at: String,
+    pub(crate) at: String,
     /// Under which line of permits.
-    permit: String,
-    /// The question.
-    plan: Digest,
-    /// About whom: another cohort is another question.
-    snapshot: Digest,
-    /// Digest of the signed answer, if there is one.
-    answer: Option<Digest>,
+    pub(crate) permit: String,
+    /// Digest of the plan.
+    pub(crate) question: Digest,
+    /// About whom.
+    pub(crate) cohort: Digest,
+    /// The plan, in JSON.
+    pub(crate) plan: Option<String>,
+    /// The signed answer, if there is one.
+    pub(crate) envelope: Option<Vec<u8>>,
 }
 
 impl Records {
-    /// The exact tables that were bought of `dataset`, but not that of `plan` over `snapshot`; the oldest first.
+    /// The exact tables that were bought of `dataset`, but not that of `plan` over `snapshot`.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -52,20 +72,47 @@ impl Records {
         &self,
         dataset: &DatasetName,
         (plan, snapshot): (Digest, Digest),
-    ) -> Result<Vec<Earlier>, Fault> {
-        const EARLIER: &str = "SELECT reserved_at, permit, plan, snapshot, envelope FROM charge
-             WHERE dataset = ?1 AND exact = 1 AND NOT (plan = ?2 AND snapshot = ?3) ORDER BY id";
+    ) -> Result<Earlier, Fault> {
+        const EARLIER: &str = "FROM charge WHERE dataset = ?1 AND exact = 1 AND NOT (plan = ?2 AND snapshot = ?3)";
+        let newest = format!(
+            "SELECT reserved_at, permit, plan, snapshot, (SELECT p.plan FROM exact_plan AS p WHERE p.digest = charge.plan), envelope
+             {EARLIER} ORDER BY id DESC LIMIT {TOLD_MAX}"
+        );
+        let in_all = format!("SELECT COUNT(*) {EARLIER}");
         let reading = "reading which exact tables there were";
         let connection = self.connection();
-        let mut statement = connection.prepare_cached(EARLIER).map_err(Fault::while_(reading))?;
+        let which = params![dataset.as_str(), plan.as_bytes(), snapshot.as_bytes()];
+        let in_all: i64 = connection.query_row(&in_all, which, |r| r.get(0)).map_err(Fault::while_(reading))?;
+        let mut statement = connection.prepare_cached(&newest).map_err(Fault::while_(reading))?;
         let row = |r: &rusqlite::Row<'_>| {
-            let envelope: Option<Vec<u8>> = r.get(4)?;
-            let answer = envelope.map(|envelope| Digest::of(&envelope));
-            let [plan, snapshot] = [r.get(2)?, r.get(3)?].map(Digest::from_bytes);
-            Ok(Earlier { at: r.get(0)?, permit: r.get(1)?, plan, snapshot, answer })
+            let [question, cohort] = [r.get(2)?, r.get(3)?].map(Digest::from_bytes);
+            Ok(BoughtTable { at: r.get(0)?, permit: r.get(1)?, question, cohort, plan: r.get(4)?, envelope: r.get(5)? })
         };
-        let rows = statement.query_map(params![dataset.as_str(), plan.as_bytes(), snapshot.as_bytes()], row);
-        rows.and_then(Iterator::collect).map_err(Fault::while_(reading))
+        let newest = statement.query_map(which, row).and_then(Iterator::collect).map_err(Fault::while_(reading))?;
+        Ok(Earlier { in_all: u64::try_from(in_all).map_err(Fault::while_(reading))?, newest })
+    }
+
+    /// Keeps what is asked, which officers compare later tables with: before it is charged.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn keep_plan(&self, plan: &Plan) -> Result<(), Fault> {
+        const KEEP: &str = "INSERT INTO exact_plan (digest, plan) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let writing = "keeping what an exact table asks";
+        let json = serde_json::to_string(plan).map_err(Fault::while_(writing))?;
+        let digest = plan.digest();
+        let values = params![digest.as_bytes(), json];
+        self.connection().execute(KEEP, values).map(drop).map_err(Fault::while_(writing))
+    }
+
+    /// The signed verdicts on the run of `charge`: of the job that paid, where it was charged before.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn run_verdicts(&self, charge: &Charge) -> Result<Vec<Vec<u8>>, Fault> {
+        let db = self.connection();
+        let job = bought(&db, &charge.key)?.map_or(charge.job, |bought| bought.job);
+        verdicts(&db, Matter::Run(job))
     }
 }
 
@@ -74,7 +121,7 @@ mod tests {
     use rusqlite::Connection;
     use spe_kernel::{
         dsse::SecretKey,
-        ledger::{Ledger, Reserving},
+        ledger::{Event, Journal, Ledger, Reserving},
         officer::{Duty, Matter, Officer, VERDICT_FORMAT, Verdict, VerdictBody},
         plan::Release,
         refusal::{Refusal, Stop},
@@ -192,11 +239,29 @@ mod tests {
         let records = Records::open(&file.0).expect("records");
         let earlier = |plan: &[u8], dataset: &str| {
             let dataset = dataset.parse().expect("a name");
-            records.earlier_exact(&dataset, (Digest::of(plan), key(plan).snapshot)).expect("a list")
+            records.earlier_exact(&dataset, (Digest::of(plan), key(plan).snapshot)).expect("a list").newest
         };
-        assert_eq!(earlier(b"other", "d").iter().map(|e| e.plan).collect::<Vec<_>>(), [Digest::of(b"table")]);
+        assert_eq!(earlier(b"other", "d").iter().map(|e| e.question).collect::<Vec<_>>(), [Digest::of(b"table")]);
         assert!(earlier(b"table", "d").is_empty() && earlier(b"other", "e").is_empty());
         let forget = records.connection().execute("UPDATE charge SET exact = 0", []);
         assert!(forget.is_err(), "an exact table was made a noisy one");
+    }
+
+    /// What would be a bug: officers to whom the oldest tables are told and the newest are not; more than anybody reads, without how many
+    /// there are.
+    #[test]
+    fn officers_are_told_of_the_newest_tables() {
+        let file = File::new("many-exact");
+        let mut records = Records::open(&file.0).expect("records");
+        for number in 0..=TOLD_MAX {
+            let charge = charge(&number.to_le_bytes(), "rho=0.001");
+            let charge = spe_kernel::ledger::Charge { release: Release::ExactTables, ..charge };
+            records.append(&Event::Reserved(&charge)).expect("a charge");
+        }
+        let question = key(b"other");
+        let told = records.earlier_exact(&question.dataset, (question.plan, question.snapshot)).expect("a list");
+        assert_eq!((told.in_all, told.newest.len()), (101, 100));
+        let plans: Vec<_> = (1..=TOLD_MAX).rev().map(|number| Digest::of(&number.to_le_bytes())).collect();
+        assert_eq!(told.newest.iter().map(|table| table.question).collect::<Vec<_>>(), plans);
     }
 }

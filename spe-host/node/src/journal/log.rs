@@ -16,11 +16,12 @@ use spe_kernel::{
     fault::Fault,
     ids::Digest,
     ledger::AnswerKey,
+    officer::Matter,
     tlog::{self, ENTRY_BYTES_MAX, TreeHash},
     units::Loss,
 };
 
-use super::{Records, ledger};
+use super::{Records, ledger, officers};
 
 pub(super) use carry::carry_over;
 pub use check::{Checked, check_files, entries_in, root_in};
@@ -237,6 +238,7 @@ impl AuditLog for Records {
                 Some(_) => return Err(Fault::new(WRITING, "the same question was released with another answer")),
                 None => {}
             }
+            tell_of_rules(db, envelope)?;
             let index = append_release(db, key, envelope)?;
             insert_release(db, key, envelope, index)
         })
@@ -250,6 +252,15 @@ fn insert_release(db: &Connection, key: &AnswerKey, envelope: Digest, index: u64
     let (plan, snapshot, envelope) = (plan.as_bytes(), snapshot.as_bytes(), envelope.as_bytes());
     let values = params![plan, dataset.as_str(), snapshot, round, envelope, stored(index)?];
     db.execute(INSERT, values).map(drop).map_err(Fault::while_(WRITING))
+}
+
+/// Where no officer signed for an answer, the rules let it leave: the entry says so. Of officers, each has told when they signed.
+fn tell_of_rules(db: &Connection, envelope: Digest) -> Result<(), Fault> {
+    if officers::verdicts(db, Matter::Release(envelope))?.is_empty() {
+        let event = Event::GateDecided { envelope, released: true, document: None, signature: 0, of: 0 };
+        append(db, ActorId::node(), event)?;
+    }
+    Ok(())
 }
 
 /// The entry of a release says what was paid for. It leaves with the answer, to whoever asks the same: who paid, and under which permit, is

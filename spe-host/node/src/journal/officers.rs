@@ -55,13 +55,15 @@ const fn kind(matter: Matter) -> &'static str {
     }
 }
 
-/// Writes a verdict into the audit log.
-fn tell(db: &Connection, verdict: &Verdict, document: Digest) -> Result<(), Fault> {
+/// Writes a verdict into the audit log, which signature of how many it is.
+fn tell(db: &Connection, verdict: &Verdict, document: Digest, (signature, of): (u32, u32)) -> Result<(), Fault> {
     let body = verdict.body();
     let who = Who::Person(Person { name: body.officer.to_string(), key: None, identity: None });
     let event = match body.matter {
         Matter::Run(job) => Event::RunDecided { job: log::job_of(db, job, None)?.tag, allowed: body.allowed, document },
-        Matter::Release(envelope) => Event::GateDecided { envelope, released: body.allowed, document: Some(document) },
+        Matter::Release(envelope) => {
+            Event::GateDecided { envelope, released: body.allowed, document: Some(document), signature, of }
+        }
     };
     log::append(db, log::actor(db, &who)?, event).map(drop)
 }
@@ -92,7 +94,8 @@ pub(super) fn stays(db: &Connection, name: &str) -> Result<[log::Stays; 2], Faul
         u64::try_from(found).map_err(Fault::while_(reading))
     };
     let waits = format!(
-        "SELECT COUNT(*) FROM matter WHERE ?1 IN (json_extract(about, '$.person'), json_extract(about, '$.question.person')) AND {UNDECIDED}"
+        "SELECT COUNT(*) FROM matter WHERE ?1 IN (json_extract(about, '$.person'), json_extract(about, '$.question.person'),
+             json_extract(about, '$.run_approved_by.name')) AND {UNDECIDED}"
     );
     // A verdict is a DSSE envelope: its payload is in base64, and names its officer.
     let mut statement = db.prepare("SELECT envelope FROM verdict").map_err(Fault::while_(reading))?;
@@ -105,8 +108,8 @@ pub(super) fn stays(db: &Connection, name: &str) -> Result<[log::Stays; 2], Faul
     Ok([
         log::Stays {
             number: count(&waits)?,
-            what: "matters that wait for an officer and say who asked",
-            why: "nobody may decide about what they asked themselves; erased when it is decided, or waited too long"
+            what: "matters that wait for an officer and say who asked, or approved the run",
+            why: "nobody may decide about what they asked or approved themselves; erased when it is decided, or waited too long"
                 .into(),
         },
         log::Stays {
@@ -117,8 +120,10 @@ pub(super) fn stays(db: &Connection, name: &str) -> Result<[log::Stays; 2], Faul
     ])
 }
 
-/// What waits for officers at a node, at most: whoever asks again and again must not fill it.
-const WAITING_MAX: i64 = 1_000;
+/// Jobs that wait for officers at a node, at most, and under one line of permits: asking costs nothing, and whoever asks again and again
+/// must fill no more than their own share.
+const RUNS_WAITING_MAX: i64 = 1_000;
+const RUNS_WAITING_MAX_OF_A_LINE: i64 = 50;
 
 impl Records {
     /// Has `matter`, under a permit of `line`, wait for so many officers; telling it again changes nothing, unless it waits no longer.
@@ -181,17 +186,33 @@ impl Records {
             .map_err(Fault::while_("looking up what waits for an officer"))
     }
 
-    /// Whether officers have too much to decide already.
+    /// Whether officers have too many jobs to decide about already, for one more under a permit of `line`. Answers are paid for, and always
+    /// wait.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn officers_are_busy(&self) -> Result<bool, Fault> {
-        let sql = format!("SELECT COUNT(*) FROM matter WHERE {UNDECIDED}");
-        let count: i64 = self
+    pub fn officers_are_busy(&self, line: &PermitId) -> Result<bool, Fault> {
+        let sql = format!(
+            "SELECT COUNT(*), COUNT(*) FILTER (WHERE line = ?1) FROM matter WHERE kind = 'run' AND {UNDECIDED}"
+        );
+        let (all, theirs): (i64, i64) = self
             .connection()
-            .query_row(&sql, [], |r| r.get(0))
+            .query_row(&sql, [line.to_string()], |r| Ok((r.get(0)?, r.get(1)?)))
             .map_err(Fault::while_("counting what waits for an officer"))?;
-        Ok(count >= WAITING_MAX)
+        Ok(all >= RUNS_WAITING_MAX || theirs >= RUNS_WAITING_MAX_OF_A_LINE)
+    }
+
+    /// What an officer was told about `matter`, as long as it waits.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn about(&self, matter: Matter) -> Result<Option<serde_json::Value>, Fault> {
+        const ABOUT: &str = "SELECT about FROM matter WHERE kind = ?1 AND digest = ?2";
+        let (reading, digest) = ("looking up what waits for an officer", matter.digest());
+        let values = params![kind(matter), digest.as_bytes()];
+        let found = self.connection().query_row(ABOUT, values, |r| r.get::<_, String>(0)).optional();
+        let found = found.map_err(Fault::while_(reading))?;
+        found.map(|about| serde_json::from_str(&about).map_err(Fault::while_(reading))).transpose()
     }
 
     /// What waits, the oldest first.
@@ -233,9 +254,10 @@ impl Records {
             if before.iter().any(|before| before == envelope) {
                 return Ok(None);
             }
-            let waits = format!("SELECT EXISTS (SELECT 1 FROM matter WHERE kind = ?1 AND digest = ?2 AND {UNDECIDED})");
-            let waits: bool = db.query_row(&waits, key, |r| r.get(0)).map_err(Fault::while_(writing))?;
-            if let Some(why) = unfit(verdict, &before, waits) {
+            let waits = format!("SELECT wanted FROM matter WHERE kind = ?1 AND digest = ?2 AND {UNDECIDED}");
+            let wanted: Option<u32> =
+                db.query_row(&waits, key, |r| r.get(0)).optional().map_err(Fault::while_(writing))?;
+            if let Some(why) = unfit(verdict, &before, wanted.is_some()) {
                 return Ok(Some(why));
             }
             db.execute(DECIDE, params![kind, digest.as_bytes(), envelope, !verdict.body().allowed])
@@ -243,7 +265,8 @@ impl Records {
             let erase =
                 format!("UPDATE matter SET about = '{{}}' WHERE kind = ?1 AND digest = ?2 AND NOT ({UNDECIDED})");
             db.execute(&erase, key).map_err(Fault::while_(writing))?;
-            tell(db, verdict, Digest::of(envelope))?;
+            let signature = u32::try_from(before.len() + 1).map_err(Fault::while_(writing))?;
+            tell(db, verdict, Digest::of(envelope), (signature, wanted.unwrap_or(signature)))?;
             Ok(None)
         })?;
         refused.map_or(Ok(()), |why| Err(why.into()))
@@ -258,7 +281,7 @@ impl Records {
     }
 }
 
-fn verdicts(db: &Connection, matter: Matter) -> Result<Vec<Vec<u8>>, Fault> {
+pub(super) fn verdicts(db: &Connection, matter: Matter) -> Result<Vec<Vec<u8>>, Fault> {
     const FIND: &str = "SELECT envelope FROM verdict WHERE kind = ?1 AND digest = ?2";
     let (reading, digest) = ("looking up verdicts", matter.digest());
     let mut statement = db.prepare_cached(FIND).map_err(Fault::while_(reading))?;

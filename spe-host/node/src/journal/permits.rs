@@ -2,7 +2,7 @@
 //! is forgotten as long as its line may be asked under.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, params_from_iter};
 use serde::Serialize;
 use spe_kernel::{
     dsse::PublicKey,
@@ -30,9 +30,8 @@ CREATE TRIGGER permit_is_final BEFORE UPDATE ON permit
 
 const READING: &str = "reading the permits";
 const KEEPING: &str = "keeping a permit";
-const ALL: &str =
-    "SELECT digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at, last_seen_at
-     FROM permit WHERE ?1 IS NULL OR line = ?1 ORDER BY line, issued_at";
+const SEEN: &str = "SELECT digest, line, number, status, replaces, issued_at, valid_from, valid_until, first_seen_at,
+     last_seen_at FROM permit";
 
 /// A permit that was seen here.
 #[derive(Debug, Clone)]
@@ -167,8 +166,7 @@ fn keep(db: &Connection, line: &PermitId, version: &Version, now: Timestamp) -> 
     if versions.iter().any(|known| known.digest == version.digest) {
         return Ok(versions);
     }
-    let same = |other: &SeenPermit| other.line.issuer == line.issuer && other.version.number == version.number;
-    if seen(db, None)?.iter().any(same) {
+    if is_taken(db, line.issuer, &version.number)? {
         return Err(Refusal::PermitNumberTaken { number: version.number.clone() }.into());
     }
     let mut with = Line::new(versions, None);
@@ -188,18 +186,31 @@ fn keep(db: &Connection, line: &PermitId, version: &Version, now: Timestamp) -> 
     Ok(with.versions().to_vec())
 }
 
+/// Whether a permit that was seen here has that number of that issuer; a line is kept as the number of its first, a space, and the issuer.
+fn is_taken(db: &Connection, issuer: PublicKey, number: &PermitNumber) -> Result<bool, Fault> {
+    const TAKEN: &str =
+        "SELECT EXISTS (SELECT 1 FROM permit WHERE number = ?1 AND substr(line, instr(line, ' ') + 1) = ?2)";
+    let values = params![number.as_str(), issuer.to_string()];
+    let asked = db.prepare_cached(TAKEN).and_then(|mut statement| statement.query_row(values, |r| r.get(0)));
+    asked.map_err(Fault::while_(READING))
+}
+
 /// All numbers of a line: of its first permit, and of those that were seen.
 pub(super) fn numbers<'a>(line: &PermitId, versions: impl Iterator<Item = &'a Version>) -> Vec<PermitNumber> {
     std::iter::once(&line.number).chain(versions.map(|version| &version.number)).cloned().collect()
 }
 
+/// All that were seen of one line, or of all.
 pub(super) fn seen(db: &Connection, line: Option<&PermitId>) -> Result<Vec<SeenPermit>, Fault> {
-    let mut statement = db.prepare_cached(ALL).map_err(Fault::while_(READING))?;
+    let which = line.map_or("", |_| "WHERE line = ?1");
+    let sql = format!("{SEEN} {which} ORDER BY line, issued_at");
+    let mut statement = db.prepare_cached(&sql).map_err(Fault::while_(READING))?;
     let row = |r: &rusqlite::Row<'_>| {
         let texts: rusqlite::Result<Vec<Option<String>>> = (1..10).map(|column| r.get(column)).collect();
         Ok((Digest::from_bytes(r.get(0)?), texts?))
     };
-    let rows = statement.query_map([line.map(ToString::to_string)], row).map_err(Fault::while_(READING))?;
+    let values = params_from_iter(line.map(ToString::to_string));
+    let rows = statement.query_map(values, row).map_err(Fault::while_(READING))?;
     rows.map(|row| {
         let (digest, texts) = row.map_err(Fault::while_(READING))?;
         parse(digest, &texts)

@@ -10,6 +10,7 @@ use spe_kernel::{
     dsse::{self, PublicKey},
     fault::Fault,
     ids::Digest,
+    permit::PermitId,
     revocation::{Revocation, RevocationBody, Target},
 };
 
@@ -33,6 +34,7 @@ CREATE TRIGGER revocation_is_final BEFORE UPDATE ON revocation
   BEGIN SELECT RAISE(ABORT, 'a revocation is final'); END;
 ALTER TABLE log_job ADD COLUMN issuer TEXT;
 UPDATE log_job SET issuer = (SELECT substr(permit, instr(permit, ' ') + 1) FROM charge WHERE charge.job = log_job.job);
+CREATE INDEX log_job_actor ON log_job (actor);
 ";
 
 const WRITING: &str = "recording a revocation";
@@ -88,6 +90,26 @@ impl Records {
             let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
             rows.collect::<Result<_, _>>().map_err(Fault::while_(READING))
         })
+    }
+}
+
+impl Records {
+    /// The line of the permit of that number and issuer, if a job has named it here or the hub has told of it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn line_of(&self, permit: &PermitId) -> Result<Option<PermitId>, Fault> {
+        let db = self.connection();
+        let mut statement =
+            db.prepare_cached("SELECT line FROM permit WHERE number = ?1").map_err(Fault::while_(READING))?;
+        let rows = statement.query_map([permit.number.as_str()], |r| r.get(0)).map_err(Fault::while_(READING))?;
+        let lines: Vec<String> = rows.collect::<Result<_, _>>().map_err(Fault::while_(READING))?;
+        let lines: Vec<PermitId> = lines
+            .iter()
+            .map(|line| line.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|why: &str| Fault::new(READING, why))?;
+        Ok(lines.into_iter().find(|line| line.issuer == permit.issuer))
     }
 }
 

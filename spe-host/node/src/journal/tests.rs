@@ -1,6 +1,6 @@
 //! A ledger's file outlives the program that wrote it.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -226,6 +226,46 @@ fn what_waits_too_long_for_an_officer_waits_no_more() {
     assert_eq!((records.lapsed_at(matter).expect("a look"), records.pending().expect("a list").len()), (None, 1));
 }
 
+impl Records {
+    /// A permit that was seen, in force for the year 2030.
+    fn saw(&self, line: &PermitId) {
+        let insert = "INSERT INTO permit VALUES (?1, ?2, 'n', 'granted', NULL, ?3, ?3, '2031-01-01T00:00:00Z', ?3, ?3)";
+        let (line, from) = (line.to_string(), "2030-01-01T00:00:00Z");
+        let digest = Digest::of(line.as_bytes());
+        let values = params![digest.as_bytes(), line, from];
+        self.connection().execute(insert, values).expect("a permit");
+    }
+}
+
+/// What would be a bug: a public entry about the end of a permit that only the hub told of; or an end of which nothing is said, though the
+/// permit was charged, brought a module, or had a job that waits.
+#[test]
+fn only_what_was_used_here_ends_here() {
+    let file = File::new("ends-where-used");
+    let records = Records::open(&file.0).expect("a file");
+    let line = |number: &str| PermitId {
+        number: number.parse().expect("a number"),
+        issuer: SecretKey::from_seed(&[1; 32]).public(),
+    };
+    let [told, brought, waits, charged, checked] = ["told", "brought", "waits", "charged", "checked"].map(line);
+    for line in [&told, &brought, &waits, &charged, &checked] {
+        records.saw(line);
+    }
+    records.brought(&brought, Digest::of(b"module")).expect("noted");
+    let wait = |matter, line| records.wait_for_officer((matter, 1), line, &serde_json::json!({})).expect("it waits");
+    wait(Matter::Run(Digest::of(b"job")), &waits);
+    wait(Matter::Release(Digest::of(b"answer")), &checked);
+    let charge = Charge { permit: charged.clone(), ..charge(b"a", "rho=0.1") };
+    records.clone().append(&Event::Reserved(&charge)).expect("a charge");
+    let over = || records.over(|_, _| None, "2032-01-01T00:00:00Z".parse().expect("a time")).expect("what is over");
+    let lines = |over: Vec<Over>| over.into_iter().map(|over| over.line).collect::<BTreeSet<_>>();
+    assert_eq!(lines(over()), [brought, waits, charged].into());
+    for over in over() {
+        records.end(&over, None).expect("ended");
+    }
+    assert_eq!((lines(over()), records.endings().expect("endings").len()), (BTreeSet::new(), 3));
+}
+
 /// What would be a bug: what a renewed permit brought and nobody deletes, because the line had ended once; a second end without a certificate
 /// of its own; a module that another line's permit needs and that goes.
 #[test]
@@ -265,4 +305,26 @@ fn a_line_that_was_renewed_ends_again() {
     assert!(over("2034-01-01T00:00:00Z").is_empty());
     let told: Vec<_> = records.endings().expect("endings").into_iter().map(|e| (e.number, e.certificate)).collect();
     assert_eq!(told, [(1, Some("first".into())), (2, Some("second".into()))]);
+}
+
+/// What would be a bug: one permit holder whose questions, which cost nothing, keep all others from the officers; or an answer, which is paid
+/// for, that finds no room.
+#[test]
+fn one_line_of_permits_does_not_take_all_of_the_officers_time() {
+    let file = File::new("busy");
+    let records = Records::open(&file.0).expect("a file");
+    let line = |number: &str| PermitId {
+        number: number.parse().expect("a number"),
+        issuer: SecretKey::from_seed(&[1; 32]).public(),
+    };
+    let (one, other) = (line("p-1"), line("p-2"));
+    for asked in 0..50_u8 {
+        assert!(!records.officers_are_busy(&one).expect("counted"), "{asked} are too many");
+        let matter = Matter::Run(Digest::of(&[asked]));
+        records.wait_for_officer((matter, 1), &one, &serde_json::json!({})).expect("noted");
+        let answer = Matter::Release(Digest::of(&[asked]));
+        records.wait_for_officer((answer, 1), &other, &serde_json::json!({})).expect("noted");
+    }
+    assert!(records.officers_are_busy(&one).expect("counted"));
+    assert!(!records.officers_are_busy(&other).expect("counted"), "answers, or another's questions, count");
 }

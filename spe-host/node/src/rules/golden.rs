@@ -24,6 +24,7 @@ loss = "rho=0.01"
 rounds = 1
 overlap = 1
 suppress_below = 0
+exact = false
 fuel_per_subject = 50000
 memory_bytes = 2097152
 hour = 12

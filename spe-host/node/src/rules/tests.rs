@@ -15,6 +15,7 @@ fn question() -> Question {
         rounds: 2,
         overlap: 1,
         suppress_below: 5,
+        exact: true,
         fuel_per_subject: u64::MAX,
         memory_bytes: 1 << 21,
         hour: 10,
@@ -35,6 +36,7 @@ fn everything_that_the_schema_names_can_be_asked_for() {
         && context.module like "blake3:*" && context.tables == ["t"] && context.columns == ["t.a", "t.b"]
         && context.kinds.contains("count") && context.measure == "rho" && context.loss_micro == 10000
         && context.delta_pico == 1000000 && context.rounds == 2 && context.overlap == 1 && context.suppress_below == 5
+        && context.exact
         && context.fuel_per_subject == 9223372036854775807 && context.memory_bytes == 2097152
         && context.hour == 10 && context.weekday == 2 };"#;
     assert_eq!(ruling(rules), Ruling::Run);

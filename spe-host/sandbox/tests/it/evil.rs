@@ -19,7 +19,7 @@ fn read(module: &str) -> Vec<u8> {
 }
 
 fn kind(column: &str) -> ColumnType {
-    if column == "female" { ColumnType::Boolean } else { ColumnType::Integer { min: 0, max: 1_000 } }
+    if matches!(column, "female" | "target") { ColumnType::Boolean } else { ColumnType::Integer { min: 0, max: 1_000 } }
 }
 
 /// The tables that a module asks for.
@@ -39,11 +39,14 @@ fn wanted(manifest: &Manifest) -> DatasetSchema {
 }
 
 pub(crate) fn approved(name: &str) -> ApprovedModule {
-    let wasm = read(&format!("guest-sdk/evil/modules/{name}.wasm"));
-    let manifest = inspect(&wasm).unwrap_or_else(|e| panic!("{name}: {e}")).manifest;
+    approve(name, &read(&format!("guest-sdk/evil/modules/{name}.wasm")))
+}
+
+fn approve(name: &str, wasm: &[u8]) -> ApprovedModule {
+    let manifest = inspect(wasm).unwrap_or_else(|e| panic!("{name}: {e}")).manifest;
     let schema = wanted(&manifest);
-    let plan = Plan::new(&manifest, Digest::of(&wasm), &schema, &choices()).unwrap();
-    SANDBOX.approve(&wasm, &plan, &schema).unwrap_or_else(|e| panic!("{name}: {e:?}"))
+    let plan = Plan::new(&manifest, Digest::of(wasm), &schema, &choices()).unwrap();
+    SANDBOX.approve(wasm, &plan, &schema).unwrap_or_else(|e| panic!("{name}: {e:?}"))
 }
 
 /// One data subject for each number of visits, with as many rows as visits modulo 4, and one more.
@@ -90,6 +93,23 @@ fn company_does_not_matter() {
 fn the_accumulator_counts_to_one() {
     let seen = contributions(&approved("accumulator"), &[1, 2, 3]);
     assert_eq!(seen, vec![Some(vec![1_f64.to_bits()]); 3]);
+}
+
+/// What would be a bug: one of those who come after the target, and are not, that answers 1: a global or a table that was not put back.
+#[test]
+fn globals_and_tables_remember_nobody() {
+    for name in ["remember-global", "remember-table"] {
+        let text = String::from_utf8(read(&format!("guest-sdk/evil/wat/{name}.wat"))).unwrap();
+        let answers = |text: &str| contributions(&approve(name, &wat::parse_str(text).unwrap()), &[1, 2, 4, 1, 2]);
+        let bits = |numbers: [f64; 5]| numbers.map(|number| Some(vec![number.to_bits()]));
+        assert_eq!(answers(&text), bits([0.0; 5]), "{name}");
+        // Called twice for one person, it does remember: of the target, and of nobody else.
+        let twice = "(func (export \"spe_map\") (param i32 i32)
+            (call $once (local.get 0) (local.get 1)) (call $once (local.get 0) (local.get 1)))
+            (@custom";
+        let text = text.replace("(func (export \"spe_map\")", "(func $once").replace("(@custom", twice);
+        assert_eq!(answers(&text), bits([1.0, 0.0, 0.0, 1.0, 0.0]), "{name}");
+    }
 }
 
 /// Attacks do fail: a hostile guest whose attacks all answered would test nothing.

@@ -9,7 +9,7 @@ use spe_kernel::{
     permit::Windows,
 };
 
-use super::read;
+use super::{file::head, read};
 use crate::{pseudonym::Pseudonym, vault::Vault};
 
 /// A snapshot of a dataset without those who had opted out: proof that the register was read. No `Debug`.
@@ -22,6 +22,7 @@ pub struct Cohort {
     /// To what the rows of each table are cut.
     pub(crate) windows: Windows,
     digest: Digest,
+    register: Digest,
 }
 
 impl Cohort {
@@ -29,6 +30,11 @@ impl Cohort {
     /// two cohorts are never taken for one (**same-answer**).
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Digest of the head of the register of opt-outs, as it was read for this cohort.
+    pub const fn register(&self) -> Digest {
+        self.register
     }
 
     /// The same people, and of their rows only those within the time ranges of a permit.
@@ -65,6 +71,7 @@ impl Vault {
             excluded: excluded.subjects().into(),
             windows: Windows::default(),
             digest,
+            register: Digest::of(&history.head()),
         })
     }
 
@@ -72,10 +79,17 @@ impl Vault {
     /// accepts, and for nothing else.
     ///
     /// # Errors
-    /// No such dataset.
+    /// No such dataset; a register that is missing, though nobody is left out by it.
     pub fn cohort_of_everybody(&self, dataset: &DatasetName) -> Result<Cohort, Fault> {
         let held = self.dataset(dataset);
         let held = held.ok_or_else(|| Fault::new("choosing a cohort", format!("no dataset {dataset}")))?;
-        Ok(Cohort { dataset: dataset.clone(), excluded: [].into(), windows: Windows::default(), digest: held.digest })
+        let register = head(&held.home).map_err(Fault::while_("choosing a cohort"))?;
+        Ok(Cohort {
+            dataset: dataset.clone(),
+            excluded: [].into(),
+            windows: Windows::default(),
+            digest: held.digest,
+            register,
+        })
     }
 }

@@ -118,7 +118,8 @@ fn of_a_thousand_people_a_hundred_are_not_seen() {
     assert!(owners(&seen(&vault, &cut, 5)).iter().all(|i| i % 10 != 3));
 }
 
-/// What would be a bug: an opt-out that reaches an earlier permit, a later permit that does not heed it, or a return that does not count.
+/// What would be a bug: an opt-out that reaches an earlier permit, a later permit that does not heed it, or a return that does not count;
+/// a job that is told to have heeded another state of the register than it did.
 #[test]
 fn three_permits_see_three_cohorts() {
     let site = thousand();
@@ -126,8 +127,13 @@ fn three_permits_see_three_cohorts() {
     let vault = site.open();
     let everybody = seen(&vault, &plan, 1);
     let snapshot = vault.datasets().next().unwrap().snapshot();
+    let head = || register(&site).head().unwrap();
+    let (chosen, exempt) = (cohort(&vault, &plan, 1), vault.cohort_of_everybody(plan.dataset()).unwrap());
+    assert_eq!([chosen.register(), exempt.register()], [head(), head()]);
     // The node runs all the time: the vault is not opened again.
     enter(&site, &["p7"], Choice::OptsOut, &[], 10);
+    assert_ne!(chosen.register(), head(), "a log tells of another register than whom a job was about was chosen by");
+    assert_eq!(cohort(&vault, &plan, 1).register(), head(), "a register is told that nobody had any more");
     let (a, b) = (cohort(&vault, &plan, 1).digest(), cohort(&vault, &plan, 15).digest());
     assert!(a == snapshot && b != snapshot);
     assert_eq!(seen(&vault, &plan, 1), everybody, "the permit of before sees another cohort");

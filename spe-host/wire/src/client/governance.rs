@@ -12,7 +12,7 @@ use crate::{
     governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     limits::GOVERNANCE_BYTES_MAX,
     pb,
-    service::{EnrolRequest, Enrolled, Ruling},
+    service::{EnrolRequest, Enrolled, PassedOn, Ruling},
 };
 
 impl HubClient {
@@ -126,8 +126,9 @@ impl HubClient {
     ///
     /// # Errors
     /// The hub's refusal.
-    pub async fn revoke(&self, envelope: Vec<u8>) -> Result<(), Refusal> {
-        inner(self.hub.clone().revoke(pb::Document { envelope }).await).map(drop)
+    pub async fn revoke(&self, envelope: Vec<u8>) -> Result<PassedOn, Refusal> {
+        let pb::PassedOn { no_such_permit } = inner(self.hub.clone().revoke(pb::Document { envelope }).await)?;
+        Ok(if no_such_permit { PassedOn::NoSuchPermit } else { PassedOn::Known })
     }
 }
 

@@ -74,6 +74,12 @@ pub struct Ruling {
     #[prost(bytes = "vec", tag = "3")]
     pub permit: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PassedOn {
+    /// no decision that the hub has gave a permit of that number by that data access body
+    #[prost(bool, tag = "1")]
+    pub no_such_permit: bool,
+}
 /// What a node lets go: made by `spe_wire::encode` from `MayLeave` types only.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frame {
@@ -1138,7 +1144,7 @@ pub mod hub_client {
         pub async fn revoke(
             &mut self,
             request: impl tonic::IntoRequest<super::Document>,
-        ) -> std::result::Result<tonic::Response<super::Nothing>, tonic::Status> {
+        ) -> std::result::Result<tonic::Response<super::PassedOn>, tonic::Status> {
             self.inner
                 .ready()
                 .await
@@ -1315,7 +1321,7 @@ pub mod hub_server {
         async fn revoke(
             &self,
             request: tonic::Request<super::Document>,
-        ) -> std::result::Result<tonic::Response<super::Nothing>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<super::PassedOn>, tonic::Status>;
         /// A finished job's merged statistics become public, Art. 61(4).
         async fn publish(
             &self,
@@ -2310,7 +2316,7 @@ pub mod hub_server {
                     struct RevokeSvc<T: Hub>(pub Arc<T>);
                     impl<T: Hub> tonic::server::UnaryService<super::Document>
                     for RevokeSvc<T> {
-                        type Response = super::Nothing;
+                        type Response = super::PassedOn;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,

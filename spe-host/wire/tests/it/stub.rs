@@ -15,8 +15,8 @@ use spe_kernel::{
     tlog::{Ask, Reply},
 };
 use spe_wire::{
-    Assignment, Connection, EnrolRequest, Enrolled, Feed, NodeCatalogue, Peer, Report, Ruling, Seats, Service,
-    SignedAnswer, Submission,
+    Assignment, Connection, EnrolRequest, Enrolled, Feed, NodeCatalogue, PassedOn, Peer, Report, Ruling, Seats,
+    Service, SignedAnswer, Submission,
     governance::{Activity, ApplicationLine, ApplicationView, Period, Register},
     listen,
     pki::{Authority, Role},
@@ -118,7 +118,7 @@ impl Service for Stub {
     async fn complete(&self, _: Peer, _: ApplicationId, _: Vec<u8>) -> Result<ApplicationView, Refusal> {
         nothing()
     }
-    async fn revoke(&self, _: Peer, _: Vec<u8>) -> Result<(), Refusal> {
+    async fn revoke(&self, _: Peer, _: Vec<u8>) -> Result<PassedOn, Refusal> {
         nothing()
     }
     async fn publish(&self, _: Peer, _: JobId) -> Result<(), Refusal> {

@@ -36,7 +36,7 @@ fn an_old_ledger_is_found_by_its_own_files() {
         world.answer(&mut records, b"e");
         world.publish(&records, true);
     }
-    let (_, body) = records.entries(10, 1).expect("entries").remove(0);
+    let (_, body) = records.entries(13, 1).expect("entries").remove(0);
     assert!(String::from_utf8_lossy(&body.expect("a body")).contains("rollback-acknowledged"), "the log does not tell");
     drop(records);
     assert_eq!(world.check().findings, Vec::<String>::new());
