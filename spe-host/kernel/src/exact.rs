@@ -17,7 +17,7 @@ use crate::{
 
 /// No plan shows a cell about fewer people, whatever a policy says.
 pub const PEOPLE_MIN: u32 = 3;
-/// [`ExactRules::people_min`] where a policy does not say it.
+/// `people_min` of [`ExactRules`] where a policy does not say it.
 pub const PEOPLE_DEFAULT: u32 = 10;
 /// What stands in the place of a suppressed cell, in an answer; a count is never negative.
 pub const SUPPRESSED: i128 = -1;
