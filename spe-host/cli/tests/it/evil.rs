@@ -332,7 +332,7 @@ fn try_all(runs: usize) -> BTreeMap<&'static str, Series> {
 
 /// The long version: what 20 runs cannot tell, 200 may. About ten minutes.
 #[test]
-#[ignore = "takes ten minutes; run by hand for the figures in docs/privacy.md"]
+#[ignore = "takes ten minutes: run by hand, with --ignored"]
 fn two_hundred_runs_of_every_attack_tell_nothing() {
     for series in try_all(RUNS_LONG).values() {
         series.leak().unwrap();

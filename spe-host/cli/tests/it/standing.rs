@@ -180,19 +180,23 @@ fn a_permit_that_is_revoked_during_a_run_is_told_when_the_answer_would_have_left
     }
 }
 
-/// What would be a bug: a charge under a permit that was taken back while the job waited for its turn.
-#[test]
-fn a_permit_that_is_revoked_before_the_charge_charges_nothing() {
-    let (place, site) = place();
-    let submitted = once(0).submitted(&site, place.dir.path(), None);
-    let revoked = revocation(&place, PERMIT.0);
+/// Asks, and has the permit revoked in the first wait.
+fn is_revoked_while_it_waits(place: &Place, site: &Site, submitted: &Submitted) {
+    let revoked = revocation(place, PERMIT.0);
     let mut outside = Outside::new(|now| {
         if now == Moment::Waiting(0) {
             site.revoke(&revoked).unwrap();
         }
     });
-    assert!(matches!(refusal(outside.ask(&site, &submitted)), Refusal::PermitRevoked { .. }));
-    drop(outside);
+    assert!(matches!(refusal(outside.ask(site, submitted)), Refusal::PermitRevoked { .. }));
+}
+
+/// What would be a bug: a charge under a permit that was taken back while the job waited for its turn.
+#[test]
+fn a_permit_that_is_revoked_before_the_charge_charges_nothing() {
+    let (place, site) = place();
+    let submitted = once(0).submitted(&site, place.dir.path(), None);
+    is_revoked_while_it_waits(&place, &site, &submitted);
     assert_eq!(spent_pico(&mut site.audit()), 0);
 }
 
@@ -285,14 +289,7 @@ fn a_permit_that_is_revoked_while_a_stored_answer_waits_lets_nothing_leave() {
             .ask(&site, &submitted)
     }));
     assert!(died.is_err() && matches!(entry(&site, once(0)), Some(Entry::Answered(_))));
-    let revoked = revocation(&place, PERMIT.0);
-    let mut outside = Outside::new(|now| {
-        if now == Moment::Waiting(0) {
-            site.revoke(&revoked).unwrap();
-        }
-    });
-    assert!(matches!(refusal(outside.ask(&site, &submitted)), Refusal::PermitRevoked { .. }));
-    drop(outside);
+    is_revoked_while_it_waits(&place, &site, &submitted);
     assert_eq!(site.audit().releases().unwrap(), []);
 }
 
