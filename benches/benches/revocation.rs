@@ -46,7 +46,7 @@ async fn revoke(federation: &Federation) -> Result<(), Error> {
         while let Some(view) = views.next().await? {
             let running = |outcome: &Outcome| matches!(outcome, Outcome::Working { stage: Some(Stage::Running) });
             let revoked =
-                |outcome: &Outcome| matches!(outcome, Outcome::Refused { why: Refusal::PermitRevoked { .. } });
+                |outcome: &Outcome| matches!(outcome, Outcome::Refused { why: Refusal::PermitRevoked { .. }, .. });
             let all = |is: &dyn Fn(&Outcome) -> bool| view.nodes.iter().filter(|n| is(&n.outcome)).count() == NODES;
             if asked.is_none() && all(&running) {
                 let now = jiff::Timestamp::now();

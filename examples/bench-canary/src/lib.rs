@@ -1,8 +1,8 @@
 //! Benchmark: audits a claimed loss in one run, and measures long vectors.
 //!
-//! Each of up to 10,000 people has a coordinate of their own, and writes a million there, which the host must shrink
-//! to one. Whether a person is in the data is then to be guessed from the noisy sum, and may be guessed only as often as
-//! the loss allows (Steinke, Nasr and Jagielski, NeurIPS 2023).
+//! Each of up to 10,000 people has up to three coordinates of their own, and writes a million into each, which the host must shrink
+//! to a vector of length one. Whether a person is in the data is then to be guessed from the noisy sum, and may be guessed only as
+//! often as the loss allows (Steinke, Nasr and Jagielski, NeurIPS 2023).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -18,10 +18,12 @@ const CANARIES: Output<VectorSum> = MANIFEST.vector_sum("canaries");
 const LOUD: f64 = 1e6;
 
 fn sing(subject: &Subject, _: &Params, out: &mut Outputs) {
-    let Some(coordinate) = subject.column(COORDINATE).first() else { return };
-    let own = usize::try_from(coordinate).ok().and_then(|own| out.vector_mut(CANARIES).get_mut(own));
-    if let Some(own) = own {
-        *own = LOUD;
+    let choir = out.vector_mut(CANARIES);
+    for coordinate in subject.column(COORDINATE).iter().flatten() {
+        let own = usize::try_from(coordinate).ok().and_then(|own| choir.get_mut(own));
+        if let Some(own) = own {
+            *own = LOUD;
+        }
     }
 }
 
@@ -31,9 +33,10 @@ mod tests {
     use spe_guest::testing::{answer, integers};
 
     #[test]
-    fn a_person_writes_one_coordinate() {
-        let numbers = answer(MANIFEST, sing, &[], &[&[integers([9_999])]]);
-        assert_eq!((numbers.len(), numbers[9_999], numbers.iter().sum()), (10_000, LOUD, LOUD));
+    fn a_person_writes_into_each_coordinate() {
+        let numbers = answer(MANIFEST, sing, &[], &[&[integers([9_999, 0, 7])]]);
+        assert_eq!((numbers.len(), numbers[9_999], numbers[0], numbers[7]), (10_000, LOUD, LOUD, LOUD));
+        assert_eq!(numbers.iter().sum::<f64>(), 3.0 * LOUD);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Participation agreements: the hub's side and the node's.
 
+mod show;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -7,18 +9,23 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use spe_hub::Move;
 use spe_kernel::{
-    agreement::{Act, Agreement, Standing},
+    agreement::{Act, Agreement, Terms},
     document::Opened,
+    dsse::SecretKey,
     ids::{Digest, NodeName},
     refusal::{Refusal, Stop},
 };
 use spe_node::{
     agreement::{Book, FOLDER},
     config::NodeConfig,
+    desk::{self, Ask},
+    journal::{LogFiles, Records},
 };
 use spe_wire::{Connection, HubClient};
 
+use self::show::{Accounts, standing};
 use crate::{
+    account::{account, operator},
     connect::{self, block_on},
     key,
     output::Output,
@@ -31,6 +38,16 @@ pub(crate) enum HubAgreementCommand {
     List {
         /// The hub's folder
         dir: PathBuf,
+    },
+    /// Show each change of the agreement with a node: both signatures, and who did it here
+    Show {
+        /// The hub's folder
+        dir: PathBuf,
+        /// The node
+        node: NodeName,
+        /// Print it as an ODRL 2.2 Agreement (JSON-LD), for dataspaces; the signed statements count, not this
+        #[arg(long)]
+        odrl: bool,
     },
     /// Print the terms that a node is offered when it first comes
     Terms,
@@ -73,15 +90,24 @@ pub(crate) struct Stated {
 
 #[derive(Subcommand)]
 pub(crate) enum NodeAgreementCommand {
-    /// Show how the agreement with the hub stands
+    /// Show how the agreement with the hub stands, and each change with both signatures
     Show {
         /// The node's folder
         dir: PathBuf,
+        /// Print it as an ODRL 2.2 Agreement (JSON-LD), for dataspaces; the signed statements count, not this
+        #[arg(long)]
+        odrl: bool,
+        /// The text of the terms: fails if what was agreed on is another
+        #[arg(long)]
+        terms: Option<PathBuf>,
     },
     /// Accept the hub's latest offer, also while the node runs; the first one is accepted when the node first connects
     Accept {
         /// The node's folder
         dir: PathBuf,
+        /// The text of the terms: fails if the offer's are another
+        #[arg(long)]
+        terms: Option<PathBuf>,
     },
     /// Suspend the participation: the node refuses jobs at once
     Suspend {
@@ -109,21 +135,34 @@ pub(crate) enum NodeAgreementCommand {
 pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
     let (dir, node, step) = match command {
         HubAgreementCommand::List { dir } => return list(&dir, output),
+        HubAgreementCommand::Show { dir, node, odrl } => return show(&dir, &node, odrl, output),
         HubAgreementCommand::Terms => {
-            let digest = Digest::of(spe_hub::TERMS.as_bytes());
-            let said = serde_json::json!({ "terms": spe_hub::TERMS, "digest": digest });
-            return output.say(&said, || format!("{}\n# digest {digest}\n", spe_hub::TERMS));
+            let terms = Terms::of(spe_hub::TERMS.as_bytes());
+            let (digest, sha256) = (terms.blake3(), terms.sha256());
+            let said = serde_json::json!({ "terms": spe_hub::TERMS, "digest": digest, "sha256": sha256 });
+            return output.say(&said, || format!("{}\n# digests {digest}\n# {sha256}\n", spe_hub::TERMS));
         }
         HubAgreementCommand::Offer { dir, node, terms, until } => {
-            let terms = Digest::of(&connect::read(&terms)?);
+            let terms = Terms::of(&connect::read(&terms)?);
             (dir, node, Move::Offer { terms, until })
         }
         HubAgreementCommand::Suspend(Stated { dir, node, reason }) => (dir, node, Move::Suspend(reason)),
         HubAgreementCommand::Resume { dir, node } => (dir, node, Move::Resume),
         HubAgreementCommand::Terminate(Stated { dir, node, reason }) => (dir, node, Move::Terminate(reason)),
     };
-    let standing = spe_hub::agree(&dir, &node, step)?;
-    output.say(&serde_json::json!({ "node": node, "agreement": standing }), || format!("{node}: {}\n", text(&standing)))
+    let how = spe_hub::agree(&dir, &node, step, &operator())?;
+    output.say(&serde_json::json!({ "node": node, "agreement": how }), || format!("{node}: {}\n", standing(&how)))
+}
+
+fn show(dir: &Path, node: &NodeName, odrl: bool, output: Output) -> Result<()> {
+    let spe_hub::Kept { agreement, accounts } = spe_hub::agreement(dir, node)?;
+    if odrl {
+        return show::say_odrl(&agreement, output);
+    }
+    let how = agreement.standing(Timestamp::now());
+    let changes = show::changes(&agreement, &accounts);
+    let json = serde_json::json!({ "node": node, "agreement": how, "changes": changes });
+    output.say(&json, || format!("{node}: {}\n{}", standing(&how), show::lines(&agreement, &accounts)))
 }
 
 fn list(dir: &Path, output: Output) -> Result<()> {
@@ -131,31 +170,31 @@ fn list(dir: &Path, output: Output) -> Result<()> {
     let said: Vec<_> = all.iter().map(|(node, how)| serde_json::json!({ "node": node, "agreement": how })).collect();
     output.say(&said, || {
         let mut table = Table::new(["node", "agreement"]);
-        for (node, standing) in &all {
-            table.row([node.to_string(), text(standing)]);
+        for (node, how) in &all {
+            table.row([node.to_string(), standing(how)]);
         }
         table.render()
     })
 }
 
-fn text(standing: &Standing) -> String {
-    match standing {
-        Standing::Open => "nothing was agreed on yet".into(),
-        Standing::Live { terms } => format!("live, on the terms {}", terms.short()),
-        Standing::NotYet { from } => format!("begins at {from}"),
-        Standing::Over { until } => format!("over since {until}"),
-        Standing::Suspended { by, reason } => format!("suspended by {by}: {reason}"),
-        Standing::Terminated { by, reason } => format!("ended by {by}: {reason}"),
-    }
-}
-
 pub(crate) fn node(command: NodeAgreementCommand, output: Output) -> Result<()> {
     match command {
-        NodeAgreementCommand::Show { dir } => with_book(&dir, |book, _| said(&lawful(book.read())?, None, output)),
-        NodeAgreementCommand::Accept { dir } => state(&dir, output, |agreement| {
-            let offer = agreement.latest_offer().map(Opened::digest).ok_or_else(nothing)?;
-            Ok(Act::Accept { offer })
+        NodeAgreementCommand::Show { dir, odrl, terms } => with_book(&dir, |book, _| {
+            let agreement = lawful(book.read())?;
+            if let Some(text) = terms {
+                let offer = agreement.accepted().or(agreement.latest_offer()).ok_or_else(nothing)?;
+                Terms::of(&connect::read(&text)?).are_those_of(offer)?;
+            }
+            if odrl { show::say_odrl(&agreement, output) } else { said(&agreement, None, output) }
         }),
+        NodeAgreementCommand::Accept { dir, terms } => {
+            let terms = terms.map(|text| connect::read(&text)).transpose()?.map(|text| Terms::of(&text));
+            state(&dir, output, |agreement| {
+                let offer = agreement.latest_offer().ok_or_else(nothing)?;
+                terms.map_or(Ok(()), |terms| terms.are_those_of(offer))?;
+                Ok(Act::Accept { offer: offer.digest() })
+            })
+        }
         NodeAgreementCommand::Suspend { dir, reason } => {
             state(&dir, output, |agreement| Ok(Act::Suspend { offer: agreed(agreement)?, reason }))
         }
@@ -183,32 +222,54 @@ fn lawful<T>(done: Result<T, Stop>) -> Result<T> {
     })
 }
 
-fn with_book<T>(dir: &Path, use_it: impl FnOnce(&Book<'_>, &Connection) -> Result<T>) -> Result<T> {
+/// A node's folder, as far as its agreement needs it.
+struct Place<'a> {
+    config: &'a NodeConfig,
+    connection: &'a Connection,
+    key: &'a SecretKey,
+}
+
+fn with_book<T>(dir: &Path, use_it: impl FnOnce(&Book<'_>, &Place<'_>) -> Result<T>) -> Result<T> {
     let config = NodeConfig::read(dir)?;
     let connection = Connection::read(&config.connection_file)?;
     let hub = connection.witness.context("the invitation names no key of the hub; ask for a new one")?;
     let (key, folder) = (key::read(&config.signing_key_file)?, config.data_dir.join(FOLDER));
-    use_it(&Book::new(&folder, (&config.name, &key), hub), &connection)
+    let place = Place { config: &config, connection: &connection, key: &key };
+    use_it(&Book::new(&folder, (&config.name, &key), hub), &place)
 }
 
 /// Makes a statement, which counts here at once, and tells the hub if it can be reached; else the node tells it when it next connects.
 fn state(dir: &Path, output: Output, act: impl FnOnce(&Agreement) -> Result<Act, Refusal>) -> Result<()> {
-    with_book(dir, |book, connection| {
-        let act = act(&lawful(book.read())?)?;
-        let agreement = lawful(book.state(act, Timestamp::now()))?;
-        let told = block_on(async { lawful(book.exchange(&HubClient::connect(connection).await?).await) });
-        said(&agreement, Some(told.err()), output)
+    with_book(dir, |book, place| {
+        lawful(book.state(act, &account(), Timestamp::now()))?;
+        let exchange = async { lawful(book.exchange(&HubClient::connect(place.connection).await?, &mut None).await) };
+        let told = block_on(exchange).map(drop);
+        write_down(book, place).context("what was stated counts; the node will write it into its audit log")?;
+        said(&lawful(book.read())?, Some(told.err()), output)
     })
 }
 
+/// Has the audit log tell of it. A node that runs holds its log alone, and does so itself.
+fn write_down(book: &Book<'_>, place: &Place<'_>) -> Result<()> {
+    let Place { config, key, .. } = place;
+    if desk::ask(&config.data_dir, &Ask::Incidents)?.is_some() {
+        return Ok(());
+    }
+    let records = Records::open(&config.ledger_file())?;
+    if lawful(book.log(&records))? {
+        records.publish(&LogFiles::new(&config.log_dir(), &config.name), key, true)?;
+    }
+    Ok(())
+}
+
 fn said(agreement: &Agreement, told: Option<Option<anyhow::Error>>, output: Output) -> Result<()> {
-    let standing = agreement.standing(Timestamp::now());
+    let (how, nobody) = (agreement.standing(Timestamp::now()), Accounts::new());
     let offered = agreement.latest_offer().map(Opened::digest);
     let other = offered.filter(|offer| agreement.accepted().is_none_or(|known| known.digest() != *offer));
-    let json =
-        serde_json::json!({ "agreement": standing, "offered": other, "hub_told": told.as_ref().map(Option::is_none) });
+    let json = serde_json::json!({ "agreement": how, "offered": other, "hub_told": told.as_ref().map(Option::is_none),
+        "changes": show::changes(agreement, &nobody) });
     output.say(&json, || {
-        let mut lines = format!("{}\n", text(&standing));
+        let mut lines = format!("{}\n{}", standing(&how), show::lines(agreement, &nobody));
         if other.is_some() {
             lines.push_str("the hub offers other terms: spe node agreement accept\n");
         }

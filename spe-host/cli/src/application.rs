@@ -13,7 +13,7 @@ use spe_kernel::{
 };
 use spe_wire::{
     HubClient, Ruling,
-    governance::{Actor, ApplicationLine, ApplicationView, PartView},
+    governance::{Actor, ApplicationLine, ApplicationView, PartView, PermitStanding, PermitState, RevocationView},
 };
 
 use crate::{
@@ -203,15 +203,25 @@ fn write(file: Option<&Path>, bytes: &[u8]) -> Result<()> {
 
 fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
     output.say(&lines, || {
-        let mut table =
-            Table::new(["hub's id", "applicant's number", "of", "submitted", "granted", "parts", "overdue", "due"]);
+        let mut table = Table::new([
+            "hub's id",
+            "applicant's number",
+            "of",
+            "submitted",
+            "granted",
+            "in force",
+            "parts",
+            "overdue",
+            "due",
+        ]);
         for line in lines {
             table.row([
                 line.id.to_string(),
-                line.number.to_string(),
+                line.number.as_ref().map_or_else(|| unreadable(line), ToString::to_string),
                 line.person.to_string(),
                 line.submitted_at.to_string(),
                 line.granted.to_string(),
+                line.in_force.to_string(),
                 line.parts.to_string(),
                 line.overdue.to_string(),
                 line.due.map_or_else(|| "–".into(), |due| due.to_string()),
@@ -221,21 +231,28 @@ fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
     })
 }
 
+fn unreadable(line: &ApplicationLine) -> String {
+    let entries: Vec<_> = line.unreadable.iter().map(ToString::to_string).collect();
+    format!("UNREADABLE: entry {} of the hub's log; ask its operator", entries.join(", "))
+}
+
 fn show(view: &ApplicationView, output: Output) -> Result<()> {
     output.say(view, || {
-        let mut table = Table::new(["node", "status", "outcome", "permit", "due", ""]);
+        let mut table = Table::new(["node", "status", "outcome", "permit", "standing", "due", ""]);
         for part in &view.parts {
             table.row([
                 part.node.to_string(),
                 part.status.to_string(),
                 part.outcome.map_or_else(|| "–".into(), |outcome| format!("{outcome:?}").to_lowercase()),
                 part.permit.as_ref().map_or_else(|| "–".into(), ToString::to_string),
+                standing(part.standing.as_ref(), Timestamp::now()),
                 due(part),
                 part.reasons.join("; "),
             ]);
         }
+        let told = if view.parts.iter().any(|part| part.standing.is_some()) { AS_TOLD } else { "" };
         format!(
-            "{} at the hub, which commands name; {} of {}, which decisions, permits and notices name\nsubmitted {}\n{}\n{}",
+            "{} at the hub, which commands name; {} of {}, which decisions, permits and notices name\nsubmitted {}\n{}\n{}{told}",
             view.id,
             view.number,
             view.person,
@@ -244,6 +261,26 @@ fn show(view: &ApplicationView, output: Output) -> Result<()> {
             table.render()
         )
     })
+}
+
+/// Below a list of permits and how they stand.
+pub(crate) const AS_TOLD: &str = "standing: as far as the hub was told; what was revoked at a node's own desk, only that node knows (`spe node permits`)\n";
+
+/// How a permit stands, in words.
+pub(crate) fn standing(standing: Option<&PermitStanding>, now: Timestamp) -> String {
+    let Some(PermitStanding { state, since, replaced_by, revocation }) = standing else { return "–".into() };
+    let from = |at: &Timestamp| if *at > now { format!("from {at} on") } else { format!("since {at}") };
+    let by = replaced_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let why = |RevocationView { reason, .. }: &RevocationView| {
+        if reason.is_empty() { String::new() } else { format!(": {reason}") }
+    };
+    match revocation {
+        Some(revoked) if *state == PermitState::Revoked => format!("{state} {}{}", from(since), why(revoked)),
+        Some(later) => {
+            format!("{state}{by} {}; REVOKED {}{}", from(since), from(&later.effective_at), why(later))
+        }
+        None => format!("{state}{by} {}", from(since)),
+    }
 }
 
 fn due(part: &PartView) -> String {

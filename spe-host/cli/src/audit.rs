@@ -12,16 +12,17 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
-    audit::{ActorId, Entry, Person, Who},
+    audit::{ActorId, Entry, Person},
     dsse::{PublicKey, SecretKey},
     receipt::log_key,
 };
 use spe_node::{
     config::NodeConfig,
-    journal::{Checked, LogFiles, Records, check_files, entries_in},
+    journal::{Checked, LINES, LogFiles, Records, check_files, entries_in},
 };
 
 use crate::{
+    account::account,
     key,
     output::{Answered, Output, tame},
     show::Table,
@@ -35,8 +36,8 @@ pub(crate) enum AuditCommand {
     Show(ShowArgs),
     /// Check a node's log, or a receipt that came with an answer
     ///
-    /// Of a node that is stopped, everything is computed again: every hash, the files, the last cosigned checkpoint, and each charge and
-    /// release against its entry. Of a node that runs, the files alone.
+    /// Of a node that is stopped, everything is computed again: every hash, the files, the last cosigned checkpoint, and each charge,
+    /// release and verdict against its entry. Of a node that runs, the files alone.
     Verify(VerifyArgs),
     /// Copy the log's files and its key, for auditors' tools (C2SP tlog-tiles), with all entries as one file of JSON lines
     Export {
@@ -95,6 +96,9 @@ pub(crate) struct VerifyArgs {
     /// The signed answer that the receipt is for
     #[arg(long, requires = "receipt")]
     answer: Option<PathBuf>,
+    /// The signed permit under which it must have been paid for
+    #[arg(long, requires = "receipt")]
+    permit: Option<PathBuf>,
     /// The node's public key; of a node's own folder it is known
     #[arg(long, value_name = "KEY")]
     node_key: Option<PublicKey>,
@@ -107,7 +111,10 @@ pub(crate) fn run(command: AuditCommand, output: Output) -> Result<()> {
     match command {
         AuditCommand::Show(args) => show(&args, output),
         AuditCommand::Verify(args) => match (&args.receipt, args.node_key) {
-            (Some(file), Some(key)) => receipt::verify(file, args.answer.as_deref(), key, args.witness_key, output),
+            (Some(file), Some(key)) => {
+                let beside = (args.answer.as_deref(), args.permit.as_deref());
+                receipt::verify(file, beside, (key, args.witness_key), output)
+            }
             _ => verify(&args, output),
         },
         AuditCommand::Export { dir, to } => export(&dir, &to, output),
@@ -121,12 +128,6 @@ pub(crate) fn run(command: AuditCommand, output: Output) -> Result<()> {
         AuditCommand::Acknowledge { dir, reason } => acknowledge(&dir, &reason, output),
         AuditCommand::Witness(args) => witness::run(&args, output),
     }
-}
-
-/// Who runs this program: the operating system's name of the account.
-pub(crate) fn account() -> Who {
-    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    Who::account(&name.unwrap_or_else(|| "unknown".into()))
 }
 
 /// A node's log, from its folder.
@@ -298,7 +299,7 @@ fn said(checked: &Checked, whole: bool) -> String {
         None => {}
     }
     if whole {
-        text.push_str(&format!("{rows} charges, rounds and releases agree with it\n"));
+        text.push_str(&format!("{rows} charges, rounds, releases and verdicts agree with it\n"));
     } else {
         text.push_str("only the files were checked; stop the node to have its ledger compared as well\n");
     }
@@ -329,7 +330,7 @@ fn export(dir: &Path, to: &Path, output: Output) -> Result<()> {
         lines.extend_from_slice(&body);
         lines.push(b'\n');
     }
-    spe_wire::write_public(&to.join("entries.jsonl"), &String::from_utf8(lines)?)?;
+    spe_wire::write_public(&to.join(LINES), &String::from_utf8(lines)?)?;
     output.say(&serde_json::json!({ "to": to, "vkey": vkey, "node_key": log.key.public() }), || {
         format!(
             "log in {}, signed by {vkey}\ncheck it with: spe audit verify {} --node-key {}\n",

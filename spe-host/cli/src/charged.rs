@@ -14,17 +14,20 @@ use crate::output::tame;
 #[derive(Debug, PartialEq, Eq)]
 enum Charged {
     Yes,
-    /// It depends on how far the job was, which the refusal does not say.
-    IfItRan,
+    /// What it refused for is always looked at before the charge.
+    No,
+    /// It may refuse for that before the charge and after it; as far as the node has said, the job had not begun to run.
+    NotAsFarAsSaid,
 }
 
-/// Of an outcome that brings no answer; none where nothing was charged, or where it is shown already.
-const fn of(outcome: &Outcome) -> Option<Charged> {
+/// Of an outcome that brings no answer; none where one may come, or where it is shown already.
+fn of(outcome: &Outcome) -> Option<Charged> {
     match outcome {
         Outcome::Answered { .. } | Outcome::Working { stage: None } | Outcome::Offline => None,
         Outcome::Working { stage: Some(stage) } => waiting(*stage),
         Outcome::Invalid { .. } => Some(Charged::Yes),
-        Outcome::Refused { why } => refused(why),
+        Outcome::Refused { stage, .. } if stage.is_some_and(Stage::is_charged) => Some(Charged::Yes),
+        Outcome::Refused { why, .. } => Some(refused(why)),
     }
 }
 
@@ -36,10 +39,11 @@ const fn waiting(stage: Stage) -> Option<Charged> {
     }
 }
 
-/// Of a refusal: those that are always before the charge, and what the charge itself was refused for, are not named here.
-const fn refused(why: &Refusal) -> Option<Charged> {
+/// Of a refusal, where the node has not said that the job ran: those that are always before the charge, and what the charge itself was
+/// refused for, are not named here.
+const fn refused(why: &Refusal) -> Charged {
     match why {
-        Refusal::DeadlineMissed | Refusal::Interrupted { .. } => Some(Charged::Yes),
+        Refusal::DeadlineMissed | Refusal::Interrupted { .. } => Charged::Yes,
         Refusal::OfficerRefused { .. }
         | Refusal::OfficerSilent { .. }
         // Who signed for an exact table asks for it.
@@ -54,8 +58,8 @@ const fn refused(why: &Refusal) -> Option<Charged> {
         | Refusal::Cancelled
         | Refusal::RoundOutOfTurn { .. }
         | Refusal::Unavailable { .. }
-        | Refusal::Internal { .. } => Some(Charged::IfItRan),
-        _ => None,
+        | Refusal::Internal { .. } => Charged::NotAsFarAsSaid,
+        _ => Charged::No,
     }
 }
 
@@ -65,8 +69,9 @@ pub(crate) fn text(view: &View) -> String {
         let charge: Loss = view.charge;
         Some(match of(outcome)? {
             Charged::Yes => format!("  {node} charged {charge} for it, and a charge stays\n"),
-            Charged::IfItRan => format!(
-                "  if it had begun to run at {node}, {charge} is charged there, and a charge stays: `spe budget {}` shows what is spent\n",
+            Charged::No => format!("  nothing is charged at {node}: it refused before the job ran\n"),
+            Charged::NotAsFarAsSaid => format!(
+                "  as far as {node} has said, the job had not begun to run there, and nothing is charged; `spe budget {}` shows what is spent\n",
                 view.dataset
             ),
         })
@@ -78,22 +83,32 @@ pub(crate) fn text(view: &View) -> String {
 mod tests {
     use super::*;
 
-    /// What would be a bug: a charge that stays and is not told, or one that is told of a refusal before any charge.
+    /// What would be a bug: a charge that stays and is not told, or one that is told of a job that never ran.
     #[test]
     fn a_charge_without_an_answer_is_told() {
-        let refused = |why| of(&Outcome::Refused { why });
-        assert_eq!(refused(Refusal::DeadlineMissed), Some(Charged::Yes));
-        assert_eq!(refused(Refusal::OfficerRefused { reason: "too few".into() }), Some(Charged::IfItRan));
+        let at = |why: &Refusal, stage| of(&Outcome::Refused { why: why.clone(), stage });
+        let before = |why: Refusal| at(&why, Some(Stage::Admitted));
         let number: spe_kernel::ids::PermitNumber = "p-1".parse().expect("a number");
-        assert_eq!(refused(Refusal::PermitRevoked { number, since: String::new() }), Some(Charged::IfItRan));
-        assert_eq!(refused(Refusal::OfficerSilent { days: 7 }), Some(Charged::IfItRan));
         let node: spe_kernel::ids::NodeName = "north".parse().expect("a name");
-        assert_eq!(refused(Refusal::RolledBack { node, why: String::new() }), Some(Charged::IfItRan));
-        let signed = Refusal::NotAllowed { who: "bob".into(), what: "ask for what they signed for".into() };
-        assert_eq!(refused(signed), Some(Charged::IfItRan));
-        assert_eq!(refused(Refusal::JobSpent), None);
+        assert_eq!(before(Refusal::DeadlineMissed), Some(Charged::Yes));
+        for either in [
+            Refusal::OfficerRefused { reason: "too few".into() },
+            Refusal::PermitRevoked { number, since: String::new() },
+            Refusal::OfficerSilent { days: 7 },
+            Refusal::RolledBack { node, why: String::new() },
+            Refusal::NotAllowed { who: "bob".into(), what: "ask for what they signed for".into() },
+        ] {
+            for stage in [None, Some(Stage::Admitted), Some(Stage::AwaitsApproval)] {
+                assert_eq!(at(&either, stage), Some(Charged::NotAsFarAsSaid), "{either:?} at {stage:?}");
+            }
+            for stage in [Stage::Running, Stage::AwaitsRelease] {
+                assert_eq!(at(&either, Some(stage)), Some(Charged::Yes), "{either:?} at {stage:?}");
+            }
+        }
         let loss: Loss = "rho=1".parse().expect("a loss");
-        assert_eq!(refused(Refusal::PermitLossExhausted { asked: loss, spent: loss, cap: loss }), None);
+        for free in [Refusal::JobSpent, Refusal::PermitLossExhausted { asked: loss, spent: loss, cap: loss }] {
+            assert_eq!(before(free.clone()), Some(Charged::No), "{free:?}");
+        }
         assert_eq!(of(&Outcome::Offline), None);
         let waits = |stage| of(&Outcome::Working { stage: Some(stage) });
         for charged in [Stage::AwaitsRelease, Stage::AwaitsTwoSignatures, Stage::AwaitsSecondSignature] {

@@ -22,8 +22,9 @@ use spe_node::{
     site::Site,
     tables::EarlierTables,
 };
+use spe_sandbox::inspect;
 
-use crate::{key, output::Output, waiting};
+use crate::{connect, key, output::Output, waiting};
 
 #[derive(Subcommand)]
 pub(crate) enum DeskCommand {
@@ -31,6 +32,9 @@ pub(crate) enum DeskCommand {
     List {
         /// The node's folder
         dir: PathBuf,
+        /// A module that something which waits is about: its parameters are shown by name; may be given several times
+        #[arg(long = "module", value_name = "FILE")]
+        modules: Vec<PathBuf>,
     },
     /// Let a job run, or an answer leave
     Approve(VerdictArgs),
@@ -72,9 +76,11 @@ pub(crate) struct VerdictArgs {
 
 pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
     match command {
-        DeskCommand::List { dir } => {
+        DeskCommand::List { dir, modules } => {
             let mut all = pending(&dir)?;
             all.iter_mut().try_for_each(|one| compare(&dir, one))?;
+            let known = modules.iter().map(|file| parameters(file)).collect::<Result<Vec<_>>>()?;
+            all.iter_mut().for_each(|one| name_parameters(&mut one.about, &known));
             output.say(&all, || waiting::text(&all))
         }
         DeskCommand::Approve(args) => decide(&args, true, output),
@@ -133,6 +139,23 @@ fn compare(dir: &Path, one: &mut Pending) -> Result<()> {
     about.insert("earlier_exact_tables_in_all".into(), json!(in_all));
     about.insert("earlier_exact_tables".into(), json!(newest));
     Ok(())
+}
+
+/// A module's digest, and the names of its parameters.
+fn parameters(file: &Path) -> Result<(Digest, Vec<String>)> {
+    let wasm = connect::read(file)?;
+    let manifest = inspect(&wasm).with_context(|| format!("{} is no analysis module", file.display()))?.manifest;
+    Ok((Digest::of(&wasm), manifest.params.into_iter().map(|param| param.name).collect()))
+}
+
+/// Names the parameters of the plan of each module that is known: a plan has numbers, in the order of the module's manifest.
+fn name_parameters(about: &mut Value, known: &[(Digest, Vec<String>)]) {
+    let Some(plan) = about.get_mut("plan").and_then(Value::as_object_mut) else { return };
+    let module = plan.get("module").cloned();
+    let Some((_, names)) = known.iter().find(|(digest, _)| module == Some(json!(digest))) else { return };
+    let Some(params) = plan.get_mut("params") else { return };
+    let numbers = params.as_array().cloned().unwrap_or_default();
+    *params = names.iter().cloned().zip(numbers).collect::<serde_json::Map<_, _>>().into();
 }
 
 fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
@@ -234,6 +257,18 @@ mod tests {
     use spe_kernel::dsse::SecretKey;
 
     use super::*;
+
+    /// What would be a bug: a number that an officer reads under another parameter's name, or of another module.
+    #[test]
+    fn parameters_have_the_names_of_the_very_module() {
+        let (of, other) = (Digest::of(b"module"), Digest::of(b"other"));
+        let mut about = json!({ "plan": { "module": of, "params": [0.5, 18.0] } });
+        let as_it_was = about.clone();
+        name_parameters(&mut about, &[(other, vec!["a".into(), "b".into()])]);
+        assert_eq!(about, as_it_was);
+        name_parameters(&mut about, &[(of, vec!["rate".into(), "min_age".into()])]);
+        assert_eq!(about["plan"]["params"], json!({ "rate": 0.5, "min_age": 18.0 }));
+    }
 
     /// What would be a bug: two certificates in one file, of which one is lost.
     #[test]

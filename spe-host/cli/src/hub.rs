@@ -14,6 +14,7 @@ use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
 use crate::{
+    account::operator,
     agreement::{self, HubAgreementCommand},
     connect::{make_private, vacant},
     output::{Answered, Output, log, told_to_stop},
@@ -79,7 +80,7 @@ pub(crate) enum HubCommand {
     },
     /// Record a number for the activity report of Art. 59 that the hub cannot know: audits, fines, labels, publications and the like
     ///
-    /// Kept for ever, and public in the report. Works while the hub runs.
+    /// Kept for ever, and public in the report, which does not name who recorded it: that is kept at the hub. Works while the hub runs.
     Record {
         /// The hub's folder
         dir: PathBuf,
@@ -184,8 +185,11 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
         HubCommand::Record { dir, point, of, count, at } => {
             let recorded_at = Timestamp::now();
             let record = Record { point, of, count, at: at.unwrap_or(recorded_at), recorded_at };
-            spe_hub::record(&dir, &record)?;
-            output.say(&record, || format!("recorded under ({point}), {}: {} {count}\n", point.asks(), record.of))
+            let by = operator();
+            spe_hub::record(&dir, &record, &by)?;
+            let said =
+                || format!("recorded under ({point}), {}: {} {count}, by {}\n", point.asks(), record.of, by.name);
+            output.say(&record, said)
         }
         HubCommand::Agreement(command) => agreement::hub(command, output),
         HubCommand::Dismiss { dir, who } => {

@@ -17,7 +17,7 @@ use spe_node::{
     journal::Records,
 };
 
-use crate::{audit, output::Output, show::Table};
+use crate::{account::operator, output::Output, show::Table};
 
 #[derive(Subcommand)]
 pub(crate) enum IncidentCommand {
@@ -87,8 +87,7 @@ pub(crate) fn run(command: IncidentCommand, output: Output) -> Result<()> {
         }
         IncidentCommand::List { dir } => return list(&dir, output),
     };
-    let Who::Person(who) = audit::account() else { bail!("only a person records an incident") };
-    let ask = Ask::Incident { who, number, taken };
+    let ask = Ask::Incident { who: operator(), number, taken };
     match told(&dir, ask)? {
         Told::Incident(incident) => output.say(&exported(&incident), || text(&incident)),
         other => desk_said(other),

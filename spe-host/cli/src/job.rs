@@ -169,7 +169,7 @@ pub(crate) async fn conclude(
     }
     show_view(&view, Some(checked), output)?;
     let refusal =
-        view.nodes.iter().find_map(|n| if let Outcome::Refused { why } = &n.outcome { Some(why) } else { None });
+        view.nodes.iter().find_map(|n| if let Outcome::Refused { why, .. } = &n.outcome { Some(why) } else { None });
     match refusal {
         Some(why) if view.answered == 0 && view.state == State::Complete => Err(Shown(why.clone()).into()),
         _ if view.answered == 0 && view.state == State::Waiting => {

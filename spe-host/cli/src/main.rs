@@ -1,6 +1,7 @@
 //! `spe`: a secure processing environment for federated health data.
 #![allow(rustdoc::invalid_html_tags, reason = "help texts are read in a terminal")]
 
+mod account;
 mod advise;
 mod agreement;
 mod application;
@@ -48,6 +49,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use output::{Answered, Output, Shown};
+use spe_hub::NotDone;
 use spe_kernel::refusal::Refusal;
 
 /// A secure processing environment for federated health data.
@@ -177,7 +179,10 @@ fn misused(usage: &clap::Error) -> ExitCode {
 /// Says what went wrong; a refusal's class is the exit code (`docs/operations.md`).
 fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
     let shown = error.downcast_ref::<Shown>().map(|Shown(refusal)| refusal);
-    let refusal = error.downcast_ref::<Refusal>().or(shown);
+    let refusal = error.downcast_ref::<Refusal>().or(shown).or_else(|| match error.downcast_ref::<NotDone>() {
+        Some(NotDone::Refused(refusal)) => Some(refusal),
+        _ => None,
+    });
     let message = output::tame(&format!("{error:#}"));
     let answered = shown.is_some() || error.downcast_ref::<Answered>().is_some();
     if output.json && !answered {

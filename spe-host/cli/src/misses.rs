@@ -32,7 +32,8 @@ pub(crate) fn run(args: &MissesArgs, output: Output) -> Result<()> {
     let records = Records::open(&file)?;
     if let (Some(dataset), Some(reason)) = (&args.resume, &args.reason) {
         ensure!(!reason.trim().is_empty(), "--reason is empty: say what was looked at, and why the dataset may go on");
-        let resumed = records.resume(dataset, reason, &crate::audit::account()).context("letting the dataset go on")?;
+        let resumed =
+            records.resume(dataset, reason, &crate::account::account()).context("letting the dataset go on")?;
         let said = json!({ "dataset": dataset, "misses": resumed, "reason": reason.trim() });
         return output.say(&said, || format!("dataset {dataset} goes on; {resumed} late runs count no more\n"));
     }

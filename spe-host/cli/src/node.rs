@@ -11,7 +11,8 @@ use spe_kernel::{Timestamp, admission::NodePolicy, dsse::PublicKey, ids::PermitN
 use spe_node::{
     attend::attend,
     config::{FILE, NodeConfig},
-    journal::{LogFiles, Records, Release, Stays},
+    desk::{self as node_desk, Ask, Told},
+    journal::{LogFiles, PermitReport, Records, Release, Stays},
     site::Site,
 };
 use spe_wire::{Connection, pki::Role, write_public};
@@ -80,7 +81,7 @@ pub(crate) enum NodeCommand {
     /// Keep the register of opt-outs (Art. 71), also while the node runs
     #[command(subcommand)]
     Optout(OptoutCommand),
-    /// List the permits that jobs came under, all versions, and how each stands; while the node is stopped
+    /// List the permits that jobs came under, or of which the hub told, all versions, and how each stands; also while the node runs
     Permits {
         /// The node's folder
         dir: PathBuf,
@@ -132,6 +133,26 @@ pub(crate) fn run(command: NodeCommand, output: Output) -> Result<()> {
 /// What was granted, amended and renewed as the node came to know it, with the times when it was in force.
 fn permits(dir: &Path, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
+    let reports = match node_desk::ask(&config.data_dir, &Ask::Permits)? {
+        Some(Told::Permits(reports)) => reports,
+        Some(Told::Failed(why)) => bail!("{why}"),
+        Some(other) => bail!("the node answered something else: {other:?}"),
+        None => permits_of_a_stopped_node(&config)?,
+    };
+    output.say(&reports, || {
+        let mut table = Table::new(["line", "permit", "standing", "active from", "until", "first seen", "last seen"]);
+        for r in &reports {
+            let [line, number, standing] = [&r.line, &r.number, &r.standing].map(String::clone);
+            let [from, until, first, last] =
+                [&r.active_from, &r.active_until, &r.first_seen_at, &r.last_seen_at].map(String::clone);
+            table.row([line, number, standing, from, until, first, last]);
+        }
+        table.render()
+    })
+}
+
+/// From its records alone: it can be asked while its key holder is away.
+fn permits_of_a_stopped_node(config: &NodeConfig) -> Result<Vec<PermitReport>> {
     let file = config.ledger_file();
     if !file.exists() {
         bail!("{} does not exist: the node has not run yet", file.display());
@@ -143,17 +164,7 @@ fn permits(dir: &Path, output: Output) -> Result<()> {
         let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
         known.iter().filter(named).map(|r| r.body().effective_at).min()
     };
-    let reports = records.permits(revoked, Timestamp::now())?;
-    output.say(&reports, || {
-        let mut table = Table::new(["line", "permit", "standing", "active from", "until", "first seen", "last seen"]);
-        for r in &reports {
-            let [line, number, standing] = [&r.line, &r.number, &r.standing].map(String::clone);
-            let [from, until, first, last] =
-                [&r.active_from, &r.active_until, &r.first_seen_at, &r.last_seen_at].map(String::clone);
-            table.row([line, number, standing, from, until, first, last]);
-        }
-        table.render()
-    })
+    Ok(records.permits(revoked, Timestamp::now())?)
 }
 
 /// What left, and where in the audit log that is told.
@@ -169,7 +180,7 @@ fn releases(dir: &Path, output: Output) -> Result<()> {
     };
     output.say(&releases.iter().map(json).collect::<Vec<_>>(), || {
         let mut table = Table::new(["entry", "released", "plan", "dataset", "round", "answer"]);
-        for Release { index, released_at, key, answer } in &releases {
+        for Release { index, released_at, key, answer, .. } in &releases {
             let (plan, dataset, round) = (key.plan.short(), key.dataset.to_string(), key.round.to_string());
             table.row([index.to_string(), released_at.clone(), plan, dataset, round, answer.short()]);
         }
@@ -181,7 +192,7 @@ fn releases(dir: &Path, output: Output) -> Result<()> {
 fn forget(dir: &Path, name: &str, person_key: Option<PublicKey>, output: Output) -> Result<()> {
     let config = NodeConfig::read(dir)?;
     let records = Records::open(&config.ledger_file())?;
-    let forgotten = records.forget(name, person_key, &crate::audit::account(), Timestamp::now())?;
+    let forgotten = records.forget(name, person_key, &crate::account::account(), Timestamp::now())?;
     if forgotten.tags.is_empty() && forgotten.erased == 0 && forgotten.stays.is_empty() {
         bail!("the node knows no person of the name {name:?}");
     }

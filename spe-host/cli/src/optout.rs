@@ -11,9 +11,10 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 use spe_kernel::{
-    ids::{DatasetName, Digest},
+    category::{Categories, Category},
+    ids::{DatasetName, Digest, TableName},
     job::Purpose,
-    optout::{AsOf, Channel, Choice, Clock, Decision, Entry, History, Scope, Subject, excluded, short},
+    optout::{AsOf, Channel, Choice, Clock, Decision, Entry, History, Scope, Subject, excluded, refused, short},
 };
 use spe_node::{config::NodeConfig, keys::Holder};
 use spe_vault::{Register, Vault};
@@ -76,6 +77,9 @@ pub(crate) struct ChoiceArgs {
     /// Only for this purpose of Art. 53(1); may be given several times; for everything if left out
     #[arg(long = "purpose", value_name = "P")]
     purposes: Vec<Purpose>,
+    /// Only data of this category, a point of Art. 51(1): a to q; may be given several times; any data if left out
+    #[arg(long = "category", value_name = "C")]
+    categories: Vec<Category>,
     /// Since when it holds, e.g. 2027-01-31T00:00:00Z; now if left out. It never reaches back before its entry
     #[arg(long, value_name = "TIME")]
     effective: Option<Timestamp>,
@@ -97,6 +101,9 @@ pub(crate) struct VerifyArgs {
     /// The digest of an earlier snapshot of the dataset; the current one if left out
     #[arg(long, value_name = "DIGEST", requires = "permit")]
     snapshot: Option<Digest>,
+    /// A table that the job reads; may be given several times; all of the dataset's if left out
+    #[arg(long = "table", value_name = "TABLE", requires = "permit")]
+    tables: Vec<TableName>,
 }
 
 pub(crate) fn run(command: OptoutCommand, output: Output) -> Result<()> {
@@ -168,7 +175,7 @@ fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result<()> {
         now if args.clock_was_ahead => Clock::WasAhead(now),
         now => Clock::Says(now),
     };
-    let (scope, channel) = (Scope::of(&args.purposes), args.source.clone());
+    let (scope, channel) = (Scope::of(&args.purposes, &args.categories), args.source.clone());
     let decision = Decision { choice, scope, effective_at: args.effective, channel };
     let recorded = register.record(&subjects, &decision, clock).map_err(advised)?;
     let (first, last) = recorded.numbers;
@@ -218,10 +225,9 @@ const fn word(choice: Choice) -> &'static str {
     }
 }
 
-/// The purposes that `subject` is left out of at `now`.
-fn left_out(entries: &[Entry], subject: &Subject, now: Timestamp) -> Vec<String> {
-    let out = |purpose: &Purpose| excluded(entries, AsOf { at: now, purpose: *purpose }).holds(subject);
-    Purpose::ALL.iter().filter(|p| out(p)).map(ToString::to_string).collect()
+/// What somebody is left out of for `purpose`: of all data, or of some categories.
+fn out_of(purpose: Purpose, categories: Categories) -> String {
+    Scope::of(&[purpose], &categories.iter().collect::<Vec<_>>()).to_string()
 }
 
 fn show(at: &At, person: &Person, output: Output) -> Result<()> {
@@ -241,7 +247,9 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
         if own_pseudonyms.contains(&e.subject) { Entry { subject: *subject, ..e.clone() } } else { e.clone() }
     };
     let entries: Vec<Entry> = history.entries().iter().map(one).collect();
-    let now_out = left_out(&entries, subject, Timestamp::now());
+    let now = Timestamp::now();
+    let out = |purpose| refused(&entries, now, purpose).into_iter().find(|(who, _)| who == subject);
+    let now_out: Vec<_> = Purpose::ALL.iter().filter_map(|p| out(*p).map(|(_, some)| out_of(*p, some))).collect();
     let json: Vec<_> = own
         .iter()
         .map(|(number, e)| {
@@ -268,18 +276,17 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
 fn list(at: &At, output: Output) -> Result<()> {
     let history = at.register()?.read()?;
     let now = Timestamp::now();
-    let by_purpose = Purpose::ALL.map(|p| (p, excluded(history.entries(), AsOf { at: now, purpose: p })));
+    let by_purpose = Purpose::ALL.map(|p| (p, refused(history.entries(), now, p)));
     let mut people: BTreeMap<Subject, (usize, Vec<String>)> = BTreeMap::new();
     for entry in history.entries() {
         people.entry(entry.subject).or_default().0 += 1;
     }
     for (purpose, out) in &by_purpose {
-        for subject in out.subjects() {
-            people.entry(*subject).or_default().1.push(purpose.to_string());
+        for (subject, categories) in out {
+            people.entry(*subject).or_default().1.push(out_of(*purpose, *categories));
         }
     }
-    let counts: serde_json::Map<_, _> =
-        by_purpose.iter().map(|(p, out)| (p.to_string(), out.subjects().len().into())).collect();
+    let counts: serde_json::Map<_, _> = by_purpose.iter().map(|(p, out)| (p.to_string(), out.len().into())).collect();
     let json: Vec<_> = people
         .iter()
         .map(|(s, (entries, out))| json!({ "pseudonym": short(s), "entries": entries, "left_out_of": out }))
@@ -289,12 +296,14 @@ fn list(at: &At, output: Output) -> Result<()> {
     output.say(&said, || {
         let mut table = Table::new(["pseudonym", "entries", "left out of"]);
         for (subject, (entries, out)) in people.iter().take(LINES_MAX) {
-            let out = if out.len() == Purpose::ALL.len() { "everything".into() } else { out.join(", ") };
+            let everything =
+                Purpose::ALL.iter().zip(out).filter(|(p, out)| p.to_string() == **out).count() == Purpose::ALL.len();
+            let out = if everything { "everything".into() } else { out.join(", ") };
             table.row([short(subject) + "…", entries.to_string(), out]);
         }
         let more = people.len().saturating_sub(LINES_MAX);
         let more = if more > 0 { format!("  … and {more} more; --json has all\n") } else { String::new() };
-        let counts = by_purpose.iter().map(|(p, out)| format!("  {p}: {}\n", out.subjects().len()));
+        let counts = by_purpose.iter().map(|(p, out)| format!("  {p}: {}\n", out.len()));
         format!(
             "dataset {}: {} entries of {} persons; left out of permits issued now:\n{}{}{more}{}",
             at.dataset,
@@ -357,11 +366,19 @@ fn cohorts(
     let held = listed.iter().find(|listed| listed.schema.name == *dataset);
     let held = held.with_context(|| format!("dataset {dataset} is not in the vault"))?;
     let snapshot = args.snapshot.unwrap_or(held.snapshot);
+    if let Some(stray) = args.tables.iter().find(|table| held.schema.table(table).is_none()) {
+        bail!("--table {stray} is not a table of dataset {dataset}");
+    }
+    let tables = match args.tables.as_slice() {
+        [] => held.schema.tables.iter().map(|table| &table.name).collect(),
+        named => named.iter().collect::<Vec<_>>(),
+    };
+    let reads = held.schema.categories(tables.into_iter());
     let windows = body.windows(&held.schema, &config.name)?;
     // An exception from opt-outs, where the node accepts it, leaves nobody out.
     let entries = if body.opt_out_exception.is_some() { &[] } else { history.entries() };
     let cohort = |purpose: &Purpose| {
-        let out = excluded(entries, AsOf { at: body.issued_at, purpose: *purpose });
+        let out = excluded(entries, AsOf { at: body.issued_at, purpose: *purpose, reads });
         (*purpose, out.subjects().len(), windows.digest(out.cohort(snapshot)))
     };
     Ok(body.purposes().map(|purpose| cohort(&purpose)).collect())

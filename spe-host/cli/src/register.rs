@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use spe_kernel::ids::Digest;
 use spe_wire::{
     ConnectError, HubClient,
-    governance::{Activity, Entry, Indicator, Period, Register},
+    governance::{Activity, Entry, Indicator, Period, Register, Unreadable},
 };
 
 use crate::{
+    application::{AS_TOLD, standing},
     connect::{Profile, block_on},
-    output::Output,
+    output::{Output, tame},
     show::Table,
 };
 
@@ -119,7 +120,8 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 fn text(register: &Register) -> String {
-    let mut table = Table::new(["hub's id", "applicant", "purposes", "node", "status", "permit", "reasons"]);
+    let mut table =
+        Table::new(["hub's id", "applicant", "purposes", "node", "status", "permit", "standing", "reasons"]);
     for (entry, purposes) in register.entries.iter().map(|entry| (entry, points(entry))) {
         for part in &entry.parts {
             table.row([
@@ -129,12 +131,21 @@ fn text(register: &Register) -> String {
                 part.node.to_string(),
                 part.outcome.map_or_else(|| part.status.to_string(), |outcome| format!("{outcome:?}").to_lowercase()),
                 part.permit.as_ref().map_or_else(|| "–".into(), ToString::to_string),
+                standing(part.standing.as_ref(), register.at),
                 part.reasons.join("; "),
             ]);
         }
     }
+    let lost: String = register.unreadable.iter().map(unreadable).collect();
     let published = register.entries.iter().flat_map(|entry| &entry.results).chain(&register.other_results).count();
-    format!("{}{published} results published; `spe register export` writes them\n", table.render())
+    let results = format!("{published} results published; `spe register export` writes them\n");
+    format!("{}{AS_TOLD}{results}{}", table.render(), tame(&lost))
+}
+
+/// What is missing, and why.
+fn unreadable(Unreadable { about, entries }: &Unreadable) -> String {
+    let entries: Vec<_> = entries.iter().map(ToString::to_string).collect();
+    format!("UNREADABLE: entry {} of the hub's log, about {about}: it is missing here\n", entries.join(", "))
 }
 
 fn points(entry: &Entry) -> String {
@@ -177,11 +188,18 @@ fn applications(register: &Register) -> Result<String> {
         "valid_from",
         "valid_until",
         "results_due",
+        "standing",
+        "since",
+        "replaced_by",
+        "revoked_at",
+        "revoked_under",
     ]);
     let named = |value: serde_json::Value| value.as_str().map(str::to_owned).unwrap_or_default();
     let instant = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     for entry in &register.entries {
         for part in &entry.parts {
+            let standing = part.standing.as_ref();
+            let revoked = standing.and_then(|one| one.revocation.as_ref());
             let datasets: Vec<_> = part.datasets.iter().map(|dataset| dataset.as_str()).collect();
             let categories: Vec<_> = entry.categories.iter().map(|category| category.point()).collect();
             csv.line([
@@ -203,6 +221,11 @@ fn applications(register: &Register) -> Result<String> {
                 &instant(part.valid_from),
                 &instant(part.valid_until),
                 &entry.results_due.map(|day| day.to_string()).unwrap_or_default(),
+                &standing.map(|one| one.state.to_string()).unwrap_or_default(),
+                &instant(standing.map(|one| one.since)),
+                standing.and_then(|one| one.replaced_by.as_ref()).map_or("", |permit| permit.as_str()),
+                &instant(revoked.map(|one| one.effective_at)),
+                revoked.map_or("", |one| one.reason.as_str()),
             ]);
         }
     }

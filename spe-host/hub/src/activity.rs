@@ -7,40 +7,54 @@ use rusqlite::Connection;
 use spe_kernel::{
     agreement::{Act, AgreementBody},
     document,
-    permit::Article,
+    permit::{Article, PermitId, Status},
     revocation::{RevocationBody, Target},
 };
-use spe_wire::governance::{Activity, Entry, Indicator, PartOutcome, Period};
+use spe_wire::governance::{Activity, Entry, Indicator, PartOutcome, Period, PermitState, Register};
 
 use crate::{
-    applications::{Dossier, Part},
+    applications::{Dossier, Files, Part, line_of},
     records::{self, Point, Record},
     register,
     stop::Stop,
     store::{
-        governance::{self, What},
+        governance::{self, Event, What},
         witness::{self, Evidence},
     },
 };
 
 /// The report over a period.
 pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Activity, Stop> {
-    let dossiers = Dossier::all(db)?;
+    let files = Files::all(db)?;
+    let dossiers = &files.dossiers;
     let mut counts = Counts::default();
+    if !files.lost.is_empty() {
+        counts.add(
+            "a",
+            "applications and other entries of the hub's log that cannot be read: not counted here",
+            "",
+            files.lost.len(),
+        );
+    }
+    for name in ENDS_AND_CHANGES {
+        counts.add("a", name, "", 0);
+    }
     for dossier in dossiers.iter().filter(|dossier| period.has(dossier.submitted_at)) {
         submitted(&mut counts, dossier);
     }
     let mut days = BTreeMap::from([("", Days::default())]);
-    for dossier in &dossiers {
+    for dossier in dossiers {
         for part in &dossier.parts {
+            changed(&mut counts, part, &period, now);
             if part.decided_at(now).is_some_and(|at| period.has(at)) {
                 decided(&mut counts, &mut days, dossier, part, now);
             }
         }
     }
-    let results = register::results(db)?.into_iter().filter(|result| period.has(result.published_at));
-    counts.add("a", "results published", "", results.count());
-    commitments(db, &mut counts, &period, now)?;
+    let results = register::results(db)?;
+    counts.add("a", "results published", "", results.iter().filter(|one| period.has(one.published_at)).count());
+    let register = register::of(&files, results, now);
+    commitments(db, &mut counts, &register, &period)?;
     let mut indicators = counts.indicators();
     indicators.extend(days.iter().map(|(of, days)| days.indicator(of)));
     indicators.extend(recorded(db, &period)?);
@@ -49,24 +63,22 @@ pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Ac
 }
 
 /// What the hub itself saw of commitments that were not kept, Art. 59(1)(b) and (d). Why is not in it: reasons may name persons.
-fn commitments(db: &Connection, counts: &mut Counts, period: &Period, now: Timestamp) -> Result<(), Stop> {
+fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period: &Period) -> Result<(), Stop> {
     let (mut lines, mut persons) = (BTreeSet::new(), BTreeSet::new());
     let (mut suspended, mut ended) = (0, 0);
-    for event in governance::all(db)?.into_iter().filter(|event| period.has(event.at)) {
-        match event.what {
-            // One that is signed twice is one.
-            What::Revoked => {
-                let (body, issuer, _) = document::open::<RevocationBody>(&event.body)?.into_parts();
-                match body.target {
-                    Target::Permit(number) => lines.insert((number, issuer)),
-                    Target::Person(person) => persons.insert((person.name, issuer)),
-                };
-            }
-            What::Agreement => match document::open::<AgreementBody>(&event.body)?.body().act {
-                Act::Suspend { .. } => suspended += 1,
-                Act::Terminate { .. } => ended += 1,
-                _ => {}
-            },
+    for event in every(db, What::Revoked, period)? {
+        let Ok(opened) = document::open::<RevocationBody>(&event.body) else { continue };
+        let (body, issuer, _) = opened.into_parts();
+        // One that is signed twice is one, and so are those that name several permits of a line.
+        match body.target {
+            Target::Permit(number) => lines.insert(line_of(db, PermitId { number, issuer })?),
+            Target::Person(person) => persons.insert((person.name, issuer)),
+        };
+    }
+    for event in every(db, What::Agreement, period)? {
+        match document::open::<AgreementBody>(&event.body).map(|opened| opened.body().act.clone()) {
+            Ok(Act::Suspend { .. }) => suspended += 1,
+            Ok(Act::Terminate { .. }) => ended += 1,
             _ => {}
         }
     }
@@ -76,9 +88,9 @@ fn commitments(db: &Connection, counts: &mut Counts, period: &Period, now: Times
     counts.add("b", "participation of a node ended", "", ended);
     let late = |entry: &&Entry| {
         let due = entry.results_due.and_then(|day| day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok());
-        due.is_some_and(|due| due.timestamp() <= now && period.has(due.timestamp())) && entry.results.is_empty()
+        due.is_some_and(|due| due.timestamp() <= register.at && period.has(due.timestamp())) && entry.results.is_empty()
     };
-    let late = register::read(db, now)?.entries.iter().filter(late).count();
+    let late = register.entries.iter().filter(late).count();
     counts.add("b", "permits whose results were not public in time, Art. 61(4)", "", late);
     let seen = |one: &&Evidence| one.kind == "forked" && one.at.parse().is_ok_and(|at| period.has(at));
     // One node that is found out again and again is one log.
@@ -86,6 +98,38 @@ fn commitments(db: &Connection, counts: &mut Counts, period: &Period, now: Times
     let contradicting: BTreeSet<_> = evidence.iter().filter(seen).map(|one| &one.node).collect();
     counts.add("d", "audit logs of nodes that the hub found with two histories", "", contradicting.len());
     Ok(())
+}
+
+fn every(db: &Connection, what: What, period: &Period) -> Result<impl Iterator<Item = Event>, Stop> {
+    let period = *period;
+    Ok(governance::every(db, what)?.into_iter().filter(move |event| period.has(event.at)))
+}
+
+/// What becomes of permits after they were given, in the order that [`changed`] knows.
+const ENDS_AND_CHANGES: [&str; 4] = [
+    "parts whose permit was amended",
+    "parts whose permit was renewed",
+    "parts whose permit was revoked",
+    "parts whose permit expired",
+];
+
+/// What became of the permit that was given for a part, as far as the hub was told: how often it was changed in the period, and whether it
+/// ended in it.
+fn changed(counts: &mut Counts, part: &Part, period: &Period, now: Timestamp) {
+    let [amended, renewed, revoked, expired] = ENDS_AND_CHANGES;
+    for (.., version) in part.history.iter().filter(|(at, ..)| period.has(*at)) {
+        match version.status {
+            Status::Granted => {}
+            Status::Amended => counts.add("a", amended, "", 1),
+            Status::Renewed => counts.add("a", renewed, "", 1),
+        }
+    }
+    let ended = part.standing(now).filter(|standing| period.has(standing.since));
+    match ended.map(|standing| standing.state) {
+        Some(PermitState::Revoked) => counts.add("a", revoked, "", 1),
+        Some(PermitState::Expired) => counts.add("a", expired, "", 1),
+        _ => {}
+    }
 }
 
 /// What the operator recorded, added up; a point of which nothing is recorded is there without a number.

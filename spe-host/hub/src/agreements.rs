@@ -1,11 +1,12 @@
 //! Participation agreements, the hub's side: offers, what nodes state, and whether jobs may go to a node.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use spe_kernel::{
-    agreement::{Act, Agreement, AgreementBody, Party, Standing},
+    agreement::{Act, Agreement, AgreementBody, Party, Standing, Terms},
+    audit::Person,
     document::{self, Document, Opened},
     dsse::{PublicKey, SecretKey},
     fault::Fault,
@@ -16,7 +17,7 @@ use spe_wire::FileError;
 
 use crate::{
     config::Config,
-    stop::Stop,
+    stop::{NotDone, Stop},
     store::{
         self,
         governance::{self, Event, What},
@@ -33,8 +34,8 @@ pub const TERMS: &str = include_str!("../../../policies/agreement/participation.
 pub enum Move {
     /// Offers terms: the first, or others.
     Offer {
-        /// Digest of their text.
-        terms: Digest,
+        /// Their text's digests.
+        terms: Terms,
         /// The end; none = until it is ended.
         until: Option<Timestamp>,
     },
@@ -51,41 +52,61 @@ fn subject(node: &NodeName) -> String {
 }
 
 fn statements(db: &Connection, node: &NodeName) -> Result<Vec<Vec<u8>>, Stop> {
-    let events = governance::of(db, &subject(node))?;
-    Ok(events.into_iter().map(|event| event.body).collect())
+    let entries = governance::of(db, &subject(node))?.into_iter();
+    entries.map(|(_, entry)| Ok(entry.map_err(|unreadable| unreadable.fault())?.body)).collect()
 }
 
 /// The agreement with `node`, as far as it went. A node without a key has said nothing yet.
 fn read(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Agreement, Stop> {
     let key = nodes::key(db, node)?.unwrap_or(hub);
     let mut agreement = Agreement::new(node.clone(), hub, key);
-    for envelope in statements(db, node)? {
-        agreement.add(document::open(&envelope)?)?;
-    }
+    agreement.take(opened(&statements(db, node)?)?)?;
     Ok(agreement)
 }
 
-fn file(db: &Connection, node: &NodeName, who: &str, body: Vec<u8>, at: Timestamp) -> Result<(), Stop> {
-    let person = who.parse().map_err(Fault::while_("naming a party"))?;
-    governance::append(db, &Event { at, what: What::Agreement, subject: subject(node), node: None, person, body })
+fn opened(envelopes: &[Vec<u8>]) -> Result<Vec<Opened<AgreementBody>>, Refusal> {
+    envelopes.iter().map(|one| document::open(one)).collect()
+}
+
+/// Whose an entry is: a party's, and where the hub's operator acts, that person's.
+struct By<'a> {
+    party: &'a str,
+    operator: Option<&'a Person>,
+}
+
+impl By<'_> {
+    /// What the hub signs by itself.
+    const HUB: By<'static> = By { party: "hub", operator: None };
+}
+
+fn file(db: &Connection, node: &NodeName, by: &By<'_>, body: Vec<u8>, at: Timestamp) -> Result<(), Stop> {
+    let person = by.party.parse().map_err(Fault::while_("naming a party"))?;
+    let event = Event { at, what: What::Agreement, subject: subject(node), node: None, person, body };
+    governance::append_by(db, &event, by.operator)
 }
 
 fn state(
     db: &Connection,
     agreement: &mut Agreement,
-    (node, key): (&NodeName, &SecretKey),
+    (by, key): (&By<'_>, &SecretKey),
     act: Act,
     now: Timestamp,
 ) -> Result<(), Stop> {
-    let number = agreement.next_number(Party::Hub);
+    let (node, number) = (agreement.node().clone(), agreement.next_number(Party::Hub));
     let body = AgreementBody { format: AgreementBody::FORMAT.into(), node: node.clone(), number, signed_at: now, act };
     body.check()?;
     let envelope = document::sign(&body, key);
     agreement.add(document::open(&envelope)?)?;
-    file(db, node, "hub", envelope, now)
+    file(db, &node, by, envelope, now)
 }
 
-/// Takes what `node` states, and gives all that the hub states. Whoever comes for the first time is offered the [`TERMS`].
+/// Takes what `node` states, countersigns it, and gives all that the hub states. Whoever comes for the first time is offered the [`TERMS`].
+/// All of it is one step of the caller's.
+///
+/// # Security
+/// What is not of the node's pinned key, or no statement of a node's, is refused with everything that came with it. A countersignature
+/// that is none is left out and told to the operator: nothing depends on one. Watched by
+/// `every_change_is_countersigned_once_also_by_a_hub_that_was_away` and `a_false_countersignature_counts_for_nothing`.
 pub(crate) fn exchange(
     db: &Connection,
     node: &NodeName,
@@ -93,21 +114,27 @@ pub(crate) fn exchange(
     key: &SecretKey,
     now: Timestamp,
 ) -> Result<Vec<Vec<u8>>, Stop> {
-    let opened: Result<Vec<Opened<AgreementBody>>, Refusal> = sent.iter().map(|one| document::open(one)).collect();
-    let opened = opened?;
+    let opened = opened(&sent)?;
     // Its certificate says who it is; the key that it signs with is pinned as in an offer of data.
     if let Some(first) = opened.first().filter(|first| first.signer() != key.public()) {
         nodes::pin(db, node, first.signer())?;
     }
     let mut agreement = read(db, node, key.public())?;
     if agreement.latest_offer().is_none() {
-        let act = Act::Offer { terms: Digest::of(TERMS.as_bytes()), from: now, until: None };
-        state(db, &mut agreement, (node, key), act, now)?;
+        let act = Terms::of(TERMS.as_bytes()).offered(now, None);
+        state(db, &mut agreement, (&By::HUB, key), act, now)?;
     }
-    for (statement, envelope) in opened.into_iter().zip(sent) {
-        if agreement.add(statement)? {
-            file(db, node, node.as_str(), envelope, now)?;
-        }
+    let mut envelopes: BTreeMap<Digest, Vec<u8>> = opened.iter().map(Opened::digest).zip(sent).collect();
+    let taken = agreement.take(opened)?;
+    for why in &taken.left_out {
+        tracing::warn!(%node, "left out of its participation agreement: {why}");
+    }
+    let by = By { party: node.as_str(), operator: None };
+    for envelope in taken.new.iter().filter_map(|new| envelopes.remove(new)) {
+        file(db, node, &by, envelope, now)?;
+    }
+    for statement in agreement.uncountersigned(Party::Hub) {
+        state(db, &mut agreement, (&By::HUB, key), Act::Countersign { statement }, now)?;
     }
     settle(db, node, &agreement, now)?;
     let ours =
@@ -148,11 +175,41 @@ pub fn agreements(dir: &Path) -> Result<Vec<(NodeName, Standing)>, FileError> {
     read_all().map_err(FileError::at(&config.store))
 }
 
-/// Makes a statement of the hub's on the agreement with `node`, and says how it stands then. Works beside a running hub.
+/// The agreement with a node, for the hub's operator.
+#[derive(Debug)]
+pub struct Kept {
+    /// What both parties stated.
+    pub agreement: Agreement,
+    /// Under which account at the hub's machine a statement of the hub's was made, by its digest; what the hub signed by itself has none.
+    pub accounts: BTreeMap<Digest, String>,
+}
+
+/// What was stated on the agreement with `node`. Works beside a running hub.
+///
+/// # Errors
+/// [`NotDone::Refused`]: no such node; the file that cannot be used.
+pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
+    let config = Config::read(dir)?;
+    let hub = witness::key(&config)?.public();
+    let db = store::open(&config.store)?;
+    let reading = || -> Result<Kept, Stop> {
+        if !members::nodes(&db)?.contains(node) {
+            return Err(Refusal::NotFound { what: format!("node {node}") }.into());
+        }
+        let accounts = governance::accounts(&db, &subject(node))?.into_iter();
+        let digest = |body: Vec<u8>| document::open::<AgreementBody>(&body).map(|one| one.digest());
+        let accounts: Result<_, Refusal> = accounts.map(|(body, account)| Ok((digest(body)?, account))).collect();
+        Ok(Kept { agreement: read(&db, node, hub)?, accounts: accounts? })
+    };
+    reading().map_err(NotDone::at(&config.store))
+}
+
+/// Makes a statement of the hub's on the agreement with `node`, for the operator `by`, and says how it stands then. Works beside a running
+/// hub. It counts at once; the node countersigns when it next asks.
 ///
 /// # Errors
 /// The file that cannot be used; nothing that was agreed on.
-pub fn agree(dir: &Path, node: &NodeName, step: Move) -> Result<Standing, FileError> {
+pub fn agree(dir: &Path, node: &NodeName, step: Move, by: &Person) -> Result<Standing, NotDone> {
     let config = Config::read(dir)?;
     let key = witness::key(&config)?;
     let mut db = store::open(&config.store)?;
@@ -163,15 +220,16 @@ pub fn agree(dir: &Path, node: &NodeName, step: Move) -> Result<Standing, FileEr
         let offer = agreement.accepted().map(Opened::digest);
         let nothing = || Refusal::NotFound { what: format!("an agreement with node {node}") };
         let act = match step.clone() {
-            Move::Offer { terms, until } => Act::Offer { terms, from: now, until },
+            Move::Offer { terms, until } => terms.offered(now, until),
             Move::Suspend(reason) => Act::Suspend { offer: offer.ok_or_else(nothing)?, reason },
             Move::Resume => Act::Resume { offer: offer.ok_or_else(nothing)? },
             Move::Terminate(reason) => Act::Terminate { offer: offer.ok_or_else(nothing)?, reason },
         };
-        state(&writing, &mut agreement, (node, &key), act, now)?;
+        let by = By { operator: Some(by), ..By::HUB };
+        state(&writing, &mut agreement, (&by, &key), act, now)?;
         settle(&writing, node, &agreement, now)?;
         writing.commit()?;
         Ok(agreement.standing(now))
     };
-    stating().map_err(FileError::at(&config.store))
+    stating().map_err(NotDone::at(&config.store))
 }

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, future::Future, io, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use spe_identity::Issuers;
 use spe_kernel::{
     disclosure::Catalogue,
@@ -17,6 +18,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     Config,
+    applications::tell_unreadable,
     calendar::Calendar,
     config::CONFIG_FILE,
     patience::{Clock, Patience},
@@ -24,7 +26,7 @@ use crate::{
     roles::{Endpoint, authorise},
     stop::Stop,
     store::{
-        Store, jobs, nodes,
+        self, Store, governance, jobs, nodes,
         outcomes::{self, Recorded},
         rounds::{self, Turn},
     },
@@ -39,6 +41,8 @@ pub struct Hub {
     pub(crate) presence: Presence,
     pub(crate) people: Arc<Issuers>,
     pub(crate) calendar: Calendar,
+    /// Of the log of governance, when the hub was opened: no calendar shows an earlier time.
+    last_entry_at: Timestamp,
     /// One reader of register and report at a time: they are worked out from the whole log, and anybody may ask.
     pub(crate) reading_room: Arc<Semaphore>,
     pub(crate) witness: Arc<SecretKey>,
@@ -54,6 +58,9 @@ impl Hub {
     pub fn open(config: Config) -> Result<Self, FileError> {
         let tls = ServerTls::read(&config.ca(), &config.cert, &config.key)?;
         let store = Store::open(&config.store)?;
+        let calendar = Calendar::system();
+        let last_entry_at = looked_through(&store::open(&config.store)?).map_err(FileError::at(&config.store))?;
+        calendar.not_before(last_entry_at);
         let witness = Arc::new(witness::key(&config)?);
         // Paths in it are absolute by now.
         let people =
@@ -64,7 +71,8 @@ impl Hub {
             store,
             presence: Presence::new(),
             people,
-            calendar: Calendar::system(),
+            calendar,
+            last_entry_at,
             reading_room: Arc::new(Semaphore::new(1)),
             witness,
             patience,
@@ -75,6 +83,7 @@ impl Hub {
     /// The same hub, whose periods of weeks and months end by `calendar`.
     #[must_use]
     pub fn with_calendar(self, calendar: Calendar) -> Self {
+        calendar.not_before(self.last_entry_at);
         Self { calendar, ..self }
     }
 
@@ -195,6 +204,12 @@ impl Hub {
             }
         }
     }
+}
+
+/// Looks through the log of governance, tells the operator of what cannot be read, and says when its last entry was made.
+fn looked_through(db: &Connection) -> Result<Timestamp, Stop> {
+    tell_unreadable(db)?;
+    Ok(governance::last(db)?.unwrap_or(Timestamp::MIN))
 }
 
 fn patience_of(config: &Config) -> Duration {

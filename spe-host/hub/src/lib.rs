@@ -24,12 +24,13 @@ mod store;
 pub mod view;
 mod witness;
 
-pub use agreements::{Move, TERMS, agree, agreements};
+pub use agreements::{Kept, Move, TERMS, agree, agreement, agreements};
 pub use calendar::Calendar;
 pub use config::{CONFIG_FILE as FILE, Config};
 pub use enrolment::{dismiss, init, invite, invite_by_token, roles_of};
 pub use hub::Hub;
 pub use patience::{Clock, Winder};
 pub use records::{Point, Record, record};
+pub use stop::NotDone;
 pub use store::witness::Evidence;
 pub use witness::{evidence, seen};

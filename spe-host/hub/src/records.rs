@@ -5,12 +5,11 @@ use std::{fmt, path::Path, str::FromStr};
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
-use spe_kernel::{fault::Fault, refusal::Refusal};
-use spe_wire::FileError;
+use spe_kernel::{audit::Person, fault::Fault, refusal::Refusal};
 
 use crate::{
     config::Config,
-    stop::Stop,
+    stop::{NotDone, Stop},
     store::{
         self,
         governance::{self, Event, What},
@@ -96,11 +95,11 @@ pub struct Record {
     pub recorded_at: Timestamp,
 }
 
-/// Records a number in the hub in `dir`, for ever. Works beside a running hub.
+/// Records a number in the hub in `dir`, for ever, for the operator `by`, whom the report does not name. Works beside a running hub.
 ///
 /// # Errors
-/// No words or too many; a time in the future; the file that cannot be used.
-pub fn record(dir: &Path, record: &Record) -> Result<(), FileError> {
+/// [`NotDone::Refused`]: no words or too many, or a time in the future; the file that cannot be used.
+pub fn record(dir: &Path, record: &Record, by: &Person) -> Result<(), NotDone> {
     let config = Config::read(dir)?;
     let mut db = store::open(&config.store)?;
     let mut recording = || -> Result<(), Stop> {
@@ -115,14 +114,15 @@ pub fn record(dir: &Path, record: &Record) -> Result<(), FileError> {
         let person = "hub".parse().map_err(Fault::while_("naming a party"))?;
         let (at, body) = (record.recorded_at, serde_json::to_vec(record)?);
         let subject = format!("report {}", record.point);
-        governance::append(&writing, &Event { at, what: What::Recorded, subject, node: None, person, body })?;
+        let event = Event { at, what: What::Recorded, subject, node: None, person, body };
+        governance::append_by(&writing, &event, Some(by))?;
         Ok(writing.commit()?)
     };
-    recording().map_err(FileError::at(&config.store))
+    recording().map_err(NotDone::at(&config.store))
 }
 
-/// Everything that was recorded, in order.
+/// Everything that was recorded and can be read, in order.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Record>, Stop> {
-    let recorded = governance::every(db, What::Recorded)?.into_iter();
-    recorded.map(|event| Ok(serde_json::from_slice(&event.body)?)).collect()
+    let recorded = governance::every(db, What::Recorded)?;
+    Ok(recorded.iter().filter_map(|event| serde_json::from_slice(&event.body).ok()).collect())
 }

@@ -6,12 +6,12 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rusqlite::Connection;
 use spe_kernel::{ids::PersonName, permit::PermitBody, refusal::Refusal};
 use spe_wire::{
-    governance::{Entry, EntryPart, PublishedResult, Register},
+    governance::{Entry, EntryPart, PermitStanding, PublishedResult, Register},
     view::{State, View},
 };
 
 use crate::{
-    applications::{Dossier, Part},
+    applications::{Dossier, Files, Lost, Part},
     stop::Stop,
     store::governance::{self, Event, What},
 };
@@ -21,21 +21,29 @@ const RESULT_MONTHS: i32 = 18;
 
 /// The register as of now.
 pub(crate) fn read(db: &Connection, now: Timestamp) -> Result<Register, Stop> {
-    let mut results = results(db)?;
-    let entries = Dossier::all(db)?.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
-    Ok(Register { at: now, entries, other_results: results })
+    Ok(of(&Files::all(db)?, results(db)?, now))
 }
 
-/// Everything that was published, oldest first.
+/// The register of those applications and results.
+pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestamp) -> Register {
+    let entries = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
+    let unreadable = files.lost.iter().map(Lost::told).collect();
+    Register { at: now, entries, other_results: results, unreadable }
+}
+
+/// Everything that was published and can be read, oldest first.
 pub(crate) fn results(db: &Connection) -> Result<Vec<PublishedResult>, Stop> {
-    let published = governance::every(db, What::Published)?.into_iter();
-    published.map(|event| Ok(serde_json::from_slice(&event.body)?)).collect()
+    let published = governance::every(db, What::Published)?;
+    Ok(published.iter().filter_map(|event| serde_json::from_slice(&event.body).ok()).collect())
 }
 
 fn entry(dossier: &Dossier, results: &mut Vec<PublishedResult>, now: Timestamp) -> Entry {
     let body = dossier.application.body();
     let permits: Vec<&PermitBody> = dossier.parts.iter().filter_map(Part::permit).collect();
-    let under = |result: &PublishedResult| permits.iter().any(|permit| permit.number == result.permit);
+    // Also under one that another has taken the place of since.
+    let under = |result: &PublishedResult| {
+        dossier.parts.iter().flat_map(|part| &part.history).any(|(.., version)| version.number == result.permit)
+    };
     let categories: BTreeMap<_, _> = body.data.iter().map(|data| (data.category.point(), data.category)).collect();
     Entry {
         application: dossier.id.clone(),
@@ -69,7 +77,52 @@ fn entry_part(part: &Part, now: Timestamp) -> EntryPart {
         permit: permit.map(|permit| permit.number.clone()),
         valid_from: permit.map(|permit| permit.valid_from),
         valid_until: permit.map(|permit| permit.valid_until),
+        standing: part.standing(now).map(in_public),
     }
+}
+
+/// What everybody may know of a permit's end: the measure, and on which provision (Art. 57(1)(j)).
+///
+/// # Privacy
+/// The words that a data access body gives are for those whom it stops, and may name persons: only references to provisions are taken from
+/// them. Watched by `the_register_names_applicants_and_nobody_else`.
+fn in_public(mut standing: PermitStanding) -> PermitStanding {
+    if let Some(revocation) = &mut standing.revocation {
+        revocation.reason = provisions(&revocation.reason);
+    }
+    standing
+}
+
+/// The provisions that a text refers to, such as `Art. 61(4)`; nothing else of it.
+fn provisions(text: &str) -> String {
+    let references = text.match_indices("Art. ").filter_map(|(at, mark)| reference(text.get(at + mark.len()..)?));
+    let mut found: Vec<String> = Vec::new();
+    for article in references.map(|number| format!("Art. {number}")) {
+        if !found.contains(&article) {
+            found.push(article);
+        }
+    }
+    found.join(", ")
+}
+
+/// The number of an article that `text` begins with, and paragraphs and points after it: `68(10)(a)`.
+fn reference(text: &str) -> Option<&str> {
+    let is_point = |point: &str| {
+        let digits = point.len() <= 3 && point.bytes().all(|byte| byte.is_ascii_digit());
+        let letters = point.len() == 1 && point.bytes().all(|byte| byte.is_ascii_lowercase());
+        !point.is_empty() && (digits || letters || point.bytes().all(|byte| b"ivx".contains(&byte)))
+    };
+    let mut end = text.bytes().take_while(u8::is_ascii_digit).count();
+    if !(1..=3).contains(&end) {
+        return None;
+    }
+    while let Some((point, _)) = text.get(end..)?.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        if !is_point(point) {
+            break;
+        }
+        end += point.len() + 2;
+    }
+    text.get(..end)
 }
 
 /// Publishes the merged statistics of a job of `person`. The same job again changes nothing.
@@ -100,4 +153,19 @@ pub(crate) fn publish(db: &Connection, person: PersonName, view: View, now: Time
     };
     let body = serde_json::to_vec(&result)?;
     governance::append(db, &Event { at: now, what: What::Published, subject, node: None, person, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be a bug: a name, or a word beside a provision, that becomes public.
+    #[test]
+    fn of_reasons_only_provisions_are_public() {
+        let told = "anna did not publish (Art. 61(4)) after two reminders; Art. anna, Art. 5(anna), Art. 68(10)(a) and (b), Art. 61(4)";
+        assert_eq!(provisions(told), "Art. 61(4), Art. 5, Art. 68(10)(a)");
+        assert_eq!(provisions("Art. 0123456789, anna's number"), "");
+        assert_eq!(provisions("Art. 57(1)(j)(iv)anna"), "Art. 57(1)(j)(iv)");
+        assert_eq!(provisions("the conditions were not kept"), "");
+    }
 }

@@ -106,9 +106,9 @@ fn outcome(
     match &line.said {
         Some(Said::Answered { key, envelope }) => open(envelope, plan, &line.node, *key),
         Some(Said::Finished(_)) => (finished(line, plan, merged), None),
-        Some(Said::Refused(why)) => (Outcome::Refused { why: why.clone() }, None),
+        Some(Said::Refused(why)) => (Outcome::Refused { why: why.clone(), stage: line.stage }, None),
         Some(Said::Invalid(why)) => (Outcome::Invalid { why: why.clone() }, None),
-        None if cancelled => (Outcome::Refused { why: Refusal::Cancelled }, None),
+        None if cancelled => (Outcome::Refused { why: Refusal::Cancelled, stage: line.stage }, None),
         None if is_here => (Outcome::Working { stage: line.stage }, None),
         None => (Outcome::Offline, None),
     }

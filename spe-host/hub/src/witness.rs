@@ -10,7 +10,7 @@ use spe_kernel::{
     ids::{Digest, NodeName},
     receipt::{log_key, witness_key},
     refusal::Refusal,
-    tlog::{Ask, LogError, Reply, Verdict, judge},
+    tlog::{Ask, Known, LogError, NoteKey, Reply, SignedCheckpoint, Verdict, judge},
 };
 use spe_wire::{FileError, Peer, Token, write_secret};
 
@@ -20,7 +20,7 @@ use crate::{
     stop::Stop,
     store::{
         self, nodes,
-        witness::{self, Evidence},
+        witness::{self, Besides, Evidence},
     },
 };
 
@@ -70,57 +70,106 @@ impl Hub {
     /// # Security
     /// Evidence is of what the node has signed, and nothing else: [`judge`] says why it can be relied on. A request whose path is damaged
     /// accuses nobody. Watched by `a_fork_is_kept_as_evidence_and_a_damaged_message_is_not`.
+    ///
+    /// A history besides the one that was cosigned never is, and is watched all the same: when it in turn is put back, that is another one.
+    /// Watched by `a_history_that_was_acknowledged_is_watched_on`.
     pub(crate) async fn cosigned(&self, peer: Peer, ask: Ask) -> Result<Reply, Stop> {
         let secret = std::sync::Arc::clone(&self.witness);
-        let (node, verdict) = self.store.write(move |db| look(db, peer, &ask)).await?;
-        match verdict {
-            Verdict::Consistent(shown) => {
+        let (node, found) = self.store.write(move |db| look(db, peer, &ask)).await?;
+        match found {
+            Found::Continued(shown) => {
                 let time = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
                 let name = witness_key(secret.public()).map_err(wrong)?;
                 Ok(Reply::Cosigned(shown.cosign(name.name(), &secret, time).map_err(wrong)?))
             }
-            Verdict::Unknown { size } => Ok(Reply::From(size)),
-            Verdict::Shorter(shown) => Err(refuse(
-                &node,
-                format!("it shows an audit log of {} entries, and its witness has seen more", shown.checkpoint().size),
-            )),
-            Verdict::Forked(_) => Err(refuse(
-                &node,
-                "its audit log has another history than the one that its witness has cosigned".into(),
-            )),
+            Found::Unknown { size } => Ok(Reply::From(size)),
+            Found::Besides { cosigned, number } => Err(refuse(&node, cosigned, number)),
         }
     }
+}
+
+/// What was found of a checkpoint.
+enum Found {
+    /// It continues what was cosigned.
+    Continued(SignedCheckpoint),
+    /// The node is to prove that it continues a tree of that size.
+    Unknown { size: u64 },
+    /// It does not continue what was cosigned: it is of the history of that number, from 1, besides that one.
+    Besides { cosigned: u64, number: u32 },
 }
 
 fn wrong(why: LogError) -> Stop {
     Fault::new("cosigning", why).into()
 }
 
-fn refuse(node: &NodeName, why: String) -> Stop {
+/// The same words for the same history: the node's operator acknowledges each once, and the next one stops the node again.
+fn refuse(node: &NodeName, cosigned: u64, number: u32) -> Stop {
+    let why = format!(
+        "its witness has cosigned another log of it, of {cosigned} entries, and this is history {number} besides that one"
+    );
     tracing::error!(%node, "AUDIT LOG NOT COSIGNED: {why}; the evidence: spe hub witness show");
     Refusal::RolledBack { node: node.clone(), why }.into()
 }
 
 /// What the hub finds, and remembers before it says so.
-fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeName, Verdict), Stop> {
+fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeName, Found), Stop> {
     let node = authorise(db, peer, Endpoint::Witness)?.node()?;
     let unknown = || Refusal::NotFound { what: format!("the key of node {node}, which has never offered a dataset,") };
     let key = log_key(&node, nodes::key(db, &node)?.ok_or_else(unknown)?).map_err(wrong)?;
     let before = witness::last(db, &node)?;
-    // Nothing that the node has signed, and so nothing against it: it may ask again.
-    let malformed = |why: LogError| {
-        tracing::warn!(%node, "audit log not cosigned: {why}");
-        Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() }
-    };
-    let verdict = judge(before.as_ref().map(|(known, _)| *known), ask, &key).map_err(malformed)?;
-    let seen = before.map(|(_, checkpoint)| checkpoint).unwrap_or_default();
+    let verdict = judge(before.as_ref().map(|(known, _)| *known), ask, &key).map_err(|why| malformed(&node, &why))?;
+    let (cosigned, seen) = before.map(|(known, checkpoint)| (known.size, checkpoint)).unwrap_or_default();
     let keep = |kind: &str, shown: &str| witness::accuse(db, &node, kind, &seen, shown);
-    match &verdict {
-        Verdict::Consistent(shown) => witness::remember(db, &node, shown)?,
+    let besides = witness::besides(db, &node)?;
+    match verdict {
+        Verdict::Consistent(shown) => {
+            witness::remember(db, &node, &shown)?;
+            return Ok((node, Found::Continued(shown)));
+        }
         Verdict::Shorter(shown) => keep("shorter", shown.note())?,
         // With the path: whoever has both can judge again.
         Verdict::Forked(_) => keep("forked", &ask.to_text())?,
-        Verdict::Unknown { .. } => {}
+        // Of the same checkpoint it was found just now.
+        Verdict::Unknown { .. }
+            if besides.as_ref().is_some_and(|b| b.known.size == ask.old && b.shown == ask.checkpoint) => {}
+        Verdict::Unknown { size } => return Ok((node, Found::Unknown { size })),
     }
-    Ok((node, verdict))
+    let found = besides_which(db, &node, besides, ask, &key)?;
+    Ok((node, found.map_or_else(|size| Found::Unknown { size }, |number| Found::Besides { cosigned, number })))
+}
+
+/// Of which history `ask` is, besides the one that was cosigned: of the last that was seen, if it continues that, or of a new one. Or from which
+/// size the node has to prove it.
+fn besides_which(
+    db: &rusqlite::Transaction<'_>,
+    node: &NodeName,
+    last: Option<Besides>,
+    ask: &Ask,
+    key: &NoteKey,
+) -> Result<Result<u32, u64>, Stop> {
+    let shown = SignedCheckpoint::open(&ask.checkpoint, key).map_err(|why| malformed(node, &why))?;
+    let number = match last {
+        None => 1,
+        Some(last) => match judge(Some(last.known), ask, key).map_err(|why| malformed(node, &why))? {
+            Verdict::Consistent(_) => last.number,
+            Verdict::Shorter(_) | Verdict::Forked(_) => last.number + 1,
+            Verdict::Unknown { size } => {
+                witness::remember_besides(db, node, &Besides { shown: ask.checkpoint.clone(), ..last })?;
+                return Ok(Err(size));
+            }
+        },
+    };
+    let (size, root) = shown.tree();
+    witness::remember_besides(
+        db,
+        node,
+        &Besides { number, known: Known { size, root }, shown: ask.checkpoint.clone() },
+    )?;
+    Ok(Ok(number))
+}
+
+/// Nothing that the node has signed, and so nothing against it: it may ask again.
+fn malformed(node: &NodeName, why: &LogError) -> Refusal {
+    tracing::warn!(%node, "audit log not cosigned: {why}");
+    Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() }
 }

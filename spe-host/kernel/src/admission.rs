@@ -167,8 +167,8 @@ pub fn admit(
     Ok(Admitted { job, charge, longest, exact })
 }
 
-/// How far ahead of this node's clock a researcher's may be.
-const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
+/// How far the clock of who signed a document may be from the clock of who reads it.
+pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 fn fresh(job: &Job, policy: &NodePolicy, now: Timestamp) -> Result<(), Refusal> {
     let age = now.duration_since(job.body().signed_at);

@@ -3,6 +3,7 @@
 //! An [`Entry`] is one line of JSON. Entries are the leaves of a Merkle tree ([`crate::tlog`]); the form is in `docs/audit-log.md`.
 
 mod event;
+mod paid;
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{disclosure::Released, dsse::PublicKey, fault::Fault, gate::Cleared, ids::Digest, ledger::AnswerKey};
 
-pub use event::{Answer, Event, PermitRef};
+pub use event::{Answer, Event, PermitRef, Statement};
+pub use paid::PaidUnder;
 
 /// [`Entry::format`] of this version.
 pub const ENTRY_FORMAT: &str = "spe.log/1";

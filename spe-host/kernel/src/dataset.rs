@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    category::{Categories, Category},
     ids::{ColumnName, DatasetName, Digest, TableName},
     units::Loss,
 };
@@ -46,6 +47,9 @@ pub struct TableSchema {
     /// [`DatasetSchema::subjects_max`]. See [`DatasetSchema::rows_max`] for what none means.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_max: Option<u64>,
+    /// What kind of health data it is: what choices of data subjects by category are about. None = it may be any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
     /// The column that says when a row is from: a date, a timestamp, or an integer that is a year. Permits may cut by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<ColumnName>,
@@ -121,6 +125,16 @@ impl DatasetSchema {
     /// The table of that name.
     pub fn table(&self, name: &TableName) -> Option<&TableSchema> {
         self.tables.iter().find(|t| &t.name == name)
+    }
+
+    /// Of which categories the data of `tables` is: of any, where a table does not say, or none is named.
+    ///
+    /// # Privacy
+    /// Who has opted out of one category is passed over by whatever may be of it.
+    pub fn categories<'a>(&self, tables: impl Iterator<Item = &'a TableName>) -> Categories {
+        let category =
+            |name| self.table(name).and_then(|table| table.category).map_or(Categories::ALL, Categories::from);
+        tables.map(category).reduce(Categories::and).unwrap_or(Categories::ALL)
     }
 
     /// Rows of `table` at any one node, at most: what is declared, or [`ROWS_PER_SUBJECT_DEFAULT`] for each data subject, and

@@ -330,6 +330,16 @@ pub enum Stage {
     AwaitsSecondSignature,
 }
 
+impl Stage {
+    /// Whether it is charged by then.
+    pub const fn is_charged(self) -> bool {
+        match self {
+            Self::Admitted | Self::AwaitsApproval => false,
+            Self::Running | Self::AwaitsRelease | Self::AwaitsTwoSignatures | Self::AwaitsSecondSignature => true,
+        }
+    }
+}
+
 /// What a node offers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

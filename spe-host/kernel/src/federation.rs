@@ -34,6 +34,9 @@ pub enum Outcome {
     Refused {
         /// Why.
         why: Refusal,
+        /// How far it had come before, if the node has said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<Stage>,
     },
     /// It is connected and has not answered yet.
     Working {

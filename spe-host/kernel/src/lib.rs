@@ -12,6 +12,7 @@ pub mod admission;
 pub mod agreement;
 pub mod application;
 pub mod audit;
+pub mod category;
 pub mod certificate;
 pub mod conversion;
 pub mod dataset;

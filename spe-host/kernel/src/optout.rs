@@ -1,4 +1,5 @@
-//! The register of opt-outs (Regulation (EU) 2025/327, Art. 71): who does not want their data used, what for, and since when.
+//! The register of opt-outs (Regulation (EU) 2025/327, Art. 71): who does not want their data used, which of
+//! it, what for, and since when.
 //!
 //! A dataset's register at one node is a list that only grows. Each entry has two times: when the choice takes effect (*valid
 //! time*), and when the register learnt of it (*transaction time*). A permit reads the register as it stood when the permit was
@@ -10,6 +11,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::{
+    category::{Categories, Category},
+    dataset::DatasetSchema,
     ids::{Digest, IdError},
     job::{Job, Purpose},
     permit::Permit,
@@ -23,6 +26,9 @@ pub const CHANNEL_BYTES_MAX: usize = 64;
 /// Separates the digests of cohorts from all others.
 const COHORT_CONTEXT: &str = "spe 2026-01-01 cohort of a snapshot without those who opted out";
 
+/// A [`Scope`] that is about all purposes.
+const EVERYTHING: &str = "everything";
+
 /// The pseudonym of one data subject in one dataset at one node. Stays at the node.
 pub type Subject = [u8; 16];
 
@@ -35,36 +41,45 @@ pub enum Choice {
     ComesBack,
 }
 
-/// Which purposes a choice is about.
+/// What a choice is about: purposes, and categories of data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them.
-    Everything,
-    /// These.
-    Only(Vec<Purpose>),
+pub struct Scope {
+    /// In the order of the article; none = all.
+    purposes: Vec<Purpose>,
+    categories: Categories,
 }
 
 impl Scope {
-    /// About `purposes`; about everything when there are none.
-    pub fn of(purposes: &[Purpose]) -> Self {
-        let named: Vec<_> = Purpose::ALL.into_iter().filter(|p| purposes.contains(p)).collect();
-        if named.is_empty() { Self::Everything } else { Self::Only(named) }
+    /// About any use of any data.
+    pub const EVERYTHING: Self = Self { purposes: Vec::new(), categories: Categories::ALL };
+
+    /// About the use of data of these categories for these purposes; for any purpose when none is named, any data when no category is.
+    pub fn of(purposes: &[Purpose], categories: &[Category]) -> Self {
+        let purposes = Purpose::ALL.into_iter().filter(|p| purposes.contains(p)).collect();
+        let categories = match categories {
+            [] => Categories::ALL,
+            named => named.iter().copied().collect(),
+        };
+        Self { purposes, categories }
     }
 
-    /// Whether it is about `purpose` too.
-    pub fn covers(&self, purpose: Purpose) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Only(purposes) => purposes.iter().any(|about| about.covers(purpose)),
-        }
+    /// Of which categories it is about for `purpose`.
+    pub fn covers(&self, purpose: Purpose) -> Categories {
+        let about = self.purposes.is_empty() || self.purposes.iter().any(|about| about.covers(purpose));
+        if about { self.categories } else { Categories::NONE }
     }
 }
 
+/// `everything`, `education,scientific-research`; and of some data only, `everything:f` or `education:a,f`.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Everything => f.pad("everything"),
-            Self::Only(purposes) => f.pad(&purposes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+        let purposes = match self.purposes.as_slice() {
+            [] => EVERYTHING.to_owned(),
+            named => named.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        };
+        match self.categories {
+            Categories::ALL => f.pad(&purposes),
+            some => f.pad(&format!("{purposes}:{some}")),
         }
     }
 }
@@ -72,10 +87,15 @@ impl fmt::Display for Scope {
 impl std::str::FromStr for Scope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "everything" {
-            return Ok(Self::Everything);
+        let (purposes, categories) = match text.split_once(':') {
+            Some((purposes, categories)) => (purposes, categories.parse::<Categories>()?.iter().collect()),
+            None => (text, Vec::new()),
+        };
+        if purposes == EVERYTHING {
+            return Ok(Self::of(&[], &categories));
         }
-        text.split(',').map(str::parse).collect::<Result<Vec<_>, _>>().map(|purposes| Self::of(&purposes))
+        let purposes: Vec<_> = purposes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self::of(&purposes, &categories))
     }
 }
 
@@ -120,19 +140,23 @@ pub struct Entry {
     pub channel: Channel,
 }
 
-/// Which state of a register counts: as it stood at an instant, for a purpose.
+/// Which state of a register counts, and for which use: as it stood at an instant, for a purpose and the data that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsOf {
     /// The instant, in valid time and in transaction time.
     pub at: Timestamp,
     /// The purpose.
     pub purpose: Purpose,
+    /// Of which categories the data is that is read.
+    pub reads: Categories,
 }
 
 impl AsOf {
-    /// What counts for `job` under `permit`: the state when the permit was issued, for the purpose that the job is signed for.
-    pub const fn of(permit: &Permit, job: &Job) -> Self {
-        Self { at: permit.body().issued_at, purpose: job.body().purpose }
+    /// What counts for `job` under `permit`: the state when the permit was issued, for the purpose that the job is signed for, and the
+    /// categories of the tables that its plan reads.
+    pub fn of(permit: &Permit, job: &Job, schema: &DatasetSchema) -> Self {
+        let reads = schema.categories(job.body().plan.inputs().iter().map(|input| &input.table));
+        Self { at: permit.body().issued_at, purpose: job.body().purpose, reads }
     }
 }
 
@@ -140,28 +164,42 @@ impl AsOf {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excluded(Vec<Subject>);
 
-/// Who had opted out, by the state of a register that `as_of` names.
-///
-/// Of all entries about the purpose that were known and in effect then, the one that took effect last decides for its data subject;
-/// of two that took effect together, the later entry. An entry was known since the earliest `recorded_at` of itself and all
-/// that follow it: it is older than they are, whatever a clock said that was ahead for a while.
+/// Who had opted out, by the state of a register that `as_of` names: of all or some of the data that is read.
 ///
 /// # Privacy
 /// Claim: an entry made at `t` changes nothing for any `as_of` before `t`, and counts for every one from `t` on once it is in
 /// effect. Watched by the model test in `spe-host/kernel/tests/it/optout.rs`.
 pub fn excluded(entries: &[Entry], as_of: AsOf) -> Excluded {
+    let AsOf { at, purpose, reads } = as_of;
+    let out = refused(entries, at, purpose).into_iter().filter(|(_, categories)| categories.meets(reads));
+    Excluded(out.map(|(subject, _)| subject).collect())
+}
+
+/// Who had opted out of the use of which data for `purpose`, by the state of a register at an instant: ascending, each once.
+///
+/// Of all entries about the purpose and a category that were known and in effect then, the one that took effect last decides for its data
+/// subject; of two that took effect together, the later entry. An entry was known since the earliest `recorded_at` of itself and all
+/// that follow it: it is older than they are, whatever a clock said that was ahead for a while.
+pub fn refused(entries: &[Entry], at: Timestamp, purpose: Purpose) -> Vec<(Subject, Categories)> {
     let known = entries.iter().enumerate().rev().scan(Timestamp::MAX, |earliest, (place, entry)| {
         *earliest = entry.recorded_at.min(*earliest);
         Some((*earliest, place, entry))
     });
-    let counts = |(known, _, entry): &(Timestamp, usize, &Entry)| {
-        *known <= as_of.at && entry.effective_at <= as_of.at && entry.scope.covers(as_of.purpose)
+    let counts = |(known, place, entry): (Timestamp, usize, &Entry)| {
+        let about = entry.scope.covers(purpose);
+        let counts = known <= at && entry.effective_at <= at && about != Categories::NONE;
+        counts.then_some((entry.subject, entry.effective_at, place, entry.choice, about))
     };
-    let mut counting: Vec<_> =
-        known.filter(counts).map(|(_, place, e)| (e.subject, e.effective_at, place, e.choice)).collect();
-    counting.sort_unstable_by_key(|(subject, effective_at, place, _)| (*subject, *effective_at, *place));
-    let last = counting.chunk_by(|a, b| a.0 == b.0).filter_map(<[_]>::last);
-    Excluded(last.filter(|(.., choice)| *choice == Choice::OptsOut).map(|(subject, ..)| *subject).collect())
+    let mut counting: Vec<_> = known.filter_map(counts).collect();
+    counting.sort_unstable_by_key(|(subject, effective_at, place, ..)| (*subject, *effective_at, *place));
+    let of_one = |acts: &[(Subject, Timestamp, usize, Choice, Categories)]| {
+        let out = acts.iter().fold(Categories::NONE, |out, (.., choice, about)| match choice {
+            Choice::OptsOut => out.and(*about),
+            Choice::ComesBack => out.without(*about),
+        });
+        acts.first().filter(|_| out != Categories::NONE).map(|(subject, ..)| (*subject, out))
+    };
+    counting.chunk_by(|a, b| a.0 == b.0).filter_map(of_one).collect()
 }
 
 impl Excluded {

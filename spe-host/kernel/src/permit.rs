@@ -22,11 +22,11 @@ mod check;
 mod data;
 mod environment;
 mod line;
-mod odrl;
+pub(crate) mod odrl;
 mod scope;
 mod terms;
 
-pub use data::{Category, PermitData, TimeRange, Windows};
+pub use data::{PermitData, TimeRange, Windows};
 pub use environment::{Environment, Limits, ModuleClass, Modules, Review};
 pub use line::{Line, Standing, Version};
 pub use odrl::agreement;

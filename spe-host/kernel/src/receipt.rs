@@ -1,10 +1,10 @@
 //! Receipts: that an answer is in its node's audit log, checked offline.
 
 use crate::{
-    audit::{Answer, Entry, Event},
+    audit::{Answer, Entry, Event, PaidUnder},
     dsse::PublicKey,
     fault::Fault,
-    ids::{Digest, NodeName},
+    ids::{Digest, NodeName, PermitNumber},
     tlog::{KeyType, LogError, LogProof, NoteKey, SignedCheckpoint, malformed},
 };
 
@@ -67,6 +67,28 @@ pub enum ReceiptError {
         /// Digest of what was given.
         given: Digest,
     },
+    /// What it says of the permit is not what the log hides.
+    #[error(
+        "the receipt says that permit {0} paid for the answer, and its entry in the log was made for another permit or salt"
+    )]
+    OtherPermit(PermitNumber),
+    /// Paid for under another document.
+    #[error(
+        "the answer was paid for under permit {number}, and not under the given document: {given} instead of {logged}"
+    )]
+    OtherDocument {
+        /// Number of the permit.
+        number: PermitNumber,
+        /// Digest of its document.
+        logged: Digest,
+        /// Digest of what was given.
+        given: Digest,
+    },
+    /// It does not say.
+    #[error(
+        "the receipt does not say under which permit the answer was paid for: it was asked for again under another one, or is of an earlier version"
+    )]
+    NoPermit,
     /// Too long.
     #[error("the receipt has {0} bytes; the limit is {RECEIPT_BYTES_MAX}")]
     TooLong(usize),
@@ -78,7 +100,7 @@ impl Receipt {
     /// # Errors
     /// An entry that does not tell of a release: others do not leave.
     pub fn of(proof: &LogProof) -> Result<Self, Fault> {
-        released(&proof.entry).map_err(Fault::while_("writing a receipt"))?;
+        released(proof).map_err(Fault::while_("writing a receipt"))?;
         let text = proof.to_text();
         if text.len() > RECEIPT_BYTES_MAX {
             return Err(Fault::new("writing a receipt", ReceiptError::TooLong(text.len())));
@@ -101,16 +123,21 @@ pub struct Logged {
     pub answer: Answer,
     /// Digest of the signed answer.
     pub envelope: Digest,
+    /// The permit under which it was paid for, as the entry commits to it; where the receipt says so.
+    pub paid_under: Option<PaidUnder>,
 }
 
-fn released(entry: &[u8]) -> Result<Logged, ReceiptError> {
-    let entry = Entry::parse(entry).map_err(ReceiptError::NotOfARelease)?;
-    match &entry.event {
-        Event::Released { answer, envelope, .. } => {
-            Ok(Logged { answer: answer.clone(), envelope: *envelope, entry: entry.clone() })
-        }
-        _ => Err(ReceiptError::NotOfARelease("it tells of something else".into())),
+fn released(proof: &LogProof) -> Result<Logged, ReceiptError> {
+    let entry = Entry::parse(&proof.entry).map_err(ReceiptError::NotOfARelease)?;
+    let Event::Released { answer, envelope, paid_under, .. } = &entry.event else {
+        return Err(ReceiptError::NotOfARelease("it tells of something else".into()));
+    };
+    let said = proof.opening.as_deref().map(PaidUnder::parse).transpose();
+    let said = said.map_err(|why| malformed("the receipt", format!("what it says of the permit: {why}")))?;
+    if let Some(said) = said.as_ref().filter(|said| *paid_under != Some(said.commitment())) {
+        return Err(ReceiptError::OtherPermit(said.permit.number.clone()));
     }
+    Ok(Logged { answer: answer.clone(), envelope: *envelope, paid_under: said, entry: entry.clone() })
 }
 
 /// A receipt whose proof holds: its entry is in the log of that node, as the node signed it. Made only by [`open`].
@@ -129,7 +156,7 @@ pub fn logged(receipt: &str) -> Result<Logged, ReceiptError> {
     if receipt.len() > RECEIPT_BYTES_MAX {
         return Err(ReceiptError::TooLong(receipt.len()));
     }
-    released(&LogProof::parse(receipt)?.entry)
+    released(&LogProof::parse(receipt)?)
 }
 
 /// Whether a receipt says that it is for the answer with that digest; its proof is not checked.
@@ -154,7 +181,7 @@ pub fn open(receipt: &str, node: &NodeName, key: PublicKey) -> Result<Opened, Re
     }
     let proof = LogProof::parse(receipt)?;
     let checkpoint = proof.verify(&log_key(node, key)?)?;
-    Ok(Opened { logged: released(&proof.entry)?, index: proof.index, checkpoint })
+    Ok(Opened { logged: released(&proof)?, index: proof.index, checkpoint })
 }
 
 impl Opened {
@@ -164,6 +191,19 @@ impl Opened {
     /// It is for another.
     pub fn is_for(&self, envelope: &[u8]) -> Result<(), ReceiptError> {
         same(self.logged.envelope, Digest::of(envelope))
+    }
+
+    /// Under which permit the answer was paid for; with that signed document.
+    ///
+    /// # Errors
+    /// With another one, or the receipt does not say.
+    pub fn is_under(&self, document: &[u8]) -> Result<&PaidUnder, ReceiptError> {
+        let paid = self.logged.paid_under.as_ref().ok_or(ReceiptError::NoPermit)?;
+        let given = Digest::of(document);
+        if paid.document == given {
+            return Ok(paid);
+        }
+        Err(ReceiptError::OtherDocument { number: paid.permit.number.clone(), logged: paid.document, given })
     }
 
     /// When the witness with `key` saw the log with this entry in it, in seconds since 1970.
@@ -187,5 +227,56 @@ impl Opened {
     /// The checkpoint.
     pub const fn checkpoint(&self) -> &SignedCheckpoint {
         &self.checkpoint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::{ActorId, PermitRef},
+        dsse::SecretKey,
+        units::Loss,
+    };
+
+    /// What would be a bug: a receipt that is read although it says of the permit what its entry does not hide, or that has to say it.
+    #[test]
+    fn a_receipt_says_of_the_permit_what_its_entry_hides() {
+        let permit = |number: &str| PermitRef {
+            number: number.parse().expect("a number"),
+            issuer: SecretKey::from_seed(&[1; 32]).public(),
+        };
+        let paid = PaidUnder { permit: permit("p-1"), document: Digest::of(b"document"), salt: [7; 32] };
+        let answer = Answer {
+            plan: Digest::of(b"plan"),
+            dataset: "d".parse().expect("a name"),
+            snapshot: Digest::of(b"snapshot"),
+            round: 0,
+        };
+        let said = |hidden: Option<Digest>, opening: Option<&PaidUnder>| {
+            let event = Event::Released {
+                answer: answer.clone(),
+                envelope: Digest::of(b"answer"),
+                module: None,
+                permit: None,
+                paid_under: hidden,
+                loss: "rho=0.1".parse::<Loss>().expect("a loss"),
+                software: "spe".into(),
+            };
+            let at = "2030-01-01T00:00:00Z".parse().expect("a time");
+            let entry = Entry::new(at, ActorId::node(), event).to_bytes().expect("an entry");
+            let opening = opening.map(|opening| opening.to_bytes().expect("bytes"));
+            let proof = LogProof { entry, opening, index: 0, path: vec![], checkpoint: "none".into() };
+            logged(&proof.to_text()).map(|logged| logged.paid_under)
+        };
+        let hidden = Some(paid.commitment());
+        assert_eq!(said(hidden, Some(&paid)), Ok(Some(paid.clone())));
+        assert_eq!((said(hidden, None), said(None, None)), (Ok(None), Ok(None)));
+        let other_salt = PaidUnder { salt: [8; 32], ..paid.clone() };
+        let other_permit = PaidUnder { permit: permit("p-2"), ..paid.clone() };
+        for (hidden, forged) in [(hidden, &other_salt), (hidden, &other_permit), (None, &paid)] {
+            let refused = said(hidden, Some(forged));
+            assert_eq!(refused, Err(ReceiptError::OtherPermit(forged.permit.number.clone())), "{forged:?}");
+        }
     }
 }

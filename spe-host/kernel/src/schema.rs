@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::{
+    agreement::Sha256,
     dsse::PublicKey,
     ids::{DatasetName, Digest, NodeName, PermitNumber, PersonName},
     units::Loss,
@@ -34,6 +35,7 @@ text! {
     PersonName, "PersonName", "^[a-z0-9][a-z0-9._-]{0,63}$", "A natural person.";
     PermitNumber, "Number", "^[a-z0-9][a-z0-9._-]{0,63}$", "A reference number, given by the data access body.";
     Digest, "Digest", "^(blake3:)?[0-9a-f]{64}$", "A BLAKE3 digest.";
+    Sha256, "Sha256", "^sha256:[0-9a-f]{64}$", "A SHA-256 digest.";
     PublicKey, "PublicKey", "^ed25519:[A-Za-z0-9+/]{43}=$", "An Ed25519 public key.";
     Loss, "Loss", "^(rho|epsilon)=[0-9]+([.][0-9]+)?(,delta=0([.][0-9]+)?)?$", "A privacy loss, such as rho=0.05.";
     Instant, "Instant", "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)$", "An instant, RFC 3339.";

@@ -22,7 +22,7 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
-    time::{sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use self::{
@@ -39,6 +39,9 @@ use crate::{
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a report is sent before the connection is made anew, after which the hub asks again.
 const REPORTS_MAX: u32 = 5;
+/// How often the hub is asked for what it states on the agreement, and told what the node's operator has stated meanwhile. Neither has to
+/// wait for it: what one party states counts for that party at once.
+const AGREEMENT_EVERY: Duration = Duration::from_secs(5);
 /// How long the last report may take when the node stops. It is durable: the next start sends it again.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -84,6 +87,8 @@ async fn dial(
 ) -> Result<(), ConnectError> {
     let (mut pause, mut trouble) = (PAUSE.0, Trouble::default());
     loop {
+        // Also while the hub is away. What fails is tried again.
+        site.log_agreement(connection.witness).map_err(leaving).ok();
         match HubClient::connect(connection).await {
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
@@ -128,7 +133,10 @@ async fn take(
     (client, hub): (&HubClient, Option<PublicKey>),
     trouble: &mut Trouble,
 ) -> Result<(), Refusal> {
-    site.exchange_agreement(client, hub).await.map_err(leaving)?;
+    let mut told = None;
+    site.exchange_agreement(client, hub, &mut told).await.map_err(leaving)?;
+    let mut exchange = interval(AGREEMENT_EVERY);
+    exchange.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Before any job: a ledger that was put back must not be charged.
     witness::look(site, client, hub).await;
     let catalogue = site.catalogue().map_err(leaving)?;
@@ -140,6 +148,10 @@ async fn take(
             assignment = assignments.next() => assignment?,
             // Only a new connection makes the hub ask again for what was lost.
             () = queue.lost.notified() => return Err(unavailable("the hub, for a report or a module")),
+            _ = exchange.tick() => {
+                site.exchange_agreement(client, hub, &mut told).await.map_err(leaving)?;
+                continue;
+            }
             () = site.withdrawn.notified() => {
                 client.offer(encode(&site.catalogue().map_err(leaving)?)).await?;
                 continue;
@@ -171,11 +183,14 @@ async fn take(
 
 /// Keeps a document that the hub passed on. It is durable, or told to the operator, before the next assignment is looked at.
 async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(), Stop> + Send + 'static) {
-    let site = Arc::clone(site);
+    let (counting, site) = (site, Arc::clone(site));
     match spawn_blocking(move || keep(&site)).await {
         Ok(Ok(())) => {}
         // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
-        Ok(Err(Stop::Refused(why))) => tracing::warn!("the hub passed on {what} that is none here: {why}"),
+        Ok(Err(Stop::Refused(why))) => {
+            tracing::warn!("the hub passed on {what} that is none here: {why}");
+            counting.count_damaged(&why.into());
+        }
         Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
         Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),
     }
@@ -263,7 +278,7 @@ async fn go(
         _ if escort.put_off => ("put off: the node stops; it will be sent after the next start".into(), None),
         Ok(Given::Answer(released)) => {
             // Before the answer, so that nobody has the one without the other.
-            let receipt = witness::receipt(site, &escort.client, pinned, &released).await;
+            let receipt = witness::receipt(site, &escort.client, pinned, (&released, &submitted.permit)).await;
             match site.has_its_records() {
                 Ok(()) => {
                     if let Some(receipt) = receipt {

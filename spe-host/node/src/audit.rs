@@ -14,7 +14,7 @@ use spe_kernel::{
 use spe_vault::Register;
 
 use crate::{
-    journal::{SOFTWARE, Told},
+    journal::{Counted, SOFTWARE, Told},
     run::Submitted,
     site::Site,
 };
@@ -122,16 +122,32 @@ impl Site {
         Ok(())
     }
 
-    /// Writes down that a job came to nothing, if its signatures are good: anybody can send bytes. Whoever signed it and is not named by
-    /// the permit is counted.
+    /// Writes down that a job came to nothing, if its signatures are good: anybody can send bytes, which are counted. So is whoever signed it
+    /// and is not named by the permit.
     pub(crate) async fn log_stopped(&self, submitted: &Submitted, stop: &Stop) {
         let permit = Permit::verify(&submitted.permit, &self.policy.access_bodies, self.now());
-        let (Ok(permit), Ok(job)) = (permit, Job::verify(&submitted.job)) else { return };
+        let (Ok(permit), Ok(job)) = (permit, Job::verify(&submitted.job)) else { return self.count_damaged(stop) };
         let job = self.people.recognise_job(job.clone(), self.now()).await.unwrap_or(job);
         let told = match names(&permit, &job) {
             true => self.audit().log_stopped(&job, &permit, stop),
-            false => self.audit().count_stranger(self.now()),
+            false => self.audit().count(Counted::Strangers, self.now()),
         };
+        self.told(told);
+    }
+
+    /// Counts a document that came and that nobody had signed as it is.
+    ///
+    /// # Security
+    /// The hub relays all of them, so that a byte that it changed shows here. Watched by `a_byte_that_the_hub_changed_is_refused_and_logged`
+    /// in `spe-host/cli/tests/it/flipped.rs`.
+    pub(crate) fn count_damaged(&self, stop: &Stop) {
+        if let Stop::Refused(Refusal::BadSignature { .. } | Refusal::Malformed { .. } | Refusal::TooLarge { .. }) = stop
+        {
+            self.told(self.audit().count(Counted::Damaged, self.now()));
+        }
+    }
+
+    fn told(&self, told: Result<Told, Fault>) {
         match told {
             Ok(Told::New) => drop(self.publish(false)),
             Ok(Told::Known) => {}

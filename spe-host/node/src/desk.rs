@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    journal::{Ending, Pending},
+    journal::{Ending, Pending, PermitReport},
     site::Site,
     tables::EarlierTables,
 };
@@ -63,6 +63,8 @@ pub enum Ask {
     },
     /// The permits that ended here, with the certificates that what they brought is gone.
     Endings,
+    /// The permits that jobs came under, or of which the hub told.
+    Permits,
     /// Ends permits, or excludes a person.
     Revoke {
         /// DSSE envelope of a revocation.
@@ -91,6 +93,8 @@ pub enum Told {
     EarlierTables(EarlierTables),
     /// The permits that ended.
     Endings(Vec<Ending>),
+    /// The permits, and how each stands.
+    Permits(Vec<PermitReport>),
     /// The verdict about this is durable.
     Decided(Matter),
     /// The revocation is durable, and what it concerns has stopped.
@@ -112,6 +116,7 @@ pub fn act(site: &Site, ask: Ask) -> Told {
         Ask::Waiting => site.waiting().map(Told::Waiting),
         Ask::EarlierTables { matter } => site.earlier_tables(matter).map(Told::EarlierTables),
         Ask::Endings => site.records().endings().map(Told::Endings).map_err(Into::into),
+        Ask::Permits => site.permits().map(Told::Permits).map_err(Into::into),
         Ask::Decide { verdict } => site.decide(verdict.as_bytes()).map(Told::Decided),
         Ask::Incidents => site.records().incidents().map(Told::Incidents).map_err(Into::into),
         Ask::Incident { who, number, taken } => {

@@ -21,7 +21,7 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Ends what is over, now and from then on, until dropped: permits, with what they brought, and what waited too long for an officer; and
-/// tells of strangers who were refused.
+/// tells of refusals that were counted.
 pub async fn keep_ending(site: Arc<Site>) {
     loop {
         let at = Arc::clone(&site);
@@ -35,14 +35,14 @@ pub async fn keep_ending(site: Arc<Site>) {
 impl Site {
     /// What is to be done as time goes on. One thing that fails keeps no other from being done.
     fn keep_time(&self) {
-        let strangers = || {
-            if self.records().tell_of_strangers(self.now())? == Told::New {
+        let counted = || {
+            if self.records().tell_counted(self.now())? == Told::New {
                 self.publish(false);
             }
             Ok(())
         };
         let learnt = || self.standing.learn(self.records());
-        for done in [self.end_permits().map(drop), self.lapse(), learnt(), strangers()] {
+        for done in [self.end_permits().map(drop), self.lapse(), learnt(), counted()] {
             if let Err::<(), Fault>(fault) = done {
                 tracing::error!("{fault}");
             }
@@ -51,7 +51,8 @@ impl Site {
 
     /// Deletes what permits brought that are over, each with a certificate; how many lines of permits that were.
     ///
-    /// A crash in between leaves nothing half-said: the certificate is kept when everything is gone, or it is done again.
+    /// A crash in between leaves nothing half-said: the certificate is kept when everything is gone, or it is done again. Watched by
+    /// `a_death_between_the_deletion_and_its_certificate_leaves_one_certificate` in `spe-host/cli/tests/it/endings.rs`.
     ///
     /// # Errors
     /// A file that cannot be deleted, or the records.

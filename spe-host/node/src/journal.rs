@@ -24,7 +24,9 @@ pub use endings::Ending;
 pub(crate) use endings::Over;
 pub(crate) use exact::{BoughtTable, Earlier};
 pub(crate) use log::login;
-pub use log::{Checked, Forgotten, LogFiles, Release, Stays, Told, Witnessed, check_files, entries_in, root_in};
+pub use log::{
+    Checked, Counted, Forgotten, LINES, LogFiles, Release, Stays, Told, Witnessed, check_files, entries_in, root_in,
+};
 pub use misses::Miss;
 pub use officers::Pending;
 pub use permits::{PermitReport, SeenPermit};

@@ -275,7 +275,7 @@ impl Site {
         // `admit` refused the exception where this node's policy does.
         let cohort = match permit.body().opt_out_exception {
             Some(_) => self.vault.cohort_of_everybody(dataset)?,
-            None => self.vault.cohort(dataset, AsOf::of(permit, job))?,
+            None => self.vault.cohort(dataset, AsOf::of(permit, job, held.schema()))?,
         };
         Ok(cohort.within(windows))
     }

@@ -19,7 +19,7 @@ use spe_kernel::{
 use spe_sandbox::Interrupt;
 
 use crate::{
-    journal::{Mark, Records, login},
+    journal::{Mark, PermitReport, Records, login},
     site::Site,
 };
 
@@ -170,6 +170,14 @@ impl Drop for Watched<'_> {
 }
 
 impl Site {
+    /// The permits that jobs came under, or of which the hub told, and how each stands.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn permits(&self) -> Result<Vec<PermitReport>, Fault> {
+        self.records().permits(|issuer, numbers| self.standing.revoked_since(issuer, numbers), self.now())
+    }
+
     /// Has what is about to run end when its permit or person does.
     pub(crate) fn watch<'a>(&'a self, permit: &'a Permit, job: &'a Job) -> Watched<'a> {
         let interrupt = self.sandbox.interrupt();

@@ -18,8 +18,8 @@ use crate::{journal::ShownBy, site::Site};
 
 /// How long an answer waits for the witness. It leaves without a cosignature then, and its receipt says so by having none.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Asked again this often where the hub has seen more of the log than the node remembers.
-const QUESTIONS_MAX: usize = 3;
+/// Asked again this often where the hub has seen more of the log than the node remembers, or two histories of it.
+const QUESTIONS_MAX: usize = 4;
 
 /// Why a checkpoint is not cosigned.
 enum Unwitnessed {
@@ -47,12 +47,12 @@ pub(crate) async fn look(site: &Arc<Site>, hub: &HubClient, pinned: Option<Publi
     }
 }
 
-/// The receipt of what may leave. Everything here is public and after the hold: which answers were logged, and hashes.
+/// The receipt of what may leave, for who asked under the signed document `permit`. Everything here is public and after the hold: which answers were logged, and hashes.
 pub(crate) async fn receipt(
     site: &Arc<Site>,
     hub: &HubClient,
     pinned: Option<PublicKey>,
-    released: &Released,
+    (released, permit): (&Released, &[u8]),
 ) -> Option<Receipt> {
     let checkpoint = match asked(site, hub, pinned).await {
         Ok(cosigned) => Ok(cosigned),
@@ -62,7 +62,7 @@ pub(crate) async fn receipt(
             plain(site)
         }
     };
-    let made = checkpoint.and_then(|signed| site.audit().receipt(Digest::of(released.envelope()), &signed));
+    let made = checkpoint.and_then(|signed| site.audit().receipt(Digest::of(released.envelope()), permit, &signed));
     made.inspect_err(|fault| tracing::error!("{fault}")).ok()
 }
 

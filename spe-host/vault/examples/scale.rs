@@ -28,6 +28,7 @@ use parquet::{
     file::properties::{WriterProperties, WriterPropertiesBuilder},
 };
 use spe_kernel::{
+    category::Categories,
     ids::Digest,
     job::Purpose,
     keys::{KeySource, LocalKeys},
@@ -192,7 +193,8 @@ fn plan(declaration: &Declaration, unit: &str, inputs: &str) -> Result<Plan, Box
 /// Subjects and rows of a scan on all processors.
 fn scan(vault: &Path, plan: &Plan) -> Result<(usize, usize), Box<dyn Error>> {
     let vault = Vault::open(vault, &LocalKeys::from_seed([7; 32]))?;
-    let as_of = AsOf { at: "2100-01-01T00:00:00Z".parse()?, purpose: Purpose::ScientificResearch };
+    let as_of =
+        AsOf { at: "2100-01-01T00:00:00Z".parse()?, purpose: Purpose::ScientificResearch, reads: Categories::ALL };
     let scans = Mutex::new(vault.scan(plan, &vault.cohort(plan.dataset(), as_of)?)?);
     let runtime = tokio::runtime::Runtime::new()?;
     let next = || scans.lock().ok()?.pop();

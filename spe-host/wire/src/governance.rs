@@ -1,11 +1,14 @@
 //! What persons and the public see of applications, decisions and results.
 
+use std::fmt;
+
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 use spe_kernel::{
     application::Status,
+    category::Category,
     ids::{ApplicationId, DatasetName, JobId, NodeName, PermitNumber, PersonName},
-    permit::{Article, Category},
+    permit::Article,
     purpose::{ApplicantBody, Article53},
     statistic::Statistic,
 };
@@ -33,20 +36,26 @@ impl Period {
 pub struct ApplicationLine {
     /// The application: what the hub calls it.
     pub id: ApplicationId,
-    /// What the applicant calls it: decisions, permits and notices name it so. Two applicants may use the same.
-    pub number: PermitNumber,
+    /// What the applicant calls it: decisions, permits and notices name it so. Two applicants may use the same. None if it cannot be read.
+    pub number: Option<PermitNumber>,
     /// The person who submitted it.
     pub person: PersonName,
     /// When the hub received it.
     pub submitted_at: Timestamp,
     /// Parts granted, of those that the caller may see.
     pub granted: u32,
+    /// Parts with a permit that holds now, of these, as far as the hub was told.
+    pub in_force: u32,
     /// Parts that the caller may see.
     pub parts: u32,
     /// Parts whose term for the decision is over.
     pub overdue: u32,
     /// The first last day of those that run.
     pub due: Option<Date>,
+    /// The entries of the hub's log that cannot be read, so that nobody can say how it stands: the hub's operator was told. None, as a
+    /// rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<i64>,
 }
 
 /// An application, with each node's part that the caller may see.
@@ -103,10 +112,80 @@ pub struct PartView {
     pub reasons: Vec<String>,
     /// The permit, if one was given.
     pub permit: Option<PermitNumber>,
+    /// How that stands now.
+    pub standing: Option<PermitStanding>,
     /// The signed permit (a DSSE envelope), for jobs.
     pub permit_envelope: Option<String>,
     /// The data access body's acts, oldest first (DSSE envelopes).
     pub acts: Vec<String>,
+}
+
+/// How a permit that was given stands (TEHDAS2 D6.4, section 9.2), as far as the hub was told: a revocation that was handed in at a node
+/// alone, that node knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PermitStanding {
+    /// How it stands.
+    pub state: PermitState,
+    /// Since when; an instant to come, of a permit that begins later.
+    pub since: Timestamp,
+    /// The permit in whose favour it was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<PermitNumber>,
+    /// That it was taken back, or will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationView>,
+}
+
+/// A permit's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum PermitState {
+    /// As it was first given.
+    Granted,
+    /// It took the place of another, Art. 68(13).
+    Amended,
+    /// It prolonged another, Art. 68(12).
+    Renewed,
+    /// Another took its place, which does not hold for this part.
+    Replaced,
+    /// The data access body took it back, Art. 63(3).
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+impl fmt::Display for PermitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Granted => "GRANTED",
+            Self::Amended => "AMENDED",
+            Self::Renewed => "RENEWED",
+            Self::Replaced => "REPLACED",
+            Self::Revoked => "REVOKED",
+            Self::Expired => "EXPIRED",
+        })
+    }
+}
+
+/// A revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationView {
+    /// Since when, or from when on.
+    pub effective_at: Timestamp,
+    /// Why, as the data access body wrote it; in the register the provisions that it names, and nothing else.
+    pub reason: String,
+}
+
+/// Entries of the hub's log that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unreadable {
+    /// What they are about, an application as a rule.
+    pub about: String,
+    /// Their numbers.
+    pub entries: Vec<i64>,
 }
 
 /// A term that runs.
@@ -148,6 +227,9 @@ pub struct Register {
     pub entries: Vec<Entry>,
     /// Results under permits that were given on no application here.
     pub other_results: Vec<PublishedResult>,
+    /// What the hub cannot read of its own log, so that it is missing above. Empty, as a rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// An application in the register.
@@ -191,7 +273,7 @@ pub struct EntryPart {
     pub status: Status,
     /// How it ended.
     pub outcome: Option<PartOutcome>,
-    /// When it was decided.
+    /// When it was decided; of a permit that was changed since, when it was first given.
     pub decided_at: Option<Timestamp>,
     /// Why it was refused.
     pub reasons: Vec<String>,
@@ -201,6 +283,8 @@ pub struct EntryPart {
     pub valid_from: Option<Timestamp>,
     /// Its end.
     pub valid_until: Option<Timestamp>,
+    /// How it stands.
+    pub standing: Option<PermitStanding>,
 }
 
 /// A published result: merged, noisy statistics.

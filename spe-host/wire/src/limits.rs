@@ -35,8 +35,8 @@ pub const JOBS_BYTES_MAX: usize = 1 << 20;
 
 /// What a caller without a certificate may send in one message: a token and a certification request.
 pub const ENROL_BYTES_MAX: usize = 16 << 10;
-/// Statements of one party on one participation agreement.
-pub const STATEMENTS_MAX: usize = spe_kernel::agreement::STATEMENTS_MAX;
+/// Statements of one party on one participation agreement, and as many countersignatures.
+pub const STATEMENTS_MAX: usize = 2 * spe_kernel::agreement::STATEMENTS_MAX;
 /// One of them.
 pub const STATEMENT_BYTES_MAX: usize = 8 << 10;
 /// A register, a report, or what there is to see of an application.

@@ -54,9 +54,8 @@ pub(crate) fn check(
 /// `spe audit verify --receipt`.
 pub(super) fn verify(
     file: &Path,
-    answer: Option<&Path>,
-    key: PublicKey,
-    witness: Option<PublicKey>,
+    (answer, permit): (Option<&Path>, Option<&Path>),
+    (key, witness): (PublicKey, Option<PublicKey>),
     output: Output,
 ) -> Result<()> {
     let text = String::from_utf8(read(file)?).with_context(|| format!("{} is not text", file.display()))?;
@@ -71,22 +70,36 @@ pub(super) fn verify(
         let answer: Answer = serde_json::from_slice(&signed.payload).context("reading the answer")?;
         ensure!(answer.node == node, "the answer is of node {}, and the receipt of node {node}", answer.node);
     }
+    if let Some(permit) = permit {
+        opened.is_under(&read(permit)?).with_context(at)?;
+    }
     let cosigned = witness.map(|witness| opened.cosigned_at(witness)).transpose().with_context(at)?;
-    say(&node, &opened, cosigned, answer.is_some(), output)
+    say(&node, &opened, cosigned, (answer.is_some(), permit.is_some()), output)
 }
 
-fn say(node: &NodeName, opened: &Opened, cosigned: Option<u64>, compared: bool, output: Output) -> Result<()> {
+fn say(
+    node: &NodeName,
+    opened: &Opened,
+    cosigned: Option<u64>,
+    (answer_compared, permit_compared): (bool, bool),
+    output: Output,
+) -> Result<()> {
     let Event::Released { answer, envelope, loss, software, .. } = &opened.logged().entry.event else {
         bail!("the receipt does not tell of a release")
     };
     let at = cosigned.map(|time| Timestamp::from_second(i64::try_from(time).unwrap_or(0)).unwrap_or_default());
     let said = serde_json::json!({ "node": node, "index": opened.index(), "size": opened.checkpoint().checkpoint().size,
-        "entry": opened.logged().entry, "answer_compared": compared, "cosigned_at": at });
+        "entry": opened.logged().entry, "paid_under": opened.logged().paid_under, "answer_compared": answer_compared,
+        "permit_compared": permit_compared, "cosigned_at": at });
     output.say(&said, || {
         let witness = at.map_or_else(|| "cosignatures were not checked: name the --witness-key".into(), |at| format!("cosigned by the witness at {at}"));
-        let given = if compared { "the given answer" } else { "an answer (give it with --answer to have it compared)" };
+        let permit = opened.logged().paid_under.as_ref().map_or_else(
+            || "the receipt does not say under which permit it was paid for".into(),
+            |paid| format!("paid for under permit {} of {}, document {}", paid.permit.number, paid.permit.issuer, paid.document),
+        );
+        let given = if answer_compared { "the given answer" } else { "an answer (give it with --answer to have it compared)" };
         format!(
-            "entry {} of the log of node {node}, which had {} entries: {given} was released at {}\nanswer {}, plan {}, round {}, dataset {}, loss {loss}, {software}\n{witness}\nthe receipt holds\n",
+            "entry {} of the log of node {node}, which had {} entries: {given} was released at {}\nanswer {}, plan {}, round {}, dataset {}, loss {loss}, {software}\n{permit}\n{witness}\nthe receipt holds\n",
             opened.index(),
             opened.checkpoint().checkpoint().size,
             opened.logged().entry.at,

@@ -21,13 +21,20 @@ fn north() -> Place {
     place
 }
 
+/// Starts the node again, and waits until its desk is open: before that, whoever asks would take its ledger.
+fn restart(place: &mut Place) {
+    place.wait_online(0);
+    place.start_node("north");
+    place.wait_online(1);
+}
+
 fn endings(place: &Place) -> usize {
     place.ok(&["node", "desk", "endings", "north"]).as_array().unwrap().len()
 }
 
 /// Starts the node again, and gives why it then deleted the one module that the permit had brought, as its certificate says.
 fn deleted_because(place: &mut Place) -> String {
-    place.start_node("north");
+    restart(place);
     eventually("what the permit brought is deleted", || compiled(place) == 0);
     eventually("the certificate is there", || endings(place) == 1);
     for _ in 0..2 {
@@ -56,7 +63,13 @@ fn what_a_revoked_permit_brought_is_deleted_with_a_certificate() {
     assert_eq!(endings(&place), 0, "a permit that is in force has ended");
     place.kill("north");
     assert_eq!(compiled(&place), 1);
-    // The data access body takes it back while the node is down.
+    revoke(&place);
+    let why = deleted_because(&mut place);
+    assert!(why.contains("was revoked at") && why.contains("Art. 63(3)"), "{why}");
+}
+
+/// The data access body takes the permit back while the node is down.
+fn revoke(place: &Place) {
     let now = jiff::Timestamp::now();
     let draft = format!(
         "format = \"spe.revocation/1\"\nissuer = \"Example data access body\"\nissued_at = \"{now}\"\neffective_at = \"{now}\"\n\
@@ -65,8 +78,49 @@ fn what_a_revoked_permit_brought_is_deleted_with_a_certificate() {
     std::fs::write(place.path("revocation.toml"), draft).unwrap();
     place.ok(&["revocation", "sign", "revocation.toml", "--key", "access-body.key", "--out", "revocation.json"]);
     place.ok(&["node", "desk", "revoke", "north", "revocation.json"]);
+}
+
+/// Does something to the ledger's file of a node that is down.
+fn ledger(place: &Place, sql: &str) {
+    rusqlite::Connection::open(place.path("north/data/ledger.sqlite")).unwrap().execute_batch(sql).unwrap();
+}
+
+/// What would be a bug: a process that dies when the module is deleted and the certificate is not yet kept, so that nobody ever certifies it; or
+/// that is certified twice; or of which something is left.
+#[test]
+fn a_death_between_the_deletion_and_its_certificate_leaves_one_certificate() {
+    let mut place = north();
+    assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
+    place.kill("north");
+    revoke(&place);
+    // What is kept of the end is one transaction: it does not come about, as if the process had died before.
+    ledger(
+        &place,
+        "CREATE TRIGGER dies BEFORE INSERT ON ending BEGIN SELECT RAISE(ABORT, 'the process dies here'); END",
+    );
+    restart(&mut place);
+    eventually("the module is deleted", || compiled(&place) == 0);
+    eventually("the process dies", || {
+        std::fs::read_to_string(place.path("north.log")).unwrap().contains("the process dies here")
+    });
+    assert_eq!(endings(&place), 0, "it was certified before it was kept");
+    place.kill("north");
+    ledger(&place, "DROP TRIGGER dies");
     let why = deleted_because(&mut place);
-    assert!(why.contains("was revoked at") && why.contains("Art. 63(3)"), "{why}");
+    assert!(why.contains("was revoked at"), "{why}");
+    for _ in 0..2 {
+        place.stop("north");
+        let told = place.ok(&["audit", "show", "north", "--event", "permit-ended"]);
+        assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+        assert!(told[0]["event"]["document"].is_string(), "the log does not name the certificate: {told}");
+        assert_eq!(place.ok(&["audit", "verify", "north"])["holds"], true);
+        restart(&mut place);
+        assert_eq!((endings(&place), compiled(&place)), (1, 0));
+    }
+    place.stop("north");
+    let db = rusqlite::Connection::open(place.path("north/data/ledger.sqlite")).unwrap();
+    let left = db.query_row("SELECT COUNT(*) FROM brought", [], |r| r.get::<_, u32>(0)).unwrap();
+    assert_eq!(left, 0, "something of the permit is left");
 }
 
 /// What would be a bug: a permit that ends by its own date, of which nobody is told, and whose modules stay; or a certificate that gives another

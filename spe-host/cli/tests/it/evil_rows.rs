@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use spe_kernel::{
+    category::Categories,
     disclosure::Draw,
     fault::Fault,
     ids::Digest,
@@ -40,7 +41,7 @@ use crate::{
 };
 
 /// For what nobody compares the times of.
-const HASTE: Pace = Pace { slot_ms: NonZeroU32::MIN, hold: Hold::Slot, ..PACE };
+pub const HASTE: Pace = Pace { slot_ms: NonZeroU32::MIN, hold: Hold::Slot, ..PACE };
 
 fn named(name: &str) -> &'static Attack {
     Attack::named(name).unwrap()
@@ -52,7 +53,7 @@ fn contributions(world: &World, attack: &Attack) -> Vec<Option<Vec<u64>>> {
     let schema = world.site.offer(plan.dataset()).unwrap().schema;
     let module = world.site.sandbox.approve(attack.module, &plan, &schema).unwrap();
     let (mut worker, mut all) = (module.worker().unwrap(), Vec::new());
-    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch };
+    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch, reads: Categories::ALL };
     let cohort = world.site.vault.cohort(plan.dataset(), as_of).unwrap();
     world.block_on(async {
         for mut part in world.site.vault.scan(&plan, &cohort).unwrap() {
@@ -267,7 +268,7 @@ fn meddle(dir: &Path, name: &str, cancel_after: Option<Duration>, panic_after: O
     let world = world(&dir.join(format!("{cancel_after:?}{panic_after:?}")), name, pace);
     let choices = Choices { fuel_per_subject: SPINNING_FUEL / 10, ..attack.choices(loss(), 0) };
     let (submitted, plan) = world.ground.question(&world.site, attack.module, &choices).unwrap();
-    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch };
+    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch, reads: Categories::ALL };
     let snapshot = world.site.vault.cohort(plan.dataset(), as_of).unwrap().digest();
     let key = AnswerKey { plan: plan.digest(), dataset: plan.dataset().clone(), snapshot, round: 0 };
     let (watch, site) = (Watch::new(attack.module), &world.site);

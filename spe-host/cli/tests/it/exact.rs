@@ -10,45 +10,9 @@ use crate::place::{Place, eventually, example, module, outcome};
 const EDGES: [f64; 5] = [0.0, 1.0, 2.0, 5.0, 10.0];
 const SHARES: [&str; 5] = ["0", "25", "50", "95", "100"];
 
-/// The example's module with another manifest: what it writes for a mean by group is a group and a number, which are a cell of a cross too.
+/// The example of a table, as it is checked in.
 fn table_module() -> Vec<u8> {
-    let wasm = std::fs::read(module("visits-by-coinsurance")).unwrap();
-    let name = b"\x0cspe.manifest";
-    let (mut made, mut rest) = (wasm[..8].to_vec(), &wasm[8..]);
-    while let [id, sized @ ..] = rest {
-        let (size, body) = leb128(sized);
-        let (section, next) = body.split_at(size);
-        match section.strip_prefix(name) {
-            Some(manifest) if *id == 0 => {
-                let mut manifest: Value = serde_json::from_slice(manifest).unwrap();
-                manifest["outputs"] = serde_json::json!([{ "name": "people", "kind": "grouped_count", "default": null, "groups": [
-                    { "name": "coinsurance", "categories": SHARES }, { "name": "visits", "edges": EDGES }] }]);
-                let section = [&name[..], &serde_json::to_vec(&manifest).unwrap()].concat();
-                made.push(0);
-                made.extend(to_leb128(section.len()));
-                made.extend(section);
-            }
-            _ => made.extend(&rest[..rest.len() - next.len()]),
-        }
-        rest = next;
-    }
-    made
-}
-
-fn leb128(bytes: &[u8]) -> (usize, &[u8]) {
-    let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-    let value = bytes[..end].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
-    (value, &bytes[end..])
-}
-
-fn to_leb128(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
+    std::fs::read(module("visits-table")).unwrap()
 }
 
 /// People of the public file at site 1, by what they pay and how often they see the doctor in a year, in the order of the cells' labels.
@@ -95,7 +59,7 @@ fn place(officers: &[(&str, &str, &str)], exact: &str) -> Place {
     };
     let officers: String = officers.iter().map(officer).collect();
     place.policy("north", "[outputs]", &format!("{exact}\n{officers}[outputs]"));
-    std::fs::write(place.path("table.wasm"), table_module()).unwrap();
+    std::fs::write(place.path("visits-table.wasm"), table_module()).unwrap();
     let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
     let mut permit: toml::Table = toml::from_str(&text).unwrap();
     for number in ["number", "original", "application"] {
@@ -117,8 +81,8 @@ const BOTH: &str = "\"approve-runs\", \"check-outputs\"";
 const CHECK: &str = "\"check-outputs\"";
 
 fn asked<'a>(permit: &'a str, loss: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let fixed =
-        ["job", "submit", "table.wasm", "--as", "researcher", "--dataset", "rand-hie", "--purpose", "policymaking"];
+    let fixed = "job submit visits-table.wasm --as researcher --dataset rand-hie --purpose policymaking";
+    let fixed: Vec<&str> = fixed.split(' ').collect();
     [&fixed[..], &["--permit", permit, "--loss", loss], more].concat()
 }
 
@@ -345,4 +309,88 @@ fn a_rule_that_asks_does_not_hide_that_it_is_exact() {
     let (_, waiting) = waits(&place, &job, "awaits-approval");
     let because = waiting["about"]["because"].as_str().unwrap();
     assert!(because.contains("NOT differentially private") && because.contains("office-hours"), "{because}");
+}
+
+/// What would be a bug: a table that leaves with one signature because the process died before the second; a signature that is lost with it, or
+/// that its officer can give twice; a table that never leaves after a death when both have signed.
+#[test]
+fn a_signature_outlives_the_process_and_one_is_not_enough() {
+    let (ola, max, kim) = (("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK));
+    let mut place = place(&[ola, max, kim], OPENED);
+    let job = detach(&place, &[]);
+    let (run, _) = waits(&place, &job, "awaits-approval");
+    place.ok(&verdict("approve", &run, "ola", "ola.key"));
+    let (table, _) = waits(&place, &job, "awaits-two-signatures");
+    place.ok(&verdict("approve", &table, "max", "max.key"));
+    place.kill("north");
+    place.start_node("north");
+    place.wait_online(1);
+    let (again, waiting) = waits(&place, &job, "awaits-second-signature");
+    assert_eq!((again.as_str(), &waiting["wanted"]), (table.as_str(), &1.into()), "{waiting}");
+    let (code, message) = place.fails(&verdict("approve", &table, "max", "max.key"));
+    assert!(code == 5 && message.contains("sign twice"), "{code}: {message}");
+    let released = || place.ok(&["audit", "show", "north", "--event", "released"]).as_array().unwrap().len();
+    assert_ne!(at_north(&place, &job)["outcome"], "answered", "it left with one signature");
+    assert_eq!(released(), 0, "it left with one signature");
+    place.ok(&verdict("approve", &table, "kim", "kim.key"));
+    place.kill("north");
+    place.start_node("north");
+    eventually("the table is there", || at_north(&place, &job)["outcome"] == "answered");
+    the_cells_are_the_counts(&place, &job);
+    assert_eq!(place.spent("north"), "rho=0.1", "it was charged again");
+    place.stop("north");
+    let log = place.ok(&["audit", "show", "north"]);
+    let count = |kind: &str| log.as_array().unwrap().iter().filter(|e| e["event"]["kind"] == kind).count();
+    assert_eq!((count("gate-decided"), count("released"), count("charged")), (2, 1, 1), "{log}");
+    let whole = place.ok(&["audit", "verify", "north"]);
+    assert_eq!(whole["holds"], true, "{whole}");
+}
+
+/// The commands of the docs' example, each as its words.
+fn documented() -> Vec<Vec<String>> {
+    let docs = std::fs::read_to_string(example("docs/exact-tables.md")).unwrap();
+    let (_, after) = docs.split_once("## An example, from the module to the table").expect("the docs have no example");
+    let block = after.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("no commands");
+    let words = |line: &str| {
+        let quoted = line.split('"').enumerate().flat_map(|(at, part)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        });
+        quoted.skip(1).collect()
+    };
+    block.replace("\\\n", " ").lines().filter(|line| line.starts_with("spe ")).map(words).collect()
+}
+
+/// What would be a bug: an example that a newcomer types as it is written and that does not work, or comes to no table.
+#[test]
+fn the_docs_example_works_as_it_is_written() {
+    let place = place(&[("ola", "ola.key", BOTH), ("max", "max.key", CHECK), ("kim", "kim.key", CHECK)], OPENED);
+    let (mut job, mut ran) = (String::new(), 0);
+    for mut words in documented() {
+        let stage = |words: &[String]| match () {
+            () if words.iter().any(|word| word == "RUN") => Some("awaits-approval"),
+            () if words.iter().any(|word| word == "kim") => Some("awaits-second-signature"),
+            () if words.iter().any(|word| word == "TABLE") => Some("awaits-two-signatures"),
+            () => None,
+        };
+        let matter = stage(&words).map_or_else(String::new, |stage| waits(&place, &job, stage).0);
+        for word in &mut words {
+            match word.as_str() {
+                "JOB" => word.clone_from(&job),
+                "RUN" | "TABLE" => word.clone_from(&matter),
+                _ => {}
+            }
+        }
+        let args: Vec<&str> = words.iter().map(String::as_str).collect();
+        if args[..2] == ["job", "result"] {
+            eventually("the table is there", || at_north(&place, &job)["outcome"] == "answered");
+        }
+        let said = place.ok(&args);
+        if args.contains(&"--detach") {
+            job = said["job"].as_str().unwrap().to_owned();
+        }
+        ran += 1;
+    }
+    assert!(ran >= 8, "the example has {ran} commands");
+    the_cells_are_the_counts(&place, &job);
 }

@@ -22,11 +22,7 @@ fn answers(view: &Value) -> Vec<String> {
 #[test]
 fn one_question_three_nodes_and_every_restart() {
     let mut place = three_nodes("rho=0.5");
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
 
     let first = place.ask("rho=0.1", &[]);
     assert_eq!(first["state"], "complete");
@@ -45,11 +41,7 @@ fn one_question_three_nodes_and_every_restart() {
     for name in ["north", "hub", "south", "middle"] {
         place.kill(name);
     }
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     let again = place.ok(&["job", "result", first["job"].as_str().unwrap(), "--as", "researcher"]);
     assert_eq!(again["statistics"], first["statistics"], "the hub forgot a result");
     assert_eq!(answers(&place.ask("rho=0.1", &[])), answers(&first), "a node gave another answer to the same question");
@@ -74,11 +66,7 @@ fn one_question_three_nodes_and_every_restart() {
 #[test]
 fn a_node_that_is_away_joins_later_without_new_cost_elsewhere() {
     let mut place = three_nodes("rho=1");
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     place.kill("south");
     place.wait_online(2);
     let partial = place.ask("rho=0.1", &[]);
@@ -99,11 +87,7 @@ fn a_node_that_is_away_joins_later_without_new_cost_elsewhere() {
 #[test]
 fn a_node_that_is_away_for_a_minute_gets_the_job_afterwards() {
     let mut place = three_nodes("rho=1");
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     place.kill("south");
     let job = place.ask("rho=0.1", &["--detach"])["job"].as_str().unwrap().to_owned();
     let view = || place.view(&["job", "result", &job, "--as", "researcher"]).0;
@@ -122,11 +106,7 @@ fn a_node_that_is_away_for_a_minute_gets_the_job_afterwards() {
 fn one_nodes_refusal_does_not_kill_the_study() {
     let mut place = three_nodes("rho=1");
     place.policy("middle", "\"policymaking\", ", "");
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     let view = place.ask("rho=0.1", &[]);
     assert_eq!(view["answered"], 2);
     let refused = outcome(&view, "middle");
@@ -143,9 +123,7 @@ fn one_nodes_refusal_does_not_kill_the_study() {
 fn nodes_killed_again_and_again_under_load_never_charge_twice() {
     let mut place = Place::new("rho=1");
     place.node("north", "site in (\"1\", \"2\")", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let mut jobs = Vec::new();
     for round in 0..12_u64 {
         let attempt = round.to_string();
@@ -176,9 +154,7 @@ fn nodes_killed_again_and_again_under_load_never_charge_twice() {
 fn a_cancellation_after_the_charge_costs_no_answer() {
     let mut place = Place::new("rho=1");
     place.node_at_default_pace("north", &example(DECLARATION), "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     // Held for many seconds, which is the time that there is to cancel.
     let submit = |loss: &str| place.ask(loss, &["--fuel", "20000", "--detach"])["job"].as_str().unwrap().to_owned();
     let state = |job: &str| outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north");
@@ -209,9 +185,7 @@ fn a_cancellation_after_the_charge_costs_no_answer() {
 fn a_hub_that_shows_another_number_is_caught() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let view = place.ask("rho=0.1", &[]);
     let job = view["job"].as_str().unwrap();
     // The researcher knew this node by another key before: whoever answers now is somebody else.
@@ -236,9 +210,7 @@ fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
     let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
     place.permit("over", &ada, "rho=1", "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z");
     place.permit("future", &ada, "rho=1", "2090-01-01T00:00:00Z", "2091-01-01T00:00:00Z");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     for (permit, code) in [("over.json", "permit-expired"), ("future.json", "permit-not-yet-valid")] {
         let (view, exit) = place.view(&[
             "job",
@@ -286,9 +258,7 @@ fn a_hub_that_is_not_there_yet_is_waited_for() {
 fn at_the_default_pace_an_answer_leaves_at_its_deadline() {
     let mut place = Place::new("rho=1");
     place.node_at_default_pace("north", &example(DECLARATION), "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let fuel = ["--fuel", "20000"];
     let expected = place.ask("rho=0.1", &[&fuel[..], &["--dry-run"]].concat());
     let seconds = expected["seconds_at_usual_pace"].as_f64().unwrap();
@@ -311,9 +281,7 @@ fn at_the_default_pace_an_answer_leaves_at_its_deadline() {
 fn a_node_that_comes_again_lets_nothing_go_before_its_time() {
     let mut place = Place::new("rho=1");
     place.node_at_default_pace("north", &example(DECLARATION), "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     // Many seconds of fuel, of which next to none is spent.
     let ask = |place: &Place, more: &[&str]| place.ask("rho=0.1", &[&["--fuel", "20000"], more].concat());
     let seconds = ask(&place, &["--dry-run"])["seconds_at_usual_pace"].as_f64().unwrap();
@@ -353,10 +321,7 @@ fn an_overlap_of_two_is_charged_twice() {
     place.node_of("north", &place.path("twice.toml"), "site in (\"1\", \"2\")", "rho=2");
     place.node_of("south", &place.path("twice.toml"), "site in (\"2\", \"3\")", "rho=2");
     place.policy("north", "\"rho=0.5\"", "\"rho=5\"");
-    place.start_hub();
-    place.start_node("north");
-    place.start_node("south");
-    place.wait_online(2);
+    place.start_all(&["north", "south"]);
     let expected = place.ask("rho=0.1", &["--dry-run"]);
     assert_eq!(
         (&expected["loss_at_each_node"], &expected["charge_at_each_node"]),
@@ -377,9 +342,7 @@ fn an_overlap_of_two_is_charged_twice() {
 fn a_full_disk_at_the_ledger_costs_nothing_and_reads_nothing() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     place.ask("rho=0.1", &[]);
     place.kill("north");
     place.wait_online(0);

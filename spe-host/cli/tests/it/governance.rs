@@ -91,6 +91,7 @@ fn decision(place: &Place, file: &str, (decided, key): (&[&str], &str), permit: 
     let draft = format!("{file}.toml");
     fill(place, &format!("policies/decisions/{kind}.toml"), &draft, |decision| {
         decision["application"] = "app-7".into();
+        decision["decided_at"] = jiff::Timestamp::now().to_string().into();
         decision["application_digest"] = digest(place, ["application", "show", "application.json"]).into();
         decision["part"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(decided));
         if let Some(permit) = permit {
@@ -242,59 +243,63 @@ fn an_amended_permit_reaches_nodes_that_were_away() {
         (outcome(&view, "north")["outcome"].clone(), why(&view, "south")),
         ("answered".into(), "node-not-in-permit".into())
     );
+    let running = place.ok(&["node", "permits", "south"]);
     place.stop("south");
     let seen = place.ok(&["node", "permits", "south"]);
+    assert_eq!(running, seen, "a node that runs tells other permits than one that is stopped");
     let mut standing: Vec<_> = seen.as_array().unwrap().iter().map(|one| one["standing"].as_str().unwrap()).collect();
     standing.sort_unstable();
     assert_eq!(standing, ["amended", "replaced by dap-8"]);
+    what_was_revoked_is_shown(&place, &id);
 }
 
-/// What would be a bug: a node that goes on after its operator has ended the participation, or others that stop with it.
+/// What would be a bug: an applicant and a public that are shown a permit as given, which was taken back.
+fn what_was_revoked_is_shown(place: &Place, id: &str) {
+    let status = place.ok(&["application", "status", id, "--as", "researcher"]);
+    let of = |view: &Value, node: &str| {
+        let parts = view["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["node"] == node).unwrap()["standing"].clone()
+    };
+    assert_eq!(of(&status, "north")["state"], "AMENDED", "{status}");
+    assert_eq!(
+        (&of(&status, "south")["state"], &of(&status, "south")["replaced_by"]),
+        (&"REPLACED".into(), &"dap-8".into())
+    );
+    fill(place, "policies/revocations/permit.toml", "revocation.toml", |revocation| {
+        revocation["target"]["permit"] = "dap-7".into();
+    });
+    let sign = ["revocation", "sign", "revocation.toml", "--key", "access-body.key", "--out", "revocation.json"];
+    place.ok(&sign);
+    place.ok(&["revocation", "submit", "revocation.json", "--as", "assessor"]);
+    let status = place.ok(&["application", "status", id, "--as", "researcher"]);
+    let north = of(&status, "north");
+    assert_eq!((&north["state"], &north["since"]), (&"REVOKED".into(), &"2026-06-01T10:00:00Z".into()), "{status}");
+    assert!(status["coverage"].as_str().unwrap().ends_with("revoked at north, south"), "{status}");
+    let shown = String::from_utf8(place.run(&["application", "status", id, "--as", "researcher"]).stdout).unwrap();
+    assert!(shown.contains("REVOKED since 2026-06-01T10:00:00Z: Results were not made public"), "{shown}");
+    let print = place.ok(&["hub", "fingerprint", "hub"]);
+    let public = ["--hub", print["hub"].as_str().unwrap(), "--ca", print["ca"].as_str().unwrap()];
+    let shown = String::from_utf8(place.run(&[&["register", "list"][..], &public].concat()).stdout).unwrap();
+    assert!(shown.contains("REVOKED since 2026-06-01T10:00:00Z: Art. 61(4)"), "{shown}");
+    assert!(!shown.contains("reminders"), "words about persons may be public: {shown}");
+    place.ok(&[&["register", "export", "public"][..], &public].concat());
+    let csv = std::fs::read_to_string(place.path("public/applications.csv")).unwrap();
+    assert!(csv.contains("\"REVOKED\",\"2026-06-01T10:00:00Z\""), "{csv}");
+}
+
+/// What would be a bug: the same mistake, and another exit code in another command.
 #[test]
-fn a_node_that_leaves_refuses_at_once_and_the_others_go_on() {
-    let mut place = Place::new("rho=1");
-    for (node, site) in [("north", "1"), ("middle", "2"), ("south", "3")] {
-        place.node(node, &format!("site = \"{site}\""), "rho=2");
+fn what_is_refused_has_its_exit_code_in_every_command() {
+    let place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    let future = "2999-01-01T00:00:00Z";
+    for dated in [
+        &["hub", "record", "hub", "--point", "i", "--of", "accuracy", "--at", future][..],
+        &["node", "incident", "open", "north", "--what", "a disk is missing", "--known-at", future],
+    ] {
+        let (code, message) = place.fails(dated);
+        assert!(code == 3 && message.contains("future"), "{dated:?}: {code}: {message}");
     }
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
-    assert_eq!(place.ask("rho=0.1", &[])["answered"], 3, "who runs a node with an invitation has agreed");
-
-    // North's operator suspends while the hub cannot be told: the node refuses what the hub still sends it.
-    let text = std::fs::read_to_string(place.path("north/node.toml")).unwrap();
-    let mut config: toml::Table = toml::from_str(&text).unwrap();
-    let connection = config["connection_file"].as_str().unwrap().to_owned();
-    let mut away: toml::Table = toml::from_str(&std::fs::read_to_string(&connection).unwrap()).unwrap();
-    away["hub"] = "127.0.0.1:1".into();
-    let offline = std::path::Path::new(&connection).with_file_name("offline.toml");
-    std::fs::write(&offline, toml::to_string(&away).unwrap()).unwrap();
-    config["connection_file"] = offline.display().to_string().into();
-    for field in ["data_dir", "signing_key_file"] {
-        config[field] = place.path("north").join(config[field].as_str().unwrap()).display().to_string().into();
-    }
-    std::fs::create_dir(place.path("desk")).unwrap();
-    std::fs::write(place.path("desk/node.toml"), toml::to_string(&config).unwrap()).unwrap();
-    let told = place.ok(&["node", "agreement", "suspend", "desk", "--reason", "repairs"]);
-    assert_eq!(told["hub_told"], false);
-    let view = place.ask("rho=0.1", &["--attempt", "1"]);
-    assert_eq!(view["answered"], 2, "a node that is suspended answered, or the others did not");
-    let why = outcome(&view, "north")["why"].clone();
-    assert!(why["refusal"] == "agreement-not-live" && why["why"].as_str().unwrap().contains("repairs"), "{why}");
-    place.ok(&["node", "agreement", "resume", "north"]);
-    assert_eq!(place.ask("rho=0.1", &["--attempt", "2"])["answered"], 3, "it was resumed");
-
-    place.ok(&["node", "agreement", "terminate", "middle", "--reason", "we leave"]);
-    let view = place.ask("rho=0.1", &["--attempt", "3"]);
-    assert_eq!(view["answered"], 2);
-    assert_eq!(outcome(&view, "middle")["why"]["refusal"], "agreement-not-live");
-    place.ok(&["hub", "agreement", "terminate", "hub", "south", "--reason", "rules were not kept"]);
-    let view = place.ask("rho=0.1", &["--attempt", "4"]);
-    assert_eq!((&view["answered"], &outcome(&view, "south")["outcome"]), (&1.into(), &"refused".into()));
-    let listed = place.ok(&["hub", "agreement", "list", "hub"]);
-    let of =
-        |node: &str| listed.as_array().unwrap().iter().find(|one| one["node"] == node).unwrap()["agreement"].clone();
-    assert!(of("north")["live"].is_object() && of("middle")["terminated"].is_object(), "{listed}");
+    let (code, message) = place.fails(&["hub", "agreement", "suspend", "hub", "north", "--reason", "repairs"]);
+    assert_eq!(code, 4, "nothing was agreed on: {message}");
 }

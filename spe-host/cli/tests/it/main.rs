@@ -13,20 +13,26 @@
     reason = "tests fail by panicking"
 )]
 
+mod agreements;
 mod audit;
 mod canary;
 mod commands;
 mod corridor;
+mod crowded;
 mod endings;
 mod evil;
 mod evil_guests;
 mod evil_late;
+mod evil_ledger;
+mod evil_long;
 mod evil_power;
 mod evil_rows;
 mod evil_selftest;
+mod evil_tap;
 mod evil_wire;
 mod exact;
 mod federation;
+mod flipped;
 mod governance;
 mod keyholder;
 mod kinds;
@@ -36,10 +42,13 @@ mod officers;
 mod one_run;
 mod operator;
 mod optout;
+mod optout_categories;
 mod optout_desk;
 mod paid;
 mod place;
 mod question;
+mod receipts;
+mod rolled_back;
 mod samples;
 mod scopes;
 mod seeded;

@@ -1,156 +1,112 @@
-//! The claimed loss, audited through the whole corridor in one run (Steinke, Nasr & Jagielski, NeurIPS 2023).
+//! The claimed loss, audited through the whole corridor in one run (Steinke, Nasr & Jagielski, NeurIPS 2023), and proof that the audit
+//! sees what it must.
 //!
-//! 10,000 canaries, each ingested or not by the toss of a coin; each one's guest writes a million into a coordinate of its own, which
-//! the host must shrink to 1. One release at ρ = 1/2 and the node's own noise. Whoever guesses from a coordinate whether its canary is
-//! there is right with probability Φ(1/2) = 0.6915 at most; more would be a leak of ingest, sandbox, clip, sum or noise, whichever.
+//! 3,333 canaries, each ingested or not by the toss of a coin. Each one's guest writes a million into three coordinates of its own,
+//! which the host must shrink to a vector of length 1: 1/√3 in each. (Of one coordinate nothing would be left for the clip to do: a
+//! vector far too long is first scaled down, in `f64`, until its largest coordinate is within the norm.) Whoever guesses from these
+//! three noisy sums whether the canary is there is right with probability Φ(μ/2) at most, μ = √(2ρ), and guesses about different
+//! canaries are independent; more right guesses would be a leak of ingest, sandbox, clip, sum or noise, whichever.
 //!
-//! What would be a bug: more right guesses than that, beyond chance; and an audit that does not notice noise a fifth too small.
+//! **How many guesses.** ρ = 9/2, μ = 3: there noise 10 % too small shows most. A guess is right with Φ(3/2) = 0.9332 at most; with
+//! such noise with Φ(1.5/0.9) = 0.9522. Of n = 5 · 3,333 = 16,665 guesses a sound node has 15,552 ± 32 right, and is blamed from 15,703
+//! on, P[Bin(n, 0.9332) ≥ 15,703] < 10⁻⁶; one with such noise has 15,869 ± 28, and passes with P[Bin(n, 0.9522) < 15,703] = 2·10⁻⁹.
+//! At ρ = 1/2 it is 0.6915 against 0.7107, and takes more than three times as many: 10,000 guesses miss such noise in 72 of 100 cases,
+//! and 40,000 still in one of 8,000.
+//!
+//! What would be a bug: more right guesses than that, beyond chance; or a defect of the tests below that the same guesses do not show.
 
-use std::{fmt::Write, num::NonZeroU32, path::Path};
+use spe_kernel::units::Measure;
 
-use spe_kernel::{
-    disclosure::{Draw, NO_KEY},
-    fault::Fault,
-    pace::{Hold, Pace},
-    plan::{Choices, Plan},
-    units::Measure,
-};
-use spe_node::selftest::{
-    attacks::Attack,
-    ground::{Ground, Rules},
-    people::{Person, Visit},
-    watch::Seen,
-    world::World,
-};
+mod chance;
+mod choir;
+mod keys;
 
-use crate::{
-    evil::{PACE, cells, compiler},
-    place::module,
-    seeded,
-};
+use chance::at_least;
+use choir::{CANARIES, Choir, apart, once, twice};
 
-const CANARIES: usize = 10_000;
-/// Φ(1/2): how often a guess is right at most, if each coordinate is 1-GDP.
-const RIGHT_MAX: f64 = 0.691_462_461_274_013_1;
-/// How often the audit may blame a node that is sound.
-const FALSE_ALARM: f64 = 1e-6;
-/// Nobody looks at the clock.
-const RULES: Rules = Rules {
-    pace: Pace { slot_ms: NonZeroU32::MIN, hold: Hold::Slot, job_seconds_max: 600, ..PACE },
-    measure: Measure::Zcdp,
-    subjects_max: 10_000,
-    workers: 2,
-};
-const DECLARATION: &str = r#"
-name = "canaries"
-title = "Canaries"
-subjects_max = 10000
-partitions = 8
-[[tables]]
-name = "subjects"
-key = ["canary"]
-[[tables.columns]]
-name = "coordinate"
-type = "integer"
-min = 0
-max = 9999
-"#;
+use crate::seeded;
 
-/// The largest probability that is too small for `hits` of `trials`, but for chance (Clopper and Pearson, one-sided).
-fn at_least(hits: usize, trials: usize) -> f64 {
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if tail(hits, trials, middle) < FALSE_ALARM { low = middle } else { high = middle }
-    }
-    low
+/// Φ(3/2): how often a guess is right at most, at μ = 3.
+const RIGHT_MAX: f64 = 0.933_192_798_731_141_9;
+/// ρ of μ = 3, and half of it.
+const LOSS: &str = "rho=4.5";
+const HALF: &str = "rho=2.25";
+/// Releases whose guesses are counted together.
+const RELEASES: usize = 5;
+
+/// The probability that explains so many right guesses at least.
+fn audited(what: &str, right: usize, releases: usize, allowed: f64) -> f64 {
+    let (trials, least) = (releases * CANARIES, at_least(right, releases * CANARIES));
+    println!("canaries, {what}: {right} of {trials} guesses right, at least {least:.4}, of {allowed:.4} allowed");
+    assert!(right > trials * 2 / 5, "{what}: {right} right guesses: worse than blind, so something else was tried");
+    least
 }
 
-/// P[Bin(trials, p) ≥ hits], term by term; 1 where it is about a half or more.
-fn tail(hits: usize, trials: usize, p: f64) -> f64 {
-    if hits as f64 <= trials as f64 * p {
-        return 1.0;
-    }
-    let ln_choose: f64 = (0..hits).map(|i| ((trials - i) as f64 / (i + 1) as f64).ln()).sum();
-    let mut term = (ln_choose + hits as f64 * p.ln() + (trials - hits) as f64 * (1.0 - p).ln()).exp();
-    let mut sum = 0.0;
-    for k in hits..=trials {
-        sum += term;
-        term *= (trials - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
-    }
-    sum
-}
-
-fn ask(world: &World, wasm: &[u8], choices: &Choices) -> Seen {
-    let (_, mut seen) = world.ask(wasm, choices).unwrap();
-    assert!(seen[0].answer.is_some(), "{:?}", seen[0].refusal);
-    seen.remove(0)
-}
-
-/// How many of the canaries are guessed right, with that noise; the node's own if none is named.
-fn right(folder: &Path, noise: Option<fn(&Plan) -> Result<Draw, Fault>>) -> usize {
-    let mut coins = vec![0_u8; CANARIES];
-    getrandom::fill(&mut coins).unwrap();
-    let there: Vec<bool> = coins.iter().map(|coin| coin % 2 == 1).collect();
-    let mut csv = String::from("canary,coordinate\n");
-    for (i, _) in there.iter().enumerate().filter(|(_, there)| **there) {
-        writeln!(csv, "{i},{i}").unwrap();
-    }
-    std::fs::create_dir_all(folder).unwrap();
-    Ground::holding(folder, &[9; 32], DECLARATION, &csv, &RULES).unwrap();
-    let mut world = World::reopen(folder, &[9; 32], compiler()).unwrap();
-    world.site.noise = noise.unwrap_or(world.site.noise);
-    let choices = Choices { fuel_per_subject: 2_000_000, ..Choices::new("rho=0.5".parse().unwrap()) };
-    let sums = cells(&ask(&world, &std::fs::read(module("bench-canary")).unwrap(), &choices));
-    assert_eq!(sums.len(), CANARIES);
-    let half = 1 << 19;
-    sums.iter().zip(&there).filter(|(sum, there)| (**sum > half) == **there).count()
+/// Whoever adds up a canary's three sums is right as often as can be.
+fn guessed_after(choir: &Choir, releases: usize) -> usize {
+    (0..releases).map(|_| choir.release(LOSS, |sums| sums.iter().sum::<i128>() > choir::HALF_WAY)).sum()
 }
 
 #[test]
-fn ten_thousand_canaries_are_guessed_no_more_often_than_the_loss_allows() {
-    let dir = tempfile::tempdir().unwrap();
-    let sound = right(&dir.path().join("sound"), None);
-    println!(
-        "canaries guessed right: {sound} of {CANARIES}, at least {:.4} of {RIGHT_MAX:.4}",
-        at_least(sound, CANARIES)
-    );
-    assert!(at_least(sound, CANARIES) <= RIGHT_MAX, "{sound} right guesses: the node loses more than it charges");
-    assert!(sound > CANARIES * 2 / 3, "{sound} right guesses: the canaries are not heard, so nothing was tried");
-    let wrong = right(&dir.path().join("wrong"), Some(seeded::wrong_noise));
-    println!("with noise a fifth too small: {wrong}, at least {:.4}", at_least(wrong, CANARIES));
-    assert!(at_least(wrong, CANARIES) > RIGHT_MAX, "noise a fifth too small passes with {wrong} right guesses");
+fn canaries_are_guessed_no_more_often_than_the_loss_allows() {
+    let right = guessed_after(&Choir::new(once), RELEASES);
+    let least = audited("sound", right, RELEASES, RIGHT_MAX);
+    assert!(least <= RIGHT_MAX, "{right} right guesses: the node loses more than it charges");
+    assert!(right > CANARIES * RELEASES * 92 / 100, "{right} right guesses: the canaries are not heard");
 }
 
-/// Keys that one person alone has: 2,000 people with three each, all different, at δ = 0.04 for a person who may name four.
-const LONERS: u32 = 2_000;
-const KEYS_EACH: usize = 3;
-const DELTA_EACH: f64 = 0.04 / 4.0;
-
-/// How many keys are released that one person alone has.
-fn released(folder: &Path, noise: Option<fn(&Plan) -> Result<Draw, Fault>>) -> usize {
-    let attack = Attack::named("keys-from-note").unwrap();
-    let loner = |id: u32| {
-        let note: String = (0..KEYS_EACH).map(|key| format!("{key}x{id:08}")).collect();
-        Person { id, target: false, visits: vec![Visit { amount: 1.0, note }] }
-    };
-    let loners: Vec<_> = (0..LONERS).map(loner).collect();
-    let mut world = World::new(folder, &[4; 32], &loners, &RULES, compiler()).unwrap();
-    world.site.noise = noise.unwrap_or(world.site.noise);
-    let loss = "rho=0.5,delta=0.04".parse().unwrap();
-    let choices = Choices { fuel_per_subject: attack.fuel, ..Choices::new(loss) };
-    cells(&ask(&world, attack.module, &choices)).as_chunks::<2>().0.iter().filter(|[key, _]| *key != NO_KEY).count()
-}
-
-/// Row 17. A bug would be: a threshold below what δ buys. A key of one person is released with probability δ/4 at most.
+/// The same as a clip 10 % too wide: an answer does not tell which.
 #[test]
-fn six_thousand_keys_of_one_person_are_released_no_more_often_than_delta_allows() {
-    let dir = tempfile::tempdir().unwrap();
-    let trials = LONERS as usize * KEYS_EACH;
-    let sound = released(&dir.path().join("sound"), None);
-    println!("keys released: {sound} of {trials}, at least {:.4} of {DELTA_EACH}", at_least(sound, trials));
-    assert!(at_least(sound, trials) <= DELTA_EACH, "{sound} of {trials} keys are released");
-    assert!(sound > 0, "no key is released: nothing was tried");
-    let wrong = released(&dir.path().join("wrong"), Some(seeded::wrong_noise));
-    assert!(at_least(wrong, trials) > DELTA_EACH, "noise a third too large for its threshold passes with {wrong} keys");
+fn noise_a_tenth_too_small_is_noticed() {
+    let right = guessed_after(&Choir::new(once).with_noise(seeded::wrong_noise), RELEASES);
+    let least = audited("noise 10 % too small", right, RELEASES, RIGHT_MAX);
+    assert!(least > RIGHT_MAX, "no power: noise a tenth too small passes with {right} right guesses");
+}
+
+/// No build has a switch that opens the clip. But what would be in the sums without it can be had from honest people: each of a
+/// canary's three coordinates is a person of its own, and each of them fills it to 1. A canary's vector then has length √3. With the
+/// clip taken out of the source the sound node above has 16,132 right guesses, as many in a hundred as this one, and is blamed.
+#[test]
+fn a_clip_that_is_missing_is_noticed() {
+    let right = guessed_after(&Choir::new(apart), 1);
+    let least = audited("no clip", right, 1, RIGHT_MAX);
+    assert!(least > RIGHT_MAX, "no power: a canary without a clip passes with {right} right guesses");
+}
+
+#[test]
+fn a_canary_that_is_counted_twice_is_noticed() {
+    let right = guessed_after(&Choir::new(twice), 1);
+    let least = audited("counted twice", right, 1, RIGHT_MAX);
+    assert!(least > RIGHT_MAX, "no power: a canary that is counted twice passes with {right} right guesses");
+}
+
+/// Two attempts at one node whose data were renewed between them: whoever was there the first time is not the second, and the other way
+/// round. Each answer costs half, so a guess from their difference may be right as often as from one answer at the whole loss. Of noise
+/// that is the same in both nothing is left in the difference.
+#[test]
+fn noise_that_is_used_twice_is_noticed() {
+    let difference = |[a, b]: [&[i128; 3]; 2]| a.iter().sum::<i128>() > b.iter().sum();
+    let right = Choir::new(once).two_releases(HALF, difference);
+    let least = audited("two answers", right, 1, RIGHT_MAX);
+    assert!(least <= RIGHT_MAX, "{right} right guesses: two answers lose more than twice what one does");
+    let right = Choir::new(once).with_noise(seeded::same_noise).two_releases(HALF, difference);
+    let least = audited("two answers, one noise", right, 1, RIGHT_MAX);
+    assert!(least > RIGHT_MAX, "no power: noise that is used twice passes with {right} right guesses");
+}
+
+/// Noise is added to integers, as integers: the types leave no way in for a float. So the textbook's sampler can only be rounded to the
+/// grid, and at usual losses that takes away the low bits by which it is known. Where it still shows is the smallest loss that a plan
+/// can name, ε = 10⁻¹²: there b is 2⁶⁰ steps of the grid, `f64` counts in steps of 2⁷, and a canary's share, 349,525 steps to each of its
+/// coordinates, is odd. A guess may be right with probability e^ε/(1 + e^ε), a half.
+#[test]
+fn a_textbook_laplace_is_noticed() {
+    const SMALLEST: &str = "epsilon=0.000000000001";
+    let lowest_bit = |sums: &[i128; 3]| sums[0] & 1 == 1;
+    let choir = || Choir::new(once).measured_in(Measure::Pure);
+    let right = choir().release(SMALLEST, lowest_bit);
+    let least = audited("lowest bit", right, 1, 0.5);
+    assert!(least <= 0.5, "the lowest bit of a sum tells {right} canaries");
+    let right = choir().with_noise(seeded::textbook_laplace).release(SMALLEST, lowest_bit);
+    let least = audited("lowest bit, textbook's Laplace", right, 1, 0.5);
+    assert!(least > 0.5, "no power: the textbook's sampler passes with {right} right guesses");
 }

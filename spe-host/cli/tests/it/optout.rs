@@ -43,7 +43,7 @@ impl Escort for Quiet {
     async fn hold(&mut self, _: Timestamp) {}
 }
 
-fn open(place: &Place, node: &str) -> Site {
+pub fn open(place: &Place, node: &str) -> Site {
     let mut site = Site::open(&place.path(node), (SPE.into(), vec!["compile-module".into()])).unwrap();
     site.noise = no_noise;
     site
@@ -51,14 +51,14 @@ fn open(place: &Place, node: &str) -> Site {
 
 /// What is asked, of which dataset, under which permit and for what.
 #[derive(Clone, Copy)]
-struct Question<'a> {
-    module: &'a str,
-    dataset: &'a str,
-    permit: &'a str,
-    purpose: Purpose,
+pub struct Question<'a> {
+    pub module: &'a str,
+    pub dataset: &'a str,
+    pub permit: &'a str,
+    pub purpose: Purpose,
 }
 
-const HOSPITAL: Question<'_> =
+pub const HOSPITAL: Question<'_> =
     Question { module: "hospital-use", dataset: "rand-hie", permit: "permit", purpose: Purpose::Policymaking };
 
 impl Question<'_> {
@@ -93,7 +93,7 @@ impl Question<'_> {
         }
     }
 
-    fn answer(self, place: &Place, site: &Site) -> Answer {
+    pub fn answer(self, place: &Place, site: &Site) -> Answer {
         read(&self.ask(place, site, None).unwrap())
     }
 }
@@ -109,6 +109,11 @@ fn number(permit: &str) -> String {
 
 /// A permit of the same content, issued now (or at another time), under a number of its own.
 pub fn permit(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str]) {
+    permit_for(place, name, issued_at, purposes, &[]);
+}
+
+/// The same, which covers more columns of the first dataset.
+pub fn permit_for(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str], more: &[&str]) {
     let mut permit: toml::Table = toml::from_str(&std::fs::read_to_string(place.path("permit.toml")).unwrap()).unwrap();
     permit["number"] = number(name).into();
     permit["original"] = number(name).into();
@@ -117,6 +122,7 @@ pub fn permit(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str]
     let mut columns: Vec<String> =
         ["coins", "mdvis", "xage", "totadm", "disea", "hlthg", "hlthf", "hlthp"].map(|c| format!("years.{c}")).to_vec();
     columns.extend(["mdvis", "mhi", "year", "female"].map(|c| format!("years.{c}")));
+    columns.extend(more.iter().map(ToString::to_string));
     permit["data"][0]["columns"] = columns.into();
     let canaries = toml::Table::from_iter([
         ("dataset".into(), "canaries".into()),
@@ -135,8 +141,8 @@ pub fn permit_now(place: &Place, name: &str) {
     permit(place, name, Timestamp::now(), &["b"]);
 }
 
-/// The first rows of the public file, by person.
-fn people() -> (String, Vec<(String, String)>) {
+/// The rows of the public file, by person.
+pub fn people() -> (String, Vec<(String, String)>) {
     let text = std::fs::read_to_string(example("examples/data/randhie.csv")).unwrap();
     let mut lines = text.lines();
     let header = lines.next().unwrap();

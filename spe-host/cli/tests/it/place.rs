@@ -190,6 +190,15 @@ impl Place {
         self.start("hub", &["hub", "run", "hub"]);
     }
 
+    /// The hub and those nodes, connected.
+    pub fn start_all(&mut self, nodes: &[&str]) {
+        self.start_hub();
+        for node in nodes {
+            self.start_node(node);
+        }
+        self.wait_online(nodes.len());
+    }
+
     pub fn start_node(&mut self, name: &str) {
         self.start(name, &["node", "run", name]);
     }

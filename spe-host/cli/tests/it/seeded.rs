@@ -17,10 +17,10 @@ use spe_node::selftest::{attacks::Attack, ground::Rules, people, world::World};
 use crate::{evil, place::SPE};
 
 /// `SplitMix64`.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -36,12 +36,30 @@ impl Random {
     fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
+
+    /// Standard Laplace, as the textbook draws it.
+    fn laplace(&mut self) -> f64 {
+        let u = self.uniform() - 0.5;
+        -u.signum() * (1.0 - 2.0 * u.abs()).ln()
+    }
+
+    /// That nobody foresees.
+    fn fresh() -> Result<Self, Fault> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(Fault::while_("seeding noise"))?;
+        Ok(Self(u64::from_le_bytes(seed)))
+    }
 }
 
 /// Noise that is a function of the plan: the same in all worlds. Keys get none, or one key more would shift everybody's.
 pub fn foreseen_noise(plan: &Plan) -> Result<Draw, Fault> {
     let seed = plan.digest().as_bytes()[..8].try_into().unwrap();
     Ok(Draw::new(plan.digest(), normal(plan, Random(u64::from_le_bytes(seed)), 1.0, 0.0)))
+}
+
+/// The same noise for all plans of one shape.
+pub fn same_noise(plan: &Plan) -> Result<Draw, Fault> {
+    Ok(Draw::new(plan.digest(), normal(plan, Random(1), 1.0, 0.0)))
 }
 
 /// No noise at all.
@@ -60,14 +78,22 @@ pub fn shifted_noise(plan: &Plan, steps: i128) -> Draw {
     Draw::new(plan.digest(), draw)
 }
 
-/// Noise that nobody foresees: for cells a fifth too small, for keys a third too large, which is what leaks there.
+/// Noise that nobody foresees: for cells a tenth too small, for keys a third too large, which is what leaks there.
 pub fn wrong_noise(plan: &Plan) -> Result<Draw, Fault> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).unwrap();
-    Ok(Draw::new(plan.digest(), normal(plan, Random(u64::from_le_bytes(seed)), 0.8, 4.0 / 3.0)))
+    Ok(Draw::new(plan.digest(), normal(plan, Random::fresh()?, 0.9, 4.0 / 3.0)))
 }
 
-fn normal(plan: &Plan, mut random: Random, cells: f64, keys: f64) -> Vec<DrawnOutput> {
+/// Noise of the right scale that nobody foresees, drawn in floating point, which its low bits show (Mironov, CCS 2012).
+pub fn textbook_laplace(plan: &Plan) -> Result<Draw, Fault> {
+    Ok(Draw::new(plan.digest(), drawn(plan, Random::fresh()?, Random::laplace, 1.0)))
+}
+
+fn normal(plan: &Plan, random: Random, cells: f64, keys: f64) -> Vec<DrawnOutput> {
+    drawn(plan, random, |random| random.normal() * cells, keys)
+}
+
+/// `cell` and `keys` are times the scale that the loss buys.
+fn drawn(plan: &Plan, mut random: Random, cell: impl Fn(&mut Random) -> f64, keys: f64) -> Vec<DrawnOutput> {
     let mut of_keys = Random(random.next());
     let output = |planned: &Planned| {
         let scale = nominal_scale(planned);
@@ -80,10 +106,7 @@ fn normal(plan: &Plan, mut random: Random, cells: f64, keys: f64) -> Vec<DrawnOu
                     next: Box::new(move || Ok((own.normal() * scale * keys).round() as i128)),
                 }
             }
-            kind => {
-                let draw = |_| (random.normal() * scale * cells).round() as i128;
-                Fresh::Cells((0..kind.cells()).map(draw).collect())
-            }
+            kind => Fresh::Cells((0..kind.cells()).map(|_| (cell(&mut random) * scale).round() as i128).collect()),
         };
         let mechanism = mechanism(planned.loss.measure());
         DrawnOutput { mechanism, scale, sensitivity: planned.sensitivity(), noise }
@@ -98,7 +121,7 @@ fn the_program_that_is_shipped_cannot_be_seeded() {
     let read = |path: &Path| std::fs::read(path).unwrap();
     let has = |bytes: &[u8], mark: &str| bytes.windows(mark.len()).any(|window| window == mark.as_bytes());
     let (shipped, own) = (read(SPE.as_ref()), read(&std::env::current_exe().unwrap()));
-    for mark in ["foreseen_noise", "wrong_noise", "no_noise"] {
+    for mark in ["foreseen_noise", "wrong_noise", "no_noise", "same_noise", "textbook_laplace"] {
         assert!(has(&own, mark), "the search finds nothing where there is something");
         assert!(!has(&shipped, mark), "spe has {mark} in it");
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 use spe_kernel::{
+    admission::CLOCK_SLACK,
     application::{ProcedureError, Status},
     decision::{Decision, DecisionBody},
     document::{self, Opened},
@@ -15,7 +16,8 @@ use spe_kernel::{
 use spe_wire::{Ruling, governance::ApplicationView};
 
 use super::{
-    dossier::{Dossier, Filed, Part},
+    dossier::Dossier,
+    part::{Filed, Part},
     permits, unknown,
 };
 use crate::{
@@ -134,11 +136,28 @@ pub(crate) fn decide(
     for part in parts {
         let event = filed(&desk.person, id, (What::Decision, Some(&part.node)), body.clone(), now);
         if !governance::has(db, &event)? {
+            dated(decision.body(), &dossier, now)?;
             may_decide(&desk, part, permit.as_ref(), now)?;
             governance::append(db, &event)?;
         }
     }
     desk.view(db, id, now)
+}
+
+/// That a decision was made after the application came, and by now; give or take what clocks may differ.
+fn dated(decision: &DecisionBody, dossier: &Dossier, now: Timestamp) -> Result<(), Refusal> {
+    let (at, came) = (decision.decided_at, dossier.submitted_at);
+    let wrong = |why: String| Err(Refusal::Malformed { document: "the decision".into(), why });
+    if came.duration_since(at) > CLOCK_SLACK {
+        return wrong(format!(
+            "it is dated {at}, and the application came to the hub at {came}: nobody decides before; write when it was decided in \
+             `decided_at`, and sign it anew"
+        ));
+    }
+    if at.duration_since(now) > CLOCK_SLACK {
+        return wrong(format!("it is dated {at}, which is in the future: write when it was decided, and sign it anew"));
+    }
+    Ok(())
 }
 
 /// The nodes that a decision is on: those that it names, or all that hold the dataset for this application.

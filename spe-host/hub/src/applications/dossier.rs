@@ -1,24 +1,24 @@
 //! How an application stands: worked out from what is in the log.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 use spe_kernel::{
-    application::{Application, ApplicationBody, Due, Procedure, Status, Term, Track},
-    decision::{DecisionBody, Outcome, Reason},
-    document::{self, Opened},
+    application::Application,
+    document::Opened,
     fault::Fault,
-    ids::{ApplicationId, DatasetName, NodeName, PermitNumber, PersonName},
-    notice::{NoticeBody, Step},
-    permit::{Article, Line, PermitBody, Version},
-    purpose::ApplicantBody,
+    ids::{ApplicationId, DatasetName, NodeName, PersonName},
+    permit::{PermitId, Version},
+    revocation::RevocationBody,
 };
-use spe_wire::governance::{Actor, ApplicationLine, ApplicationView, DueView, PartOutcome, PartView};
+use spe_wire::governance::{ApplicationLine, ApplicationView, DueView, PartOutcome, PartView, PermitState};
 
-use super::unknown;
+use super::{
+    files::Files,
+    part::{Part, text},
+};
 use crate::{
     stop::Stop,
-    store::governance::{self, Event, What},
+    store::governance::{Event, What},
 };
 
 /// An application with all that happened to it.
@@ -33,70 +33,19 @@ pub(crate) struct Dossier {
     pub(crate) parts: Vec<Part>,
 }
 
-/// A node's part.
-pub(crate) struct Part {
-    pub(crate) node: NodeName,
-    pub(crate) datasets: Vec<DatasetName>,
-    pub(crate) procedure: Procedure,
-    /// What was asked for, and not added yet.
-    missing: Vec<String>,
-    pub(crate) given: Option<Given>,
-    /// The permits that were given, each in the place of the one before.
-    pub(crate) line: Line,
-    acts: Vec<Vec<u8>>,
-}
-
-/// What was decided, and when.
-pub(crate) enum Given {
-    /// A permit: the latest of its line.
-    Permit { at: Timestamp, permit: Box<Opened<PermitBody>>, envelope: Vec<u8> },
-    /// None.
-    Nothing { at: Timestamp, reasons: Vec<Reason> },
-}
-
-/// How a decision is written in the log.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Filed {
-    pub(crate) decision: String,
-    pub(crate) permit: Option<String>,
-}
-
 impl Dossier {
     /// The application of that id.
     pub(crate) fn read(db: &Connection, id: &ApplicationId) -> Result<Self, Stop> {
-        let mut found = Self::gather(governance::of(db, id.as_str())?)?;
-        Ok(found.pop().ok_or_else(|| unknown(id))?)
+        Files::one(db, id)
     }
 
-    /// All applications, oldest first.
-    pub(crate) fn all(db: &Connection) -> Result<Vec<Self>, Stop> {
-        Self::gather(governance::all(db)?)
-    }
-
-    fn gather(events: Vec<Event>) -> Result<Vec<Self>, Stop> {
-        let mut all: Vec<Self> = Vec::new();
-        for event in events {
-            match event.what {
-                What::Submitted => all.push(Self::begin(event)?),
-                What::Published | What::Agreement | What::Revoked | What::Recorded => {}
-                _ => {
-                    let lost =
-                        || Fault::new("reading the log of governance", format!("no application {}", event.subject));
-                    let about = all.iter_mut().rfind(|one| one.id.as_str() == event.subject).ok_or_else(lost)?;
-                    about.apply(event)?;
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    fn begin(event: Event) -> Result<Self, Stop> {
+    pub(super) fn begin(event: &Event) -> Result<Self, Stop> {
         Ok(Self {
             id: event.subject.parse().map_err(Fault::while_("reading the log of governance"))?,
-            person: event.person,
+            person: event.person.clone(),
             submitted_at: event.at,
             application: Application::verify(&event.body)?,
-            envelope: event.body,
+            envelope: event.body.clone(),
             additions: Vec::new(),
             withdrawn: false,
             parts: Vec::new(),
@@ -104,28 +53,30 @@ impl Dossier {
     }
 
     /// Takes in what happened. It was allowed when it was written; a move that is none is a fault of the log.
-    fn apply(&mut self, event: Event) -> Result<(), Stop> {
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), Stop> {
         let Event { at, what, node, body, .. } = event;
-        if what == What::Part {
-            let node = node.ok_or_else(|| Fault::new("reading the log of governance", "a part of no node"))?;
-            self.parts.push(Part::new(
-                self.application.body(),
-                self.submitted_at,
-                node,
-                serde_json::from_slice(&body)?,
-            )?);
+        if *what == What::Part {
+            let node = node.clone().ok_or_else(|| Fault::new("reading the log of governance", "a part of no node"))?;
+            let datasets = serde_json::from_slice(body)?;
+            self.parts.push(Part::new(self.application.body(), self.submitted_at, node, datasets)?);
             return Ok(());
         }
         let about = self.parts.iter_mut().filter(|part| node.as_ref().is_none_or(|node| part.node == *node));
         for part in about {
-            part.apply(at, what, &body)?;
+            part.apply(*at, *what, body)?;
         }
         match what {
-            What::Added => self.additions.push(body),
+            What::Added => self.additions.push(body.clone()),
             What::Withdrawn => self.withdrawn = true,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says how the permits stand: a line may go over several parts, and a revocation may name any permit of it.
+    pub(super) fn settle(&mut self, revocations: &[Opened<RevocationBody>]) {
+        let given: Vec<(PermitId, Version)> = self.parts.iter().flat_map(Part::given_permits).collect();
+        self.parts.iter_mut().for_each(|part| part.settle(&given, revocations));
     }
 
     /// A part by its node.
@@ -145,13 +96,15 @@ impl Dossier {
         let due: Vec<DueView> = parts.iter().filter_map(|part| part.due(now)).collect();
         ApplicationLine {
             id: self.id.clone(),
-            number: self.application.body().number.clone(),
+            number: Some(self.application.body().number.clone()),
             person: self.person.clone(),
             submitted_at: self.submitted_at,
             granted: count(parts.iter().filter(|part| part.outcome(now) == Some(PartOutcome::Granted)).count()),
+            in_force: count(parts.iter().filter(|part| part.is_in_force(now)).count()),
             parts: count(parts.len()),
             overdue: count(due.iter().filter(|due| due.overdue).count()),
             due: due.iter().map(|due| due.last_day).min(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -176,209 +129,26 @@ impl Dossier {
     }
 }
 
-/// The parts together, in words that hide nothing: `granted at 2 of 3 nodes (a, c); refused at b`.
+/// The parts together, in words that hide nothing: `granted at 2 of 3 nodes (a, c); refused at b; revoked at c`.
 fn coverage(parts: &[PartView]) -> String {
-    let at = |outcome: PartOutcome| {
-        let nodes = parts.iter().filter(|part| part.outcome == Some(outcome)).map(|part| part.node.as_str());
-        nodes.collect::<Vec<_>>()
+    let at = |of: &dyn Fn(&PartView) -> bool| {
+        parts.iter().filter(|part| of(part)).map(|part| part.node.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let granted = at(PartOutcome::Granted);
-    let mut said = vec![format!("granted at {} of {} nodes", granted.len(), parts.len())];
-    if !granted.is_empty() && granted.len() < parts.len() {
-        said = vec![format!("granted at {} of {} nodes ({})", granted.len(), parts.len(), granted.join(", "))];
+    let granted = parts.iter().filter(|part| part.outcome == Some(PartOutcome::Granted)).count();
+    let mut said = vec![format!("granted at {granted} of {} nodes", parts.len())];
+    if granted > 0 && granted < parts.len() {
+        let nodes = at(&|part| part.outcome == Some(PartOutcome::Granted));
+        said = vec![format!("granted at {granted} of {} nodes ({nodes})", parts.len())];
     }
-    for (outcome, word) in [(PartOutcome::Refused, "refused at"), (PartOutcome::Lapsed, "not completed in time at")] {
-        let nodes = at(outcome);
-        if !nodes.is_empty() {
-            said.push(format!("{word} {}", nodes.join(", ")));
-        }
-    }
-    let open: Vec<_> = parts.iter().filter(|part| !part.status.is_final()).map(|part| part.node.as_str()).collect();
-    if !open.is_empty() {
-        said.push(format!("open at {}", open.join(", ")));
-    }
+    let is = |part: &PartView, state| part.standing.as_ref().is_some_and(|standing| standing.state == state);
+    let others = [
+        ("refused at", at(&|part| part.outcome == Some(PartOutcome::Refused))),
+        ("not completed in time at", at(&|part| part.outcome == Some(PartOutcome::Lapsed))),
+        ("open at", at(&|part| !part.status.is_final())),
+        ("revoked at", at(&|part| is(part, PermitState::Revoked))),
+        ("expired at", at(&|part| is(part, PermitState::Expired))),
+        ("replaced by another part's permit at", at(&|part| is(part, PermitState::Replaced))),
+    ];
+    said.extend(others.iter().filter(|(_, nodes)| !nodes.is_empty()).map(|(word, nodes)| format!("{word} {nodes}")));
     said.join("; ")
-}
-
-impl Part {
-    fn new(body: &ApplicationBody, at: Timestamp, node: NodeName, datasets: Vec<DatasetName>) -> Result<Self, Stop> {
-        let mut procedure = Procedure::submitted(track(body), at);
-        advance(&mut procedure, Status::PreScreening, at)?;
-        Ok(Self {
-            node,
-            datasets,
-            procedure,
-            missing: Vec::new(),
-            given: None,
-            line: Line::default(),
-            acts: Vec::new(),
-        })
-    }
-
-    fn apply(&mut self, at: Timestamp, what: What, body: &[u8]) -> Result<(), Stop> {
-        match what {
-            What::Notice => {
-                let notice = document::open::<NoticeBody>(body)?;
-                self.heed(at, &notice.body().step)?;
-                self.acts.push(body.to_vec());
-            }
-            What::Decision => self.decide(at, &serde_json::from_slice(body)?)?,
-            What::Added if self.awaits(at) => {
-                self.missing.clear();
-                advance(&mut self.procedure, Status::PreScreening, at)?;
-            }
-            What::Withdrawn if !self.status(at).is_final() => advance(&mut self.procedure, Status::Withdrawn, at)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn heed(&mut self, at: Timestamp, step: &Step) -> Result<(), Stop> {
-        match step {
-            Step::Complete => advance(&mut self.procedure, Status::Processing, at)?,
-            Step::InformationNeeded { missing } => {
-                advance(&mut self.procedure, Status::AwaitingAdditionalInformation, at)?;
-                self.missing.clone_from(missing);
-            }
-            Step::Prolonged { .. } => {
-                self.procedure.prolong().map_err(Fault::while_("reading the log of governance"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn decide(&mut self, at: Timestamp, filed: &Filed) -> Result<(), Stop> {
-        let decision = document::open::<DecisionBody>(filed.decision.as_bytes())?;
-        if self.procedure.now().status == Status::PreScreening {
-            advance(&mut self.procedure, Status::Processing, at)?;
-        }
-        if !self.procedure.now().status.is_final() {
-            advance(&mut self.procedure, Status::DecisionIssued, at)?;
-        }
-        self.given = Some(match (&decision.body().outcome, &filed.permit) {
-            (Outcome::Positive { .. }, Some(envelope)) => {
-                let permit = Box::new(document::open::<PermitBody>(envelope.as_bytes())?);
-                // What was let in before lines were kept here, nodes refuse.
-                self.line.add(Version::opened(&permit).1).ok();
-                Given::Permit { at, permit, envelope: envelope.clone().into_bytes() }
-            }
-            (Outcome::Negative { reasons, .. }, _) => Given::Nothing { at, reasons: reasons.clone() },
-            _ => return Err(Fault::new("reading the log of governance", "a permit is missing").into()),
-        });
-        self.acts.push(filed.decision.clone().into_bytes());
-        Ok(())
-    }
-
-    /// The term that runs at `now`: none once the applicant let the four weeks go by.
-    fn running(&self, now: Timestamp) -> Option<Due> {
-        self.procedure.due().filter(|due| !(due.term == Term::Completion && due.is_over(now)))
-    }
-
-    /// Whether the applicant may still add what is missing.
-    pub(crate) fn awaits(&self, now: Timestamp) -> bool {
-        self.procedure.now().status == Status::AwaitingAdditionalInformation && self.running(now).is_some()
-    }
-
-    /// Its status at `now`: what is not completed within the term is decided by Art. 68(4) itself.
-    pub(crate) fn status(&self, now: Timestamp) -> Status {
-        match self.procedure.now().status {
-            Status::AwaitingAdditionalInformation if self.running(now).is_none() => Status::DecisionIssued,
-            status => status,
-        }
-    }
-
-    pub(crate) fn outcome(&self, now: Timestamp) -> Option<PartOutcome> {
-        match &self.given {
-            Some(Given::Permit { .. }) => Some(PartOutcome::Granted),
-            Some(Given::Nothing { .. }) => Some(PartOutcome::Refused),
-            None if self.status(now) == Status::DecisionIssued => Some(PartOutcome::Lapsed),
-            None => None,
-        }
-    }
-
-    /// When it was decided: by the data access body, or by the end of the four weeks.
-    pub(crate) fn decided_at(&self, now: Timestamp) -> Option<Timestamp> {
-        match &self.given {
-            Some(Given::Permit { at, .. } | Given::Nothing { at, .. }) => Some(*at),
-            None if self.outcome(now).is_some() => {
-                let end = self.procedure.due()?.last_day.tomorrow().ok()?;
-                end.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|end| end.timestamp())
-            }
-            None => None,
-        }
-    }
-
-    /// What is missing, or why there is no permit.
-    pub(crate) fn reasons(&self, now: Timestamp) -> Vec<String> {
-        match (&self.given, self.outcome(now)) {
-            (Some(Given::Nothing { reasons, .. }), _) => {
-                reasons.iter().map(|reason| format!("{}: {}", reason.article, reason.text)).collect()
-            }
-            (_, Some(PartOutcome::Lapsed)) => {
-                let missing = self.missing.join("; ");
-                vec![format!("Art. 68(4): the application was not completed within four weeks; missing was: {missing}")]
-            }
-            _ => self.missing.clone(),
-        }
-    }
-
-    /// The permit that was given: the latest of its line.
-    pub(crate) fn given_permit(&self) -> Option<&Opened<PermitBody>> {
-        match &self.given {
-            Some(Given::Permit { permit, .. }) => Some(permit),
-            _ => None,
-        }
-    }
-
-    /// What it says.
-    pub(crate) fn permit(&self) -> Option<&PermitBody> {
-        self.given_permit().map(Opened::body)
-    }
-
-    pub(crate) fn permit_number(&self) -> Option<PermitNumber> {
-        self.permit().map(|body| body.number.clone())
-    }
-
-    fn due(&self, now: Timestamp) -> Option<DueView> {
-        let due = self.running(now)?;
-        let who = if due.term == Term::Completion { Actor::Applicant } else { Actor::AccessBody };
-        let last_day: Date = due.last_day;
-        Some(DueView { last_day, article: due.term.article().into(), who, overdue: due.is_over(now) })
-    }
-
-    fn view(&self, now: Timestamp) -> PartView {
-        let permit_envelope = match &self.given {
-            Some(Given::Permit { envelope, .. }) => Some(text(envelope)),
-            _ => None,
-        };
-        PartView {
-            node: self.node.clone(),
-            datasets: self.datasets.clone(),
-            status: self.status(now),
-            outcome: self.outcome(now),
-            due: self.due(now),
-            reasons: self.reasons(now),
-            permit: self.permit_number(),
-            permit_envelope,
-            acts: self.acts.iter().map(|act| text(act)).collect(),
-        }
-    }
-}
-
-/// Which terms it is under. The accelerated ones are for public bodies in public health, Art. 68(6).
-fn track(body: &ApplicationBody) -> Track {
-    let health = |purpose: &spe_kernel::purpose::Article53| purpose.0.point() == "a";
-    let accelerated = body.applicant_body == ApplicantBody::Public && body.purpose.article53.iter().all(health);
-    match body.article {
-        Article::Permit if accelerated => Track::Accelerated,
-        article => article.into(),
-    }
-}
-
-fn advance(procedure: &mut Procedure, next: Status, at: Timestamp) -> Result<(), Stop> {
-    Ok(procedure.advance(next, at).map_err(Fault::while_("reading the log of governance"))?)
-}
-
-fn text(envelope: &[u8]) -> String {
-    String::from_utf8_lossy(envelope).into_owned()
 }

@@ -5,6 +5,8 @@
 
 mod acts;
 mod dossier;
+mod files;
+mod part;
 mod permits;
 
 use std::collections::BTreeMap;
@@ -21,8 +23,10 @@ use spe_wire::governance::{ApplicationLine, ApplicationView};
 
 pub(crate) use self::{
     acts::{complete, decide, notify, withdraw},
-    dossier::{Dossier, Part},
-    permits::{is_given, told},
+    dossier::Dossier,
+    files::{Files, Lost, tell_unreadable},
+    part::Part,
+    permits::{is_given, line_of, told},
 };
 use crate::{
     roles::{Caller, PersonRole},
@@ -86,8 +90,8 @@ fn own(person: &PersonName, application: &Application) -> Result<(), Refusal> {
 }
 
 fn new_number(db: &Connection, person: &PersonName, body: &ApplicationBody) -> Result<(), Stop> {
-    let all = Dossier::all(db)?;
-    if all.iter().any(|one| one.person == *person && one.application.body().number == body.number) {
+    let all = Files::all(db)?;
+    if all.dossiers.iter().any(|one| one.person == *person && one.application.body().number == body.number) {
         let what = format!("apply under the number {} again with another text: choose another number", body.number);
         return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
     }
@@ -136,14 +140,16 @@ impl Seer {
     }
 }
 
-/// The applications that the caller may see, the newest first.
+/// The applications that the caller may see, the newest first; then those that cannot be read.
 pub(crate) fn list(db: &Connection, caller: Caller, now: Timestamp) -> Result<Vec<ApplicationLine>, Stop> {
     let (seer, person) = (Seer::of(&caller), caller.person()?);
-    let lines = Dossier::all(db)?.into_iter().rev().filter_map(|dossier| {
-        let seen = sight(&dossier, &person, &seer);
+    let files = Files::all(db)?;
+    let lines = files.dossiers.iter().rev().filter_map(|dossier| {
+        let seen = sight(dossier, &person, &seer);
         (!seen.is_empty()).then(|| dossier.line(&seen, now))
     });
-    Ok(lines.collect())
+    let lost = files.lost.iter().filter_map(|lost| lost.line(&person, &seer.nodes, seer.auditor));
+    Ok(lines.chain(lost).collect())
 }
 
 /// One of them.

@@ -9,7 +9,7 @@ use spe_kernel::{
 };
 use spe_wire::Assignment;
 
-use super::dossier::Filed;
+use super::part::Filed;
 use crate::{
     stop::Stop,
     store::governance::{self, Event, What},
@@ -50,13 +50,28 @@ pub(crate) fn is_given(db: &Connection, PermitId { number, issuer }: &PermitId) 
     Ok(given.iter().filter_map(of).any(|(_, permit)| permit.signer() == *issuer && names(permit.body())))
 }
 
+/// The line of the permit of that number; one that was never decided here is a line of its own.
+pub(crate) fn line_of(db: &Connection, permit: PermitId) -> Result<PermitId, Stop> {
+    let given = governance::every(db, What::Decision)?;
+    let is = |given: &Opened<PermitBody>| given.signer() == permit.issuer && given.body().number == permit.number;
+    let line = given.iter().filter_map(of).find(|(_, given)| is(given)).map(|(_, given)| Version::opened(&given).0);
+    Ok(line.unwrap_or(permit))
+}
+
 /// What `node` is to be told next of the log after entry `after`, and up to which entry that is all: revocations, permits given for its
 /// parts of applications, and those that take the place of one of these, also where they leave the node out. What is passed over stays
 /// so, and is not looked at again.
 pub(crate) fn told(db: &Connection, node: &NodeName, after: i64) -> Result<(i64, Vec<Assignment>), Stop> {
     let mut after = after;
-    while let Some((number, event)) = governance::next(db, node, after)? {
+    while let Some((number, entry)) = governance::next(db, node, after)? {
         after = number;
+        let event = match entry {
+            Ok(event) => event,
+            Err(unreadable) => {
+                tracing::warn!(%node, "a node is not told of it: {unreadable}");
+                continue;
+            }
+        };
         let told = match event.what {
             What::Revoked => vec![Assignment::Revoke { envelope: event.body }],
             _ => concerning(db, node, &event)?,
@@ -92,7 +107,8 @@ type Earlier = (Option<NodeName>, Vec<u8>);
 
 /// The permits of `line` that were given before that decision on the same application, and for whose part each.
 fn before(db: &Connection, decision: &Event, line: &PermitId) -> Result<Vec<Earlier>, Stop> {
-    let decisions = governance::of(db, &decision.subject)?.into_iter().filter(|one| one.what == What::Decision);
+    let all = governance::of(db, &decision.subject)?.into_iter().filter_map(|(_, entry)| entry.ok());
+    let decisions = all.filter(|one| one.what == What::Decision);
     let earlier = decisions.take_while(|one| (&one.node, &one.body) != (&decision.node, &decision.body));
     let given = earlier.filter_map(|one| {
         let (envelope, permit) = of(&one)?;

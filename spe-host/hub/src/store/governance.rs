@@ -2,8 +2,12 @@
 //! anything stands is worked out from it and the time.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
-use spe_kernel::ids::{Digest, NodeName, PersonName};
+use rusqlite::{Connection, Row, params};
+use spe_kernel::{
+    audit::Person,
+    fault::Fault,
+    ids::{Digest, NodeName, PersonName},
+};
 
 use super::{first, parsed, rows};
 use crate::stop::Stop;
@@ -84,6 +88,42 @@ pub(crate) struct Event {
     pub(crate) body: Vec<u8>,
 }
 
+/// An entry that is there and cannot be read: a byte of it has changed, or another version of this program wrote it.
+#[derive(Debug, Clone)]
+pub(crate) struct Unreadable {
+    /// Which entry.
+    pub(crate) number: i64,
+    /// What it is about; nothing, where that cannot be read either.
+    pub(crate) subject: String,
+    /// As far as they can be read: when it was written, for which node, by whom.
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) node: Option<NodeName>,
+    pub(crate) person: Option<PersonName>,
+    pub(crate) why: String,
+}
+
+impl Unreadable {
+    /// An entry whose fields can be read, and not what it says.
+    pub(crate) fn entry(number: i64, event: &Event, why: &Stop) -> Self {
+        let Event { at, subject, node, person, .. } = event.clone();
+        Self { number, subject, at: Some(at), node, person: Some(person), why: why.to_string() }
+    }
+
+    /// For the operator's log.
+    pub(crate) fn fault(&self) -> Fault {
+        Fault::new("reading the log of governance", self)
+    }
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "entry {} (about {:?}) cannot be read: {}", self.number, self.subject, self.why)
+    }
+}
+
+/// An entry with its number.
+pub(crate) type Entry = (i64, Result<Event, Unreadable>);
+
 /// Whether it is in the log already.
 pub(crate) fn has(db: &Connection, event: &Event) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM governance WHERE subject = ?1 AND what = ?2 AND node = ?3 AND digest = ?4";
@@ -94,15 +134,30 @@ pub(crate) fn has(db: &Connection, event: &Event) -> Result<bool, Stop> {
 
 /// Adds to the log; the same again changes nothing. Its times never go back: a clock that does stands still here.
 pub(crate) fn append(db: &Connection, event: &Event) -> Result<(), Stop> {
-    let last = super::first(db, "SELECT at FROM governance ORDER BY number DESC LIMIT 1", [], |row| parsed(row, "at"))?;
-    let at = last.map_or(event.at, |last: Timestamp| last.max(event.at));
-    let sql = "INSERT OR IGNORE INTO governance (at, what, subject, node, person, digest, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    append_by(db, event, None)
+}
+
+/// The same, of what the person did who works at the hub's machine under that account.
+pub(crate) fn append_by(db: &Connection, event: &Event, account: Option<&Person>) -> Result<(), Stop> {
+    let at = last(db)?.map_or(event.at, |last| last.max(event.at));
+    let sql = "INSERT OR IGNORE INTO governance (at, what, subject, node, person, digest, body, account)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let (at, what, digest) = (at.to_string(), event.what.name(), Digest::of(&event.body).to_string());
     let node = event.node.as_ref().map_or("", NodeName::as_str);
-    let given = params![at, what, event.subject, node, event.person.as_str(), digest, event.body];
+    let account = account.map(|account| account.name.as_str());
+    let given = params![at, what, event.subject, node, event.person.as_str(), digest, event.body, account];
     db.execute(sql, given)?;
     Ok(())
+}
+
+/// Who wrote entries about `subject` at the hub's machine: the entry's body, and the account.
+///
+/// # Privacy
+/// For the hub's operator alone: nothing that members or the public are given is made of it. Watched by
+/// `who_operates_the_hub_is_in_its_log_and_in_nothing_that_leaves` in `spe-host/hub/tests/it/agreements.rs`.
+pub(crate) fn accounts(db: &Connection, subject: &str) -> Result<Vec<(Vec<u8>, String)>, Stop> {
+    let sql = "SELECT body, account FROM governance WHERE subject = ?1 AND account IS NOT NULL ORDER BY number";
+    rows(db, sql, [subject], |row| Ok((row.get("body")?, row.get("account")?)))
 }
 
 /// How many applications a person has submitted.
@@ -112,36 +167,66 @@ pub(crate) fn submitted_by(db: &Connection, person: &PersonName) -> Result<i64, 
 }
 
 /// What happened to one application, or job, in order.
-pub(crate) fn of(db: &Connection, subject: &str) -> Result<Vec<Event>, Stop> {
+pub(crate) fn of(db: &Connection, subject: &str) -> Result<Vec<Entry>, Stop> {
     rows(db, "SELECT * FROM governance WHERE subject = ?1 ORDER BY number", [subject], read)
 }
 
 /// The first revocation, or decision on an application of which `node` has a part, after entry `after`, with its number.
-pub(crate) fn next(db: &Connection, node: &NodeName, after: i64) -> Result<Option<(i64, Event)>, Stop> {
+pub(crate) fn next(db: &Connection, node: &NodeName, after: i64) -> Result<Option<Entry>, Stop> {
     let sql = "SELECT * FROM governance WHERE number > ?2 AND (what = 'revoked' OR (what = 'decision' AND EXISTS
         (SELECT 1 FROM governance AS part WHERE part.subject = governance.subject AND part.what = 'part' AND part.node = ?1)))
         ORDER BY number LIMIT 1";
-    first(db, sql, params![node.as_str(), after], |row| Ok((row.get("number")?, read(row)?)))
+    first(db, sql, params![node.as_str(), after], read)
 }
 
-/// Everything of one kind, in order.
+/// Everything of one kind that can be read, in order.
 pub(crate) fn every(db: &Connection, what: What) -> Result<Vec<Event>, Stop> {
-    rows(db, "SELECT * FROM governance WHERE what = ?1 ORDER BY number", [what.name()], read)
+    let all = rows(db, "SELECT * FROM governance WHERE what = ?1 ORDER BY number", [what.name()], read)?;
+    Ok(all.into_iter().filter_map(|(_, entry)| entry.ok()).collect())
 }
 
 /// Everything, in order.
-pub(crate) fn all(db: &Connection) -> Result<Vec<Event>, Stop> {
+pub(crate) fn all(db: &Connection) -> Result<Vec<Entry>, Stop> {
     rows(db, "SELECT * FROM governance ORDER BY number", [], read)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> Result<Event, Stop> {
-    let node: String = row.get("node")?;
+/// When the last entry was made of which that can be read.
+pub(crate) fn last(db: &Connection) -> Result<Option<Timestamp>, Stop> {
+    let mut query = db.prepare_cached("SELECT at FROM governance ORDER BY number DESC")?;
+    let mut found = query.query([])?;
+    while let Some(row) = found.next()? {
+        if let Ok(at) = parsed(row, "at") {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads an entry. One that cannot be read is an entry all the same: it must not keep others from being read.
+fn read(row: &Row<'_>) -> Result<Entry, Stop> {
+    let number = row.get("number")?;
+    let event = event(row).map_err(|why| Unreadable {
+        number,
+        subject: row.get("subject").unwrap_or_default(),
+        at: parsed(row, "at").ok(),
+        node: parsed(row, "node").ok(),
+        person: parsed(row, "person").ok(),
+        why: why.to_string(),
+    });
+    Ok((number, event))
+}
+
+fn event(row: &Row<'_>) -> Result<Event, Stop> {
+    let (node, digest, body): (String, String, Vec<u8>) = (row.get("node")?, row.get("digest")?, row.get("body")?);
+    if Digest::of(&body).to_string() != digest {
+        return Err(Fault::new("reading an entry", "it is not what was written: its digest is another").into());
+    }
     Ok(Event {
         at: parsed(row, "at")?,
         what: parsed(row, "what")?,
         subject: row.get("subject")?,
         node: (!node.is_empty()).then(|| parsed(row, "node")).transpose()?,
         person: parsed(row, "person")?,
-        body: row.get("body")?,
+        body,
     })
 }

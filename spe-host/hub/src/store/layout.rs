@@ -7,7 +7,7 @@ use super::rows;
 use crate::stop::Stop;
 
 /// What [`upgrade`] makes.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 7;
 
 /// Version 2, from which the others are made.
 const TABLES: &str = "
@@ -89,6 +89,9 @@ const GOVERNANCE: &str = "
     CREATE TRIGGER governance_is_not_deleted BEFORE DELETE ON governance BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 ";
 
+/// Version 7: who acted at the hub's own machine. account: NULL where a member acted, or the hub by itself.
+const ACCOUNTS: &str = "ALTER TABLE governance ADD COLUMN account TEXT;";
+
 /// Brings a store of version `found` (0: an empty file) as far as this program can, and returns the version that it then has.
 pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
     let mut version = found;
@@ -108,6 +111,14 @@ pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
     if version == 4 {
         db.execute_batch(super::witness::TABLES)?;
         version = 5;
+    }
+    if version == 5 {
+        db.execute_batch(super::witness::BESIDES)?;
+        version = 6;
+    }
+    if version == 6 {
+        db.execute_batch(ACCOUNTS)?;
+        version = 7;
     }
     if version != found {
         db.pragma_update(None, "user_version", version)?;

@@ -92,9 +92,13 @@ pub(crate) fn record(db: &Connection, node: &NodeName, job: &JobId, report: Repo
     }
 }
 
-/// What is on record already costs no write. In later rounds nodes only repeat themselves.
+/// What is on record already costs no write. In later rounds nodes only repeat themselves, and so does one that was restarted: what is
+/// charged stays so.
 fn record_stage(db: &Connection, node: &NodeName, job: &JobId, stage: Stage) -> Result<Recorded, Stop> {
-    if earlier(db, node, job)?.is_some() {
+    let known = "SELECT stage FROM asked WHERE job = ?1 AND node = ?2";
+    let known: Option<Option<Vec<u8>>> = first(db, known, [job.as_str(), node.as_str()], |row| Ok(row.get("stage")?))?;
+    let known: Option<Stage> = known.flatten().map(|json| stored(&json)).transpose()?;
+    if earlier(db, node, job)?.is_some() || (known.is_some_and(Stage::is_charged) && !stage.is_charged()) {
         return Ok(Recorded::Known);
     }
     let sql = "UPDATE asked SET stage = ?3 WHERE job = ?1 AND node = ?2 AND stage IS NOT ?3

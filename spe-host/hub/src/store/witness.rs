@@ -39,6 +39,22 @@ pub(crate) const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Version 6: the last history that a node showed besides the one that was cosigned. number: the how manieth, from 1. size, root: the largest
+/// tree of it. shown: the checkpoint that was last found not to continue what was cosigned.
+pub(crate) const BESIDES: &str = "
+    CREATE TABLE besides (
+        node TEXT PRIMARY KEY, number INTEGER NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, shown TEXT NOT NULL
+    ) STRICT;
+";
+
+/// A history besides the one that was cosigned, as far as it was seen.
+pub(crate) struct Besides {
+    pub(crate) number: u32,
+    pub(crate) known: Known,
+    /// The checkpoint that was last found not to continue what was cosigned.
+    pub(crate) shown: String,
+}
+
 /// Rows of evidence that are kept of one node: it cannot fill the disk by accusing itself.
 const EVIDENCE_MAX: i64 = 1_000;
 
@@ -82,6 +98,23 @@ pub(crate) fn remember(db: &Connection, node: &NodeName, shown: &SignedCheckpoin
     let (size, root) = shown.tree();
     let size = i64::try_from(size).map_err(Fault::while_("storing a size"))?;
     db.execute(sql, params![node.as_str(), size, root.to_string(), shown.note()])?;
+    Ok(())
+}
+
+/// The last history of a node's log besides the one that was cosigned.
+pub(crate) fn besides(db: &Connection, node: &NodeName) -> Result<Option<Besides>, Stop> {
+    first(db, "SELECT number, size, root, shown FROM besides WHERE node = ?1", [node.as_str()], |row| {
+        let known = Known { size: size(row)?, root: parsed(row, "root")? };
+        Ok(Besides { number: row.get("number")?, known, shown: row.get("shown")? })
+    })
+}
+
+pub(crate) fn remember_besides(db: &Connection, node: &NodeName, besides: &Besides) -> Result<(), Stop> {
+    let sql = "INSERT INTO besides (node, number, size, root, shown) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (node) DO UPDATE SET number = ?2, size = ?3, root = ?4, shown = ?5";
+    let Besides { number, known: Known { size, root }, shown } = besides;
+    let size = i64::try_from(*size).map_err(Fault::while_("storing a size"))?;
+    db.execute(sql, params![node.as_str(), number, size, root.to_string(), shown])?;
     Ok(())
 }
 

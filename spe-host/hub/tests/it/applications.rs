@@ -111,6 +111,10 @@ async fn a_decision_counts_where_its_key_is_trusted_and_nowhere_else() {
     let permit = permit_for(&body, "permit-n", &["north"]);
     let refused = |answer: Result<ApplicationView, Refusal>| answer.expect_err("an act counted that must not");
 
+    let west = assessor(&case.federation, "west").await;
+    let for_north = granting(&case.envelope, &["north"], &permit, &body_of("north"));
+    let unseen = refused(west.hub.decide(&case.id, for_north).await);
+    assert!(matches!(unseen, Refusal::NotFound { .. }), "a desk without a part learns of the application: {unseen}");
     let untrusted = granting(&case.envelope, &["north"], &permit, &body_of("middle"));
     assert!(matches!(refused(north.hub.decide(&case.id, untrusted).await), Refusal::UntrustedKey { .. }));
     let not_theirs = granting(&case.envelope, &["north"], &permit, &body_of("north"));
@@ -257,6 +261,15 @@ async fn a_clock_that_is_set_back_stands_still() {
     assert!(part(&case.seen().await, "middle").outcome.is_none(), "the last day counts");
     case.later(1.month().days(29));
     assert_eq!(part(&case.seen().await, "middle").outcome, Some(PartOutcome::Lapsed), "a term that never ends");
+    // Nothing was written when it ended, and it has ended all the same.
+    case.later(1.month().days(1));
+    assert_eq!(
+        part(&case.seen().await, "middle").outcome,
+        Some(PartOutcome::Lapsed),
+        "a term that was over runs again"
+    );
+    let late = supplement(&case.envelope, "2020", &case.anna.key);
+    assert!(case.anna.hub.complete(&case.id, late).await.is_err(), "an answer counted after the four weeks");
 }
 
 /// What would be a bug: an answer that does not restart the term, or counts though somebody else signed it.

@@ -78,6 +78,12 @@ impl Federation {
         federation
     }
 
+    /// The next hub that starts knows of no time that was shown, and its clock is set back to the beginning.
+    pub(crate) fn set_back(&mut self) {
+        let (calendar, set_time) = Calendar::by_hand(TODAY.parse().unwrap());
+        (self.calendar, self.set_time) = (calendar, Box::new(set_time));
+    }
+
     /// Starts the hub again where it was.
     pub(crate) async fn start(&mut self, change: impl FnOnce(&mut Config)) {
         self.serve(listen(self.address).await.unwrap(), change);
@@ -137,7 +143,8 @@ pub(crate) fn schema() -> DatasetSchema {
         kind: ColumnType::Integer { min: 0, max: 120 },
         description: String::new(),
     };
-    let people = TableSchema { name: "people".parse().unwrap(), rows_max: None, time: None, columns: vec![age] };
+    let people =
+        TableSchema { name: "people".parse().unwrap(), rows_max: None, category: None, time: None, columns: vec![age] };
     DatasetSchema {
         name: "census".parse().unwrap(),
         title: "Census".into(),

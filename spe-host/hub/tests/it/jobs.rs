@@ -86,8 +86,30 @@ async fn a_watch_ends_when_every_node_is_done() {
     }
     let last = last.unwrap();
     assert_eq!((last.state, last.answered), (State::Complete, 0));
-    assert_eq!(outcome(&last, "north"), &Outcome::Refused { why: refusal });
+    assert_eq!(outcome(&last, "north"), &Outcome::Refused { why: refusal, stage: None });
     assert!(last.statistics.is_empty(), "a statistic without an answer");
+}
+
+/// What would be a bug: a researcher who is told that nothing was charged, of a node that charged and was started again before it refused.
+#[tokio::test]
+async fn a_refusal_says_how_far_the_job_had_come() {
+    let federation = Federation::found().await;
+    let (anna, north) = (federation.person("anna").await, federation.node("north").await);
+    drop(north.attend().await);
+    for (attempt, said, come) in [
+        (0, vec![], None),
+        (1, vec![Stage::Admitted], Some(Stage::Admitted)),
+        (2, vec![Stage::Admitted, Stage::Running, Stage::Admitted], Some(Stage::Running)),
+        (3, vec![Stage::Running, Stage::AwaitsRelease], Some(Stage::AwaitsRelease)),
+    ] {
+        let job = anna.ask(attempt).await.unwrap();
+        for stage in said {
+            north.hub.report(&job, encode(&stage)).await.unwrap();
+        }
+        north.hub.report(&job, encode(&Refusal::JobSpent)).await.unwrap();
+        let view = anna.hub.view(&job).await.unwrap();
+        assert_eq!(outcome(&view, "north"), &Outcome::Refused { why: Refusal::JobSpent, stage: come });
+    }
 }
 
 #[tokio::test]
@@ -101,7 +123,7 @@ async fn a_cancelled_job_is_called_back_and_a_paid_answer_still_counts() {
     assert_eq!(job_of(&mut at_north).await, job);
     let view = anna.hub.cancel(&job).await.unwrap();
     assert_eq!(view.state, State::Cancelled);
-    assert_eq!(outcome(&view, "south"), &Outcome::Refused { why: Refusal::Cancelled });
+    assert_eq!(outcome(&view, "south"), &Outcome::Refused { why: Refusal::Cancelled, stage: None });
     assert_eq!(assigned(&mut at_north).await, Assignment::Cancel { job: job.clone() });
     assert_eq!(anna.hub.cancel(&job).await.unwrap(), view, "cancelling twice must change nothing");
     north.hub.report(&job, encode(&Claim::honest(&north, &plan(0), 5).release())).await.unwrap();

@@ -25,5 +25,6 @@ mod restart;
 mod roles;
 mod rounds;
 mod rounds_ending;
+mod standing;
 mod upgrade;
 mod witness;

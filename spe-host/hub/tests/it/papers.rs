@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use spe_kernel::{
     application::{Applicant, Application, ApplicationBody, DataForm, Ethics, IntendedUse, Tools},
     decision::{DecisionBody, Outcome, Part, Reason},
-    document::{Document, sign},
+    document::{Document, open, sign},
     dsse::SecretKey,
     ids::Digest,
     notice::{NoticeBody, Step, SupplementBody},
@@ -100,6 +100,12 @@ pub(crate) fn granting(envelope: &[u8], nodes: &[&str], permit: &PermitBody, key
     let digest = Digest::of(&serde_json::to_vec(permit).unwrap());
     let decision = decision(envelope, nodes, Outcome::Positive { permit: digest });
     Ruling { decision: sign(&decision, key), permit: Some(permit.sign(key)) }
+}
+
+/// The same decision, made at another time.
+pub(crate) fn decided_at(ruling: &Ruling, at: Timestamp, key: &SecretKey) -> Ruling {
+    let (body, ..) = open::<DecisionBody>(&ruling.decision).unwrap().into_parts();
+    Ruling { decision: sign(&DecisionBody { decided_at: at, ..body }, key), permit: ruling.permit.clone() }
 }
 
 pub(crate) fn refusing(envelope: &[u8], nodes: &[&str], key: &SecretKey) -> Ruling {

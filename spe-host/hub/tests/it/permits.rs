@@ -5,6 +5,7 @@ use spe_kernel::{
     disclosure::Catalogue,
     document::{Document, sign},
     dsse::SecretKey,
+    ids::Digest,
     permit::{PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
@@ -196,8 +197,11 @@ async fn a_decision_that_does_not_open_is_passed_over() {
     let db = rusqlite::Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
     for body in ["{}", "{\"decision\": \"\", \"permit\": \"{}\"}"] {
         let sql = "INSERT INTO governance (at, what, subject, node, person, digest, body)
-            VALUES (?1, 'decision', ?2, 'north', 'assessor-north', ?3, CAST(?3 AS BLOB))";
-        db.execute(sql, [&now().to_string(), case.id.as_str(), body]).unwrap();
+            VALUES (?1, 'decision', ?2, 'north', 'assessor-north', ?4, CAST(?3 AS BLOB))";
+        // One that was written so, and one that a disk has changed.
+        for digest in [Digest::of(body.as_bytes()), Digest::of(&[body.as_bytes(), b" "].concat())] {
+            db.execute(sql, [&now().to_string(), case.id.as_str(), body, &digest.to_string()]).unwrap();
+        }
     }
     case.federation.start(|_| {}).await;
     let revoked = revocation("permit-1", &key);

@@ -4,7 +4,7 @@ use jiff::ToSpan;
 use spe_hub::Record;
 use spe_kernel::{
     document::{Document, sign},
-    permit::Article,
+    permit::{Article, PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
@@ -15,13 +15,14 @@ use spe_wire::{
 };
 
 use crate::{
+    agreements::operator,
     answers::Claim,
     applications::{Case, NODES},
     federation::plan,
     papers::{application, body_of, granting, now, permit_for, refusing},
 };
 
-async fn public(case: &Case) -> HubClient {
+pub(crate) async fn public(case: &Case) -> HubClient {
     let dir = case.federation.dir.path();
     let ca = fingerprint(&dir.join("authority/ca.pem")).unwrap();
     HubClient::stranger(&spe_hub::Config::read(dir).unwrap().public, ca).await.unwrap()
@@ -60,8 +61,18 @@ async fn everybody_sees_who_got_what_and_who_did_not() {
 #[tokio::test]
 async fn the_register_names_applicants_and_nobody_else() {
     let case = decided().await;
+    let revoked = RevocationBody {
+        format: RevocationBody::FORMAT.into(),
+        issuer: "a data access body".into(),
+        issued_at: now(),
+        effective_at: now(),
+        reason: "anna did not publish (Art. 61(4)), as her assessor-north wrote to her by post".into(),
+        target: Target::Permit("permit-1".parse().unwrap()),
+    };
+    case.assessors[0].hub.revoke(sign(&revoked, &body_of("north"))).await.unwrap();
     let register = serde_json::to_string(&public(&case).await.register().await.unwrap()).unwrap();
     assert!(register.contains("Institute"), "the applicant is missing");
+    assert!(register.contains("Art. 61(4)"), "a measure without its provision");
     for hidden in ["anna", "assessor-north", "by post", "its head", &case.anna.key.public().to_string()] {
         assert!(!register.contains(hidden), "{hidden:?} is public: {register}");
     }
@@ -92,6 +103,17 @@ async fn a_result_is_published_by_whom_it_belongs_to_and_stays() {
     let [result] = register.entries[0].results.as_slice() else { panic!("{:?}", register.entries[0].results) };
     assert_eq!((&result.job, result.coverage.as_str()), (&job, "1 of 1 nodes"));
     assert_eq!(result.statistics.len(), 1);
+    let first = permit_for(&application(&case.anna, "app-1"), "permit-1", &["north"]);
+    let second = PermitBody {
+        status: Status::Amended,
+        replaces: Some(first.number.clone()),
+        number: "permit-2".parse().unwrap(),
+        ..first
+    };
+    let amending = granting(&case.envelope, &["north"], &second, &body_of("north"));
+    case.assessors[0].hub.decide(&case.id, amending).await.unwrap();
+    let register = public(&case).await.register().await.unwrap();
+    assert_eq!(register.entries[0].results.len(), 1, "a result is nobody's since its permit was amended");
     assert!(register.other_results.is_empty());
 }
 
@@ -135,10 +157,13 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     for count in [3, 2, -1] {
         let of = "accuracy".to_owned();
         let record = Record { point: "i".parse().unwrap(), of, count, at: recorded_at, recorded_at };
-        spe_hub::record(case.federation.dir.path(), &record).unwrap();
+        spe_hub::record(case.federation.dir.path(), &record, &operator()).unwrap();
     }
     let early = Record { point: "k".parse().unwrap(), of: "apps".into(), count: 1, at: now() + 1.hours(), recorded_at };
-    assert!(spe_hub::record(case.federation.dir.path(), &early).is_err(), "a number of the future was recorded");
+    assert!(
+        spe_hub::record(case.federation.dir.path(), &early, &operator()).is_err(),
+        "a number of the future was recorded"
+    );
     let db = rusqlite::Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
     for (node, shown) in [("north", "a"), ("north", "b"), ("middle", "a")] {
         let sql = "INSERT INTO evidence (node, kind, seen, shown) VALUES (?1, 'forked', 'seen', ?2)";

@@ -40,7 +40,7 @@ async fn a_node_that_refuses_later_is_out_and_the_others_go_on() {
     fit.finish(2, 2, 101.0).await.unwrap();
     let view = fit.view().await;
     assert_eq!((view.state, view.coverage.as_str()), (State::Complete, "2 of 3 nodes"));
-    assert!(matches!(outcome(&view, 1), Outcome::Refused { why: Refusal::PolicyForbids { .. } }));
+    assert!(matches!(outcome(&view, 1), Outcome::Refused { why: Refusal::PolicyForbids { .. }, .. }));
     let answers = fit.anna.hub.answers(&fit.job).await.unwrap().collect().await.unwrap();
     assert_eq!(answers.len(), 5, "what was merged before the refusal must stay to be checked");
 }
@@ -93,7 +93,7 @@ async fn who_is_silent_is_left_out_and_told_when_late() {
     assert_eq!((next.round, next.merged.nodes, people(&next)), (2, 1, 1), "the round did not go on without them");
     let view = fit.view().await;
     for at in 1..3 {
-        let Outcome::Refused { why: Refusal::Unavailable { what } } = outcome(&view, at) else {
+        let Outcome::Refused { why: Refusal::Unavailable { what }, .. } = outcome(&view, at) else {
             panic!("node {at} is not named: {view:?}")
         };
         assert!(what.contains("round 1 within 60 s"), "{what}");
@@ -167,7 +167,7 @@ async fn a_dismissed_node_is_waited_for_no_longer_than_a_silent_one() {
     dismiss(fit.federation.dir.path(), &role("node south")).unwrap();
     fit.pass(PATIENCE).await;
     assert_eq!(fit.next(0).await.merged.nodes, 1);
-    assert!(matches!(outcome(&fit.view().await, 1), Outcome::Refused { why: Refusal::NotAllowed { .. } }));
+    assert!(matches!(outcome(&fit.view().await, 1), Outcome::Refused { why: Refusal::NotAllowed { .. }, .. }));
 }
 
 #[tokio::test]

@@ -73,3 +73,43 @@ async fn a_fork_is_kept_as_evidence_and_a_damaged_message_is_not() {
         assert!(matches!(again, Ok(Verdict::Forked(_))), "the evidence does not prove it: {again:?}");
     }
 }
+
+/// What would be a bug: an old copy of a node's log that is put back after the node went on from another one, and of which nobody hears; a log
+/// that stops the node again and again for what was acknowledged; one that is cosigned because nobody looks any more.
+#[tokio::test]
+async fn a_history_that_was_acknowledged_is_watched_on() {
+    let federation = Federation::found().await;
+    let north = federation.node("north").await;
+    north.hub.offer(north.offer()).await.unwrap();
+    let log =
+        |rewritten, from| Log::of(std::iter::repeat_n("entry", from).chain(std::iter::repeat_n(rewritten, 60 - from)));
+    let [first, second, third] = [log("entry", 5), log("second", 5), log("third", 13)];
+    // As a node asks: from what it was told last.
+    let show = async |log: &Log, size: u64| {
+        let mut old = 3;
+        loop {
+            match north.hub.witness(&log.ask(&north, old, size)).await {
+                Ok((Reply::From(from), _)) if from <= size && from != old => old = from,
+                Ok((Reply::From(from), _)) => return Some(format!("asks for {from} again")),
+                Ok((Reply::Cosigned(_), _)) => return None,
+                Err(Refusal::RolledBack { why, .. }) => return Some(why),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    assert_eq!(show(&first, 21).await, None);
+    let history = |why: Option<String>| {
+        let why = why.expect("another history was cosigned");
+        assert!(why.contains("of 21 entries"), "{why}");
+        why.rsplit_once("history ").unwrap().1.split(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    // Shorter than what was cosigned, as long, and longer: one history, in the same words.
+    for size in [7, 9, 19, 21, 23, 30] {
+        assert_eq!(history(show(&second, size).await), 1, "of {size} entries");
+    }
+    assert_eq!(history(show(&second, 25).await), 2, "an old copy of the second history was put back");
+    assert_eq!(history(show(&second, 26).await), 2, "it goes on");
+    assert_eq!(history(show(&third, 40).await), 3, "another one, longer than the second");
+    assert_eq!(history(show(&third, 41).await), 3);
+    assert_eq!(show(&first, 22).await, None, "the right files are back");
+}

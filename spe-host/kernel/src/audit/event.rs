@@ -51,6 +51,16 @@ impl From<&AnswerKey> for Answer {
     }
 }
 
+/// A statement on a participation agreement, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// Digest of what was signed.
+    pub document: Digest,
+    /// Who signed it.
+    pub signer: PublicKey,
+}
+
 const fn one() -> u32 {
     1
 }
@@ -123,6 +133,13 @@ pub enum Event {
         /// Since when.
         since: Timestamp,
     },
+    /// Jobs, permits and revocations came that nobody had signed as they are: counted, and told once an hour at most.
+    DamagedRefused {
+        /// How many.
+        documents: u64,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A job was cancelled.
     JobCancelled {
         /// The signed job.
@@ -156,8 +173,8 @@ pub enum Event {
         /// Digest of the signed answer.
         envelope: Digest,
     },
-    /// An answer may leave. Once an answer, however often and to whomever it leaves: so it says nothing of who paid for it, which
-    /// [`Event::Charged`] of the same answer does.
+    /// An answer may leave. Once an answer, however often and to whomever it leaves: so it tells nobody who paid for it, which
+    /// [`Event::Charged`] of the same answer does, and hides under which permit.
     Released {
         /// What is answered.
         answer: Answer,
@@ -168,6 +185,9 @@ pub enum Event {
         /// The permit under which it was paid for: in entries of earlier versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         permit: Option<PermitRef>,
+        /// The same, hidden: [`super::PaidUnder::commitment`]. None in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paid_under: Option<Digest>,
         /// What it cost: the whole job's price with the first round, nothing with later ones.
         loss: Loss,
         /// Version of the program.
@@ -259,10 +279,20 @@ pub enum Event {
         /// When that was found.
         found_at: Timestamp,
     },
-    /// The agreement with the federation was made, amended, suspended or ended.
+    /// A party stated something on the agreement with the federation: it was made, amended, suspended, resumed or ended, or signed by the
+    /// second party. Once a statement.
     AgreementChanged {
-        /// Digest of the signed document.
+        /// Digest of the signed statement; in entries of earlier versions, of all statements.
         document: Digest,
+        /// What is stated: offer, accept, suspend, resume, terminate or countersign. Entries of earlier versions do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stated: Option<String>,
+        /// Who signed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<PublicKey>,
+        /// The other party's statement under which it is the second signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<Statement>,
     },
     /// Something was done about an incident; what it was is in the node's records.
     IncidentRecorded {

@@ -8,6 +8,7 @@ fn table() -> TableSchema {
     TableSchema {
         name: "years".parse().unwrap(),
         rows_max: None,
+        category: None,
         time: None,
         columns: vec![
             column("xage", ColumnType::Number { min: 0.0, max: 100.0 }),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! spe.optout/2 ⇥ dataset ⇥ key columns ⇥ version of the pseudonym key ⇥ its check value ⇥ chain
-//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,… ⇥ version:pseudonym ⇥ source ⇥ chain
+//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,…[:category,…] ⇥ version:pseudonym ⇥ source ⇥ chain
 //! ```
 //!
 //! Format 1 had no versions: all that it says is of version 1.

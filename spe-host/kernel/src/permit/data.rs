@@ -1,13 +1,14 @@
 //! Art. 68(10)(a): which data.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PermitBody;
 use crate::{
+    category::Category,
     dataset::{ColumnType, DatasetSchema, TableSchema},
     filter::{Comparison, Literal, Predicate, Test},
     ids::{DatasetName, Digest, NodeName, TableName},
@@ -163,79 +164,5 @@ impl PermitBody {
             }
         }
         Ok(Windows(windows))
-    }
-}
-
-/// A category of health data: a point of Art. 51(1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Category(usize);
-
-/// The points of Art. 51(1), with the codes of the EU's authority table of health categories.
-const CATEGORIES: [(&str, &str); 17] = [
-    ("a", "EHRS"),
-    ("b", "DIOH"),
-    ("c", "NRPE"),
-    ("d", "RPDG"),
-    ("e", "HRAD"),
-    ("f", "HGPD"),
-    ("g", "HPML"),
-    ("h", "PGEH"),
-    ("i", "WELA"),
-    ("j", "IDHP"),
-    ("k", "PHDR"),
-    ("l", "MRMR"),
-    ("m", "EHCT"),
-    ("n", "EMRD"),
-    ("o", "RMMD"),
-    ("p", "RQSH"),
-    ("q", "EINS"),
-];
-
-impl Category {
-    /// The point and the code.
-    fn names(self) -> (&'static str, &'static str) {
-        CATEGORIES.get(self.0).copied().unwrap_or(("a", "EHRS"))
-    }
-
-    /// Its point of Art. 51(1).
-    pub fn point(self) -> &'static str {
-        self.names().0
-    }
-
-    /// Its code in the EU's authority table of health categories.
-    pub fn code(self) -> &'static str {
-        self.names().1
-    }
-}
-
-impl TryFrom<String> for Category {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let at = CATEGORIES.iter().position(|(point, _)| *point == text);
-        at.map(Self).ok_or_else(|| format!("{text:.16?} is not a point of Art. 51(1): a to q"))
-    }
-}
-
-impl std::str::FromStr for Category {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.to_owned().try_into()
-    }
-}
-
-impl From<Category> for String {
-    fn from(category: Category) -> Self {
-        category.point().into()
-    }
-}
-
-impl JsonSchema for Category {
-    fn schema_name() -> Cow<'static, str> {
-        "Category".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let points = CATEGORIES.map(|(point, _)| point);
-        json_schema!({ "type": "string", "enum": points, "description": "A category of health data: a point of Art. 51(1)." })
     }
 }

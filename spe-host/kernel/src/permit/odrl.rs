@@ -59,7 +59,6 @@ fn asset(uid: String, data: &PermitData) -> Value {
 
 fn constraints(body: &PermitBody, data: &PermitData) -> Vec<Value> {
     let purposes: Vec<Value> = body.purposes().map(|p| json!({ "@id": format!("eu-ehds:{}", dpv(p)) })).collect();
-    let instant = |at: jiff::Timestamp| json!({ "@value": at.to_string(), "@type": "xsd:dateTime" });
     let mut all = vec![
         constraint("purpose", "isAnyOf", json!(purposes)),
         constraint("dateTime", "gteq", instant(body.valid_from)),
@@ -81,7 +80,13 @@ fn constraints(body: &PermitBody, data: &PermitData) -> Vec<Value> {
     all
 }
 
-fn constraint(left: &str, operator: &str, right: Value) -> Value {
+/// An instant, as a literal of RDF.
+pub(crate) fn instant(at: jiff::Timestamp) -> Value {
+    json!({ "@value": at.to_string(), "@type": "xsd:dateTime" })
+}
+
+/// A constraint; an operand of the profile's own is named with its prefix.
+pub(crate) fn constraint(left: &str, operator: &str, right: Value) -> Value {
     let left = if left.contains(':') { json!({ "@id": left }) } else { json!(left) };
     json!({ "leftOperand": left, "operator": operator, "rightOperand": right })
 }

@@ -242,7 +242,9 @@ fn a_receipt_says_what_is_in_the_log() {
     let (tree, (_, key)) = (Tree::of(70), log_key());
     for index in [0_u64, 1, 41, 63, 64, 69] {
         let (entry, path) = (index.to_le_bytes().to_vec(), tree.inclusion(index, 70));
-        let proof = LogProof { entry, index, path, checkpoint: checkpoint(&tree, 70).note().into() };
+        let plain = LogProof { entry, opening: None, index, path, checkpoint: checkpoint(&tree, 70).note().into() };
+        assert_eq!(LogProof::parse(&plain.to_text()), Ok(plain.clone()));
+        let proof = LogProof { opening: Some(b"what it\nstands for".to_vec()), ..plain };
         let read = LogProof::parse(&proof.to_text()).expect("a proof");
         assert_eq!(read, proof);
         assert!(read.verify(&key).is_ok(), "entry {index}");

@@ -7,7 +7,7 @@ use spe_kernel::{
     dsse::SecretKey,
     job::{Job, JobBody, Purpose},
     permit::{Modules, Permit, PermitBody},
-    plan::{Choices, Plan},
+    plan::{Choices, Plan, record_bytes_max},
     purpose::Article53,
     refusal::Refusal,
 };
@@ -201,6 +201,29 @@ fn a_person_at_several_nodes_is_charged_for_at_each() {
     assert!(matches!(asked("rho=0.2"), Err(Refusal::PolicyForbids { .. })), "0.6 in all, of at most 0.5");
     let alone = refused_by(&offer);
     assert!(matches!(alone, Refusal::PlanUnfit { .. }), "a plan that says nobody is at two nodes: {alone}");
+}
+
+/// What would be a bug: a record that may not fit beside a module's own memory, so that who has many rows is told by a failure.
+#[test]
+fn a_record_takes_half_of_the_guests_memory_at_most() {
+    let asked = |memory: u64| {
+        let mut raw = serde_json::to_value(plan("rho=0.1", 0)).unwrap();
+        raw["memory_bytes_max"] = memory.into();
+        ask(&permit(), &JobBody { plan: serde_json::from_value(raw).unwrap(), ..job() }, &policy())
+    };
+    let record = record_bytes_max(&plan("rho=0.1", 0), &schema());
+    assert!(asked(2 * record).is_ok());
+    let refused = asked(2 * record - 1).err();
+    let told = matches!(&refused, Some(Refusal::PolicyForbids { rule }) if rule.contains("half of the guest's memory"));
+    assert!(told, "{refused:?}");
+}
+
+/// What would be a bug: a loss in one measure that is charged to a ledger in the other.
+#[test]
+fn a_loss_in_another_measure_than_the_datasets_is_refused() {
+    let refused = refused_by(&offer("epsilon=2"));
+    let told = matches!(&refused, Refusal::PolicyForbids { rule } if rule.contains("ask with epsilon=<loss>"));
+    assert!(told, "{refused}");
 }
 
 fn refused_by(offer: &Offer) -> Refusal {

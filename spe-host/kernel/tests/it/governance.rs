@@ -64,11 +64,18 @@ fn an_application_is_refused_with_the_article() {
     assert_eq!(article(with("/form/justification", json!(null))), "Art. 67(2)(e)");
     assert_eq!(article(with("/legal_basis", json!(" "))), "Art. 67(4)");
     assert_eq!(article(with("/article", json!(69))), "Art. 69");
+    let mut unsaid = request();
+    unsaid.as_object_mut().unwrap().remove("statistics");
+    assert_eq!(article(unsaid), "Art. 69(2)");
+    assert!(apply(&request(), &person_key()).is_ok());
+}
+
+/// An application for an answer in anonymised statistical form.
+fn request() -> Value {
     let mut request = with("/article", json!(69));
     (request["form"]["pseudonymised"], request["data"][0]["pseudonymised"]) = (json!(false), json!(false));
-    assert_eq!(article(request.clone()), "Art. 69(2)");
     request["statistics"] = json!("a table");
-    assert!(apply(&request, &person_key()).is_ok());
+    request
 }
 
 #[test]
@@ -127,6 +134,11 @@ fn a_decision_is_on_one_application_and_gives_one_permit() {
     let negative = decide(decision(json!({ "negative": { "reasons": reasons, "offers_answer": true } }))).unwrap();
     assert!(!negative.is_positive() && negative.answers(&asked).is_ok());
     assert!(negative.gives(None).unwrap().is_none() && negative.gives(Some(&given)).is_err());
+    let asked = apply(&request(), &person_key()).unwrap();
+    let mut offer = decision(json!({ "negative": { "reasons": reasons, "offers_answer": true } }));
+    offer["application_digest"] = json!(asked.digest());
+    let refused = decide(offer).unwrap().answers(&asked).err().map(|why| why.to_string());
+    assert!(refused.is_some_and(|why| why.contains("Art. 68(3)")), "what was asked for is offered instead of itself");
 }
 
 /// What would be a bug: a permit that a node answers under though its part was refused or not decided, or a part that is granted by a permit
@@ -155,6 +167,8 @@ fn a_permit_holds_where_it_was_decided_and_nowhere_else() {
     }
     let refused =
         |asked, decided, permitted| judge(asked, decided, permitted, 2).expect_err("it is wider, or narrower");
+    let nowhere = judge(&[], &[], &[], 0).expect_err("nobody has that dataset");
+    assert!(nowhere.contains("on which it does not decide"), "{nowhere}");
     let open = refused(&[], &["north"], &[]);
     assert!(open.contains("nodes = [\"north\"]") && open.contains("Art. 68(5)"), "{open}");
     let stray = refused(&[], &["north"], &["north", "south"]);
@@ -174,6 +188,9 @@ fn a_decision_gives_reasons_and_is_a_trusted_persons() {
     let mut nobody = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
     nobody["decided_by"] = json!("");
     bad(nobody);
+    let mut nothing = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
+    nothing["part"] = json!([]);
+    bad(nothing);
     let body: DecisionBody =
         serde_json::from_value(decision(json!({ "positive": { "permit": Digest::of(b"p") } }))).unwrap();
     let forged = Decision::verify(&document::sign(&body, &person_key()), &[body_key().public()]);

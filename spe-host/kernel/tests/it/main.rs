@@ -13,6 +13,7 @@
 )]
 
 mod admission;
+mod agreement;
 mod disclosure;
 mod disk;
 mod exact;

@@ -88,6 +88,10 @@ fn what_contradicts_itself_is_refused() {
     wrong(&|p| p.plans = vec![Digest::of(b"plan")], "article = 69");
     wrong(&|p| (p.article, p.data[0].pseudonymised) = (Article::Request, false), "names none");
     wrong(&|p| p.data[0].columns.push("days".into()), "table.column");
+    for (national_law, reason) in [("", "rare disease"), ("§ 1", " ")] {
+        let unfounded = OptOutException { national_law: national_law.into(), reason: reason.into() };
+        wrong(&|p| p.opt_out_exception = Some(unfounded.clone()), "national law");
+    }
     let range = |from: Option<&str>, until: Option<&str>| TimeRange {
         from: from.map(|day| day.parse().unwrap()),
         until: until.map(|day| day.parse().unwrap()),

@@ -30,6 +30,8 @@ const STEPS: &[Step] = &[
     Step::Sql(super::revocations::MARKS),
     Step::Sql(super::endings::AGAIN),
     Step::Sql(super::exact::TABLES),
+    Step::Sql(super::log::PAID_UNDER),
+    Step::Sql(super::log::DAMAGED),
 ];
 
 /// Version 1. Charges may be added, and be given their answer once; nothing else may ever happen to them.

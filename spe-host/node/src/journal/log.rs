@@ -2,17 +2,17 @@
 
 mod carry;
 mod check;
+mod counted;
 mod files;
 mod forget;
 mod people;
 mod prune;
 mod receipt;
-mod strangers;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use spe_kernel::{
-    audit::{ActorId, AuditLog, Entry, Event, Who},
+    audit::{ActorId, AuditLog, Entry, Event, PaidUnder, Who},
     fault::Fault,
     ids::Digest,
     ledger::AnswerKey,
@@ -24,14 +24,15 @@ use spe_kernel::{
 use super::{Records, ledger, officers};
 
 pub(super) use carry::carry_over;
-pub use check::{Checked, check_files, entries_in, root_in};
+pub use check::{Checked, LINES, check_files, entries_in, root_in};
+pub use counted::Counted;
+pub(super) use counted::{DAMAGED, STRANGERS};
 pub use files::LogFiles;
 pub use forget::{Forgotten, Stays};
 pub use people::Told;
 pub(crate) use people::login;
 pub(super) use people::{actor, job_of};
 pub use receipt::Witnessed;
-pub(super) use strangers::STRANGERS;
 
 const WRITING: &str = "writing the audit log";
 const READING: &str = "reading the audit log";
@@ -72,6 +73,12 @@ CREATE TRIGGER release_stays BEFORE DELETE ON release BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER release_is_final BEFORE UPDATE ON release BEGIN SELECT RAISE(ABORT, 'a release is final'); END;
 ";
 
+/// The permit under which each answer was paid for: its document with the job, and beside the release what its entry hides.
+pub(super) const PAID_UNDER: &str = "
+ALTER TABLE log_job ADD COLUMN document BLOB;
+ALTER TABLE release ADD COLUMN paid_under TEXT;
+";
+
 /// An answer that left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
@@ -83,6 +90,8 @@ pub struct Release {
     pub key: AnswerKey,
     /// Digest of the signed answer.
     pub answer: Digest,
+    /// Under which permit it was paid for, as its entry hides it; not known of what an earlier version released.
+    pub paid_under: Option<PaidUnder>,
 }
 
 /// How many entries there are.
@@ -150,13 +159,21 @@ impl Records {
     /// # Errors
     /// The storage's own.
     pub fn log_change(&self, what: &str, digest: Digest, event: Event) -> Result<Told, Fault> {
+        self.log_change_by(&Who::Node, what, digest, event)
+    }
+
+    /// The same, of a change that `who` made.
+    ///
+    /// # Errors
+    /// The storage's own.
+    pub fn log_change_by(&self, who: &Who, what: &str, digest: Digest, event: Event) -> Result<Told, Fault> {
         let last = "SELECT digest FROM log_seen WHERE what = ?1 ORDER BY idx DESC LIMIT 1";
         self.in_one(|db| {
             let last = db.query_row(last, [what], |r| r.get::<_, [u8; 32]>(0)).optional();
             if last.map_err(Fault::while_(READING))? == Some(*digest.as_bytes()) {
                 return Ok(Told::Known);
             }
-            seen(db, what, digest, append(db, ActorId::node(), event)?)?;
+            seen(db, what, digest, append(db, actor(db, who)?, event)?)?;
             Ok(Told::New)
         })
     }
@@ -205,22 +222,29 @@ fn seen(db: &Connection, what: &str, digest: Digest, index: u64) -> Result<(), F
 }
 
 fn releases(db: &Connection) -> Result<Vec<Release>, Fault> {
-    const ALL: &str =
-        "SELECT log_idx, released_at, plan, dataset, snapshot, round, envelope FROM release ORDER BY position";
+    const ALL: &str = "SELECT log_idx, released_at, plan, dataset, snapshot, round, envelope, paid_under FROM release ORDER BY position";
     let digest = |r: &rusqlite::Row<'_>, i| Ok::<_, rusqlite::Error>(Digest::from_bytes(r.get(i)?));
     let row = |r: &rusqlite::Row<'_>| {
         let (dataset, round): (String, u32) = (r.get(3)?, r.get(5)?);
-        Ok(((r.get(0)?, r.get(1)?), dataset, round, [digest(r, 2)?, digest(r, 4)?, digest(r, 6)?]))
+        let paid_under: Option<String> = r.get(7)?;
+        Ok(((r.get(0)?, r.get(1)?, paid_under), dataset, round, [digest(r, 2)?, digest(r, 4)?, digest(r, 6)?]))
     };
     let mut statement = db.prepare(ALL).map_err(Fault::while_(READING))?;
     let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
     rows.map(|row| {
-        let ((index, released_at), dataset, round, [plan, snapshot, answer]) = row.map_err(Fault::while_(READING))?;
+        let ((index, released_at, paid), dataset, round, [plan, snapshot, answer]) =
+            row.map_err(Fault::while_(READING))?;
+        let paid_under = paid.map(|json| opening(json.as_bytes())).transpose()?;
         let dataset = dataset.parse().map_err(Fault::while_(READING))?;
         let key = AnswerKey { plan, dataset, snapshot, round };
-        Ok(Release { index: number(index)?, released_at, key, answer })
+        Ok(Release { index: number(index)?, released_at, key, answer, paid_under })
     })
     .collect()
+}
+
+fn opening(json: &[u8]) -> Result<PaidUnder, Fault> {
+    PaidUnder::parse(json)
+        .map_err(|why| Fault::new(READING, format!("under which permit an answer was paid for: {why}")))
 }
 
 impl AuditLog for Records {
@@ -239,18 +263,24 @@ impl AuditLog for Records {
                 None => {}
             }
             tell_of_rules(db, envelope)?;
-            let index = append_release(db, key, envelope)?;
-            insert_release(db, key, envelope, index)
+            let paid = paid_under(db, key)?;
+            let index = append_release(db, key, envelope, paid.as_ref())?;
+            insert_release(db, (key, envelope), index, paid.as_ref())
         })
     }
 }
 
-fn insert_release(db: &Connection, key: &AnswerKey, envelope: Digest, index: u64) -> Result<(), Fault> {
-    const INSERT: &str =
-        "INSERT INTO release (plan, dataset, snapshot, round, envelope, log_idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+fn insert_release(
+    db: &Connection,
+    (key, envelope): (&AnswerKey, Digest),
+    index: u64,
+    paid: Option<&PaidUnder>,
+) -> Result<(), Fault> {
+    const INSERT: &str = "INSERT INTO release (plan, dataset, snapshot, round, envelope, log_idx, paid_under) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let AnswerKey { plan, dataset, snapshot, round } = key;
     let (plan, snapshot, envelope) = (plan.as_bytes(), snapshot.as_bytes(), envelope.as_bytes());
-    let values = params![plan, dataset.as_str(), snapshot, round, envelope, stored(index)?];
+    let paid = paid.map(PaidUnder::to_bytes).transpose()?.map(|json| String::from_utf8_lossy(&json).into_owned());
+    let values = params![plan, dataset.as_str(), snapshot, round, envelope, stored(index)?, paid];
     db.execute(INSERT, values).map(drop).map_err(Fault::while_(WRITING))
 }
 
@@ -263,14 +293,24 @@ fn tell_of_rules(db: &Connection, envelope: Digest) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The permit under which the answer of `key` was paid for, with a salt that is drawn once: the same answer has the same entry for ever.
+/// None where the job was admitted by an earlier version, which did not keep the document.
+fn paid_under(db: &Connection, key: &AnswerKey) -> Result<Option<PaidUnder>, Fault> {
+    const DOCUMENT: &str = "SELECT document FROM log_job WHERE job = ?1 AND document IS NOT NULL";
+    let Some(bought) = ledger::bought(db, key)? else { return Ok(None) };
+    let found = db.query_row(DOCUMENT, [bought.job.as_bytes()], |r| Ok(Digest::from_bytes(r.get(0)?))).optional();
+    let Some(document) = found.map_err(Fault::while_(READING))? else { return Ok(None) };
+    Ok(Some(PaidUnder { permit: (&bought.permit).into(), document, salt: people::salt()? }))
+}
+
 /// The entry of a release says what was paid for. It leaves with the answer, to whoever asks the same: who paid, and under which permit, is
-/// in the entry of the charge.
-fn append_release(db: &Connection, key: &AnswerKey, envelope: Digest) -> Result<u64, Fault> {
+/// in the entry of the charge, and here the permit is hidden.
+fn append_release(db: &Connection, key: &AnswerKey, envelope: Digest, paid: Option<&PaidUnder>) -> Result<u64, Fault> {
     let bought = ledger::bought(db, key)?.ok_or_else(|| Fault::new(WRITING, "what was released was never charged"))?;
     let module = job_of(db, bought.job, None)?.module;
     let loss = if key.round == 0 { bought.loss } else { Loss::zero(bought.loss.measure()) };
-    let (answer, software) = (key.into(), super::SOFTWARE.into());
-    append(db, ActorId::node(), Event::Released { answer, envelope, module, permit: None, loss, software })
+    let (answer, software, paid_under) = (key.into(), super::SOFTWARE.into(), paid.map(PaidUnder::commitment));
+    append(db, ActorId::node(), Event::Released { answer, envelope, module, permit: None, paid_under, loss, software })
 }
 
 #[cfg(test)]

@@ -281,6 +281,23 @@ impl Records {
     }
 }
 
+/// A signed verdict, what it is kept for, and since when.
+pub(super) type Kept = (Matter, Vec<u8>, Timestamp);
+
+/// All that were recorded.
+pub(super) fn all_verdicts(db: &Connection) -> Result<Vec<Kept>, Fault> {
+    let reading = "looking up verdicts";
+    let sql = "SELECT kind, digest, envelope, recorded_at FROM verdict ORDER BY recorded_at, digest";
+    let mut statement = db.prepare(sql).map_err(Fault::while_(reading))?;
+    let row = |r: &rusqlite::Row<'_>| Ok((matter(r)?, r.get(2)?, r.get::<_, String>(3)?));
+    let rows = statement.query_map([], row).map_err(Fault::while_(reading))?;
+    rows.map(|row| {
+        let (matter, envelope, at) = row.map_err(Fault::while_(reading))?;
+        Ok((matter, envelope, at.parse().map_err(Fault::while_(reading))?))
+    })
+    .collect()
+}
+
 pub(super) fn verdicts(db: &Connection, matter: Matter) -> Result<Vec<Vec<u8>>, Fault> {
     const FIND: &str = "SELECT envelope FROM verdict WHERE kind = ?1 AND digest = ?2";
     let (reading, digest) = ("looking up verdicts", matter.digest());

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params, params_from_iter};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spe_kernel::{
     dsse::PublicKey,
     fault::Fault,
@@ -47,7 +47,8 @@ pub struct SeenPermit {
 }
 
 /// A permit that was seen here, and how it stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PermitReport {
     /// Number of the line's first permit.
     pub line: String,

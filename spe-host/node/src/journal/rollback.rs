@@ -9,6 +9,7 @@ use rusqlite::params;
 use spe_kernel::{
     audit::{Event, Who},
     fault::Fault,
+    ids::Digest,
 };
 
 use super::{LogFiles, Records, log};
@@ -30,26 +31,35 @@ const WRITING: &str = "noting that an old ledger was put back";
 pub enum ShownBy<'a> {
     /// The node's own checkpoint, in its files.
     Files,
-    /// The witness of the log with that key. It goes on saying so, and is heard once.
+    /// The witness of the log with that key. It goes on saying so in the same words, which are heard once; of what is put back later, it says others.
     Witness(&'a str),
 }
 
 impl Records {
-    /// Notes that these are not the records that the node had, durably; nothing if the operator acknowledged that the witness says so.
+    /// Notes that these are not the records that the node had, durably; nothing if the operator acknowledged what the witness says.
+    ///
+    /// # Privacy
+    /// What was acknowledged is one history, and not the witness: it is heard again when another old copy is put back. Watched by
+    /// `what_the_witness_said_is_acknowledged_once` in `log/tests/growth.rs`.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn found_rolled_back(&self, by: ShownBy<'_>, why: &str) -> Result<(), Fault> {
-        const NOTE: &str = "INSERT INTO rollback (shown_by, why) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        // One that says something else each time fills nothing: until it is acknowledged, the first is enough.
+        const NOTE: &str = "INSERT INTO rollback (shown_by, why) SELECT ?1, ?2 WHERE NOT EXISTS (
+             SELECT 1 FROM rollback WHERE reason IS NULL AND substr(shown_by, 1, length(?3)) = ?3) ON CONFLICT DO NOTHING";
         // What the files showed was made good when it was acknowledged: it is another time.
         const ANEW: &str =
             "INSERT INTO rollback (shown_by, why) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET why = ?2, reason = NULL,
              found_at = strftime('%Y-%m-%dT%H:%M:%fZ') WHERE reason IS NOT NULL";
-        let (sql, by) = match by {
-            ShownBy::Files => (ANEW, "the node's own checkpoint"),
-            ShownBy::Witness(log) => (NOTE, log),
+        let noted = match by {
+            ShownBy::Files => self.connection().execute(ANEW, params!["the node's own checkpoint", why]),
+            ShownBy::Witness(log) => {
+                let which = format!("{log} {}", Digest::of(why.as_bytes()));
+                self.connection().execute(NOTE, params![which, why, log])
+            }
         };
-        let new = self.connection().execute(sql, params![by, why]).map_err(Fault::while_(WRITING))? == 1;
+        let new = noted.map_err(Fault::while_(WRITING))? == 1;
         if new {
             tracing::error!(
                 "THE LEDGER IS NOT THE ONE THAT THIS NODE HAD: {why}. Charges may be missing from it, so nothing is answered until the right \

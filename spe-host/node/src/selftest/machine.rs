@@ -4,6 +4,7 @@ use std::{num::NonZeroU64, time::Instant};
 
 use jiff::Timestamp;
 use spe_kernel::{
+    category::Categories,
     dataset::{DatasetSchema, TableSchema},
     fault::Fault,
     ids::Digest,
@@ -287,7 +288,7 @@ fn least(schema: &DatasetSchema, table: &TableSchema) -> Result<Plan, Fault> {
 
 /// How long it takes to read what `plan` asks for, on one thread. What is read is dropped.
 async fn scan_seconds(vault: &Vault, plan: &Plan) -> Result<f64, Fault> {
-    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch };
+    let as_of = AsOf { at: Timestamp::now(), purpose: Purpose::ScientificResearch, reads: Categories::ALL };
     let cohort = vault.cohort(plan.dataset(), as_of)?;
     let start = Instant::now();
     for mut part in vault.scan(plan, &cohort)? {

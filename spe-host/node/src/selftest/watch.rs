@@ -59,6 +59,12 @@ impl Times {
         held && self.held_until <= self.left_at
     }
 
+    /// Until when it was held, in slots after that of the charge.
+    pub fn slots(&self, pace: &Pace) -> i64 {
+        let slot = i64::from(pace.slot_ms.get());
+        self.held_until.as_millisecond() / slot - self.charged_after.as_millisecond() / slot
+    }
+
     /// From the charge's slot to the departure: all that a clock outside can tell.
     pub fn since_charge(&self) -> Duration {
         Duration::try_from(self.left_at.duration_since(self.charged_after)).unwrap_or_default()
@@ -97,10 +103,13 @@ impl Outline {
     }
 }
 
-/// Runs one job, and looks on.
+/// Runs one job, and looks on. What came to nothing is logged, as a node does that attends a hub.
 pub async fn watch(site: &Site, submitted: &Submitted, plan: &Plan, wasm: &[u8]) -> Seen {
     let mut watch = Watch::new(wasm);
     let given = run(site, submitted, &mut watch).await;
+    if let Err(stop) = &given {
+        site.log_stopped(submitted, stop).await;
+    }
     watch.seen(site, plan, given)
 }
 

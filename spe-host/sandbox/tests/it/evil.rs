@@ -32,6 +32,7 @@ fn wanted(manifest: &Manifest) -> DatasetSchema {
     let table = |i: &spe_kernel::manifest::Input| TableSchema {
         name: i.table.clone(),
         rows_max: None,
+        category: None,
         time: None,
         columns: i.columns.iter().map(column).collect(),
     };

@@ -56,8 +56,13 @@ pub(crate) fn schema() -> DatasetSchema {
         column("instant", ColumnType::Timestamp),
         column("text", ColumnType::Text { max_bytes: 16 }),
     ];
-    let table =
-        |name: &str| TableSchema { name: name.parse().unwrap(), rows_max: None, time: None, columns: columns.clone() };
+    let table = |name: &str| TableSchema {
+        name: name.parse().unwrap(),
+        rows_max: None,
+        category: None,
+        time: None,
+        columns: columns.clone(),
+    };
     DatasetSchema {
         name: "d".parse().unwrap(),
         title: String::new(),

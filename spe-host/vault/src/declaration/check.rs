@@ -87,15 +87,15 @@ fn table_inner(raw: raw::Table) -> Checked<TableSource> {
     };
     check_sources(&raw.key, &columns, &dropped)?;
     let columns_of = |columns: &[ColumnSource]| columns.iter().map(|c| c.schema.clone()).collect();
-    let schema = TableSchema { name: raw.name, rows_max: raw.rows_max, time: raw.time, columns: columns_of(&columns) };
+    let raw::Table { name, rows_max, category, time, key, missing, order_by, .. } = raw;
+    let schema = TableSchema { name, rows_max, category, time, columns: columns_of(&columns) };
     check_time(&schema)?;
-    distinct("columns of order_by", raw.order_by.iter().map(|c| c.as_str()))?;
-    if let Some(stray) = raw.order_by.iter().find(|c| schema.column(c).is_none()) {
+    distinct("columns of order_by", order_by.iter().map(|c| c.as_str()))?;
+    if let Some(stray) = order_by.iter().find(|c| schema.column(c).is_none()) {
         return reject(format!("\"order_by\" names {stray}, which is not a declared column"));
     }
     let rows = raw.rows.as_ref().map(|text| Filter::parse(text, &schema)).transpose();
     let rows = rows.map_err(|e| DeclarationError(format!("\"rows\" is not a filter: {e}")))?;
-    let raw::Table { key, missing, order_by, .. } = raw;
     Ok(TableSource { schema, key, missing, order_by, dropped, delimiter, rows, columns })
 }
 

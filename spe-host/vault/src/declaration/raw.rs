@@ -1,7 +1,10 @@
 //! A declaration as it is written.
 
 use serde::Deserialize;
-use spe_kernel::ids::{ColumnName, DatasetName, TableName};
+use spe_kernel::{
+    category::Category,
+    ids::{ColumnName, DatasetName, TableName},
+};
 
 use super::Outside;
 
@@ -43,6 +46,7 @@ pub(super) struct Table {
     pub(super) delimiter: char,
     pub(super) rows: Option<String>,
     pub(super) rows_max: Option<u64>,
+    pub(super) category: Option<Category>,
     pub(super) time: Option<ColumnName>,
     pub(super) columns: Vec<Column>,
 }

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use proptest::prelude::*;
 use spe_kernel::{
+    category::Categories,
     job::Purpose,
     keys::LocalKeys,
     optout::{AsOf, Choice, Clock, Decision, Scope},
@@ -26,7 +27,7 @@ fn time(day: u32) -> String {
 }
 
 fn as_of(day: u32, purpose: Purpose) -> AsOf {
-    AsOf { at: time(day).parse().unwrap(), purpose }
+    AsOf { at: time(day).parse().unwrap(), purpose, reads: Categories::ALL }
 }
 
 fn register(site: &Site) -> Register {
@@ -38,7 +39,7 @@ fn log(site: &Site) -> PathBuf {
 }
 
 fn decision(choice: Choice, purposes: &[Purpose]) -> Decision {
-    Decision { choice, scope: Scope::of(purposes), effective_at: None, channel: "test".parse().unwrap() }
+    Decision { choice, scope: Scope::of(purposes, &[]), effective_at: None, channel: "test".parse().unwrap() }
 }
 
 fn named<'a>(people: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {

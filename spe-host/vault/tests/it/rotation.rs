@@ -3,6 +3,7 @@
 use std::fs;
 
 use spe_kernel::{
+    category::Categories,
     ids::DatasetName,
     job::Purpose,
     keys::{DataKey, Identifiers, KeyError, KeySource, LocalKeys, Newest},
@@ -27,7 +28,7 @@ fn choose(site: &Site, keys: &dyn KeySource, person: &str, choice: Choice, day: 
     let register = Register::of(&site.vault(), &site.declaration.schema().name).unwrap();
     let subjects = register.subjects(keys, &[vec![person.to_owned()]]).unwrap();
     let channel = "test".parse().unwrap();
-    let decision = Decision { choice, scope: Scope::Everything, effective_at: None, channel };
+    let decision = Decision { choice, scope: Scope::EVERYTHING, effective_at: None, channel };
     register.record(&subjects, &decision, || Clock::Says(time(day))).unwrap();
 }
 
@@ -39,7 +40,9 @@ fn time(day: u32) -> jiff::Timestamp {
 fn seen(site: &Site, keys: &dyn KeySource, day: u32) -> Vec<String> {
     let vault = Vault::open(&site.vault(), keys).unwrap();
     let plan = plan(site.declaration.schema(), DAYS);
-    let cohort = vault.cohort(plan.dataset(), AsOf { at: time(day), purpose: Purpose::Education }).unwrap();
+    let cohort = vault
+        .cohort(plan.dataset(), AsOf { at: time(day), purpose: Purpose::Education, reads: Categories::ALL })
+        .unwrap();
     let people = vault.scan(&plan, &cohort).unwrap().into_iter().flat_map(|part| partition(part).unwrap());
     let mut days: Vec<_> = people.flatten().flatten().map(|row| row[0].clone()).collect();
     days.sort();
@@ -88,7 +91,7 @@ fn a_node_with_the_old_snapshot_stops_until_it_is_restarted() {
     choose(&site, &keys(), "a", Choice::OptsOut, 1);
     let running = site.open();
     ingest(&site, &rotated(2), all).unwrap();
-    let as_of = AsOf { at: time(2), purpose: Purpose::Education };
+    let as_of = AsOf { at: time(2), purpose: Purpose::Education, reads: Categories::ALL };
     let fault = running.cohort(&"clinic".parse().unwrap(), as_of).err().unwrap().to_string();
     assert!(fault.contains("restart the node"), "{fault}");
     assert_eq!(seen(&site, &rotated(2), 2), ["2"]);

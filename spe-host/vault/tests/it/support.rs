@@ -7,6 +7,7 @@ use std::{
 };
 
 use spe_kernel::{
+    category::Categories,
     dataset::DatasetSchema,
     fault::Fault,
     ids::Digest,
@@ -152,7 +153,7 @@ fn plan_by(schema: &DatasetSchema, inputs: &str, unit: &str, output: &str) -> Pl
 
 /// A late day, on which everything that was entered before counts.
 pub(crate) fn as_of() -> AsOf {
-    AsOf { at: "2100-01-01T00:00:00Z".parse().unwrap(), purpose: Purpose::ScientificResearch }
+    AsOf { at: "2100-01-01T00:00:00Z".parse().unwrap(), purpose: Purpose::ScientificResearch, reads: Categories::ALL }
 }
 
 /// A scan of the records of everybody who has not opted out by then.

@@ -92,7 +92,8 @@ impl Service for Stub {
         nothing()
     }
     async fn register(&self, _: Peer) -> Result<Register, Refusal> {
-        Ok(Register { at: "2026-01-01T00:00:00Z".parse().unwrap(), entries: Vec::new(), other_results: Vec::new() })
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        Ok(Register { at, entries: Vec::new(), other_results: Vec::new(), unreadable: Vec::new() })
     }
     async fn activity(&self, _: Peer, period: Period) -> Result<Activity, Refusal> {
         Ok(Activity { period, indicators: Vec::new() })

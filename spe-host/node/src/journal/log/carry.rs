@@ -52,7 +52,7 @@ fn carry(db: &Connection) -> Result<(), Fault> {
     for (key, envelope) in answers(db, released)? {
         let digest = envelope.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(Digest::from_bytes);
         let digest = digest.ok_or_else(|| Fault::new(READING, "a release has no digest"))?;
-        let index = append_release(db, &key, digest)?;
+        let index = append_release(db, &key, digest, None)?;
         let AnswerKey { plan, dataset, snapshot, round } = &key;
         let values = params![plan.as_bytes(), dataset.as_str(), snapshot.as_bytes(), round, super::stored(index)?];
         db.execute(RELEASE, values).map_err(Fault::while_(WRITING))?;

@@ -1,23 +1,21 @@
 //! Checking a log: each hash against its entry, the files against the rows, and the ledger's rows against what the log says of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+mod rows;
+mod verdicts;
+
+use std::{collections::BTreeMap, fs};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use spe_kernel::{
-    audit::{ActorId, Answer, Entry, Event, RETENTION_DAYS_MIN},
+    audit::{ActorId, Entry, Event, RETENTION_DAYS_MIN},
     dsse::PublicKey,
     fault::Fault,
-    ids::Digest,
     receipt::witness_key,
     tlog::{self, SignedCheckpoint, TreeHash},
 };
 
-use super::{READING, Records, carry, files::LogFiles, number, people, receipt, releases, size};
-use crate::journal::ledger;
+use super::{READING, Records, files::LogFiles, number, people, receipt, size};
 
 /// What a check came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,7 +102,35 @@ pub fn check_files(files: &LogFiles, key: PublicKey) -> Result<Checked, Fault> {
     if levels.root(size) != Some(root) {
         checked.find("the entries do not give the root that the checkpoint has: one was changed, moved or removed");
     }
+    check_lines(files, key, &mut checked)?;
     Ok(checked)
+}
+
+/// Entries as lines of JSON, which an export has beside the tiles: for reading.
+pub const LINES: &str = "entries.jsonl";
+
+/// The lines, where there are some, against the entries in the bundles.
+fn check_lines(files: &LogFiles, key: PublicKey, checked: &mut Checked) -> Result<(), Fault> {
+    let lines = match fs::read(files.folder().join(LINES)) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => {
+            checked.find(format!("{LINES}: {why}"));
+            return Ok(());
+        }
+        Ok(lines) => lines,
+    };
+    let mut lines = lines.split_inclusive(|byte| *byte == b'\n');
+    for (index, entry) in entries_in(files, key)? {
+        let line = lines.next().and_then(|line| line.strip_suffix(b"\n"));
+        if line != Some(&entry) {
+            checked.find(format!("{LINES} has another line for entry {index} than tile/entries, or none"));
+            return Ok(());
+        }
+    }
+    if lines.next().is_some() {
+        checked.find(format!("{LINES} has lines after the last entry"));
+    }
+    Ok(())
 }
 
 /// The root that the first `size` entries in the files have; none if there are fewer.
@@ -186,7 +212,8 @@ impl Records {
         (checked.entries, checked.pruned) = (size(&db)?, 0);
         let (entries, levels) = check_entries(&db, &mut checked)?;
         check_roots(&db, files, key, &levels, &mut checked)?;
-        check_rows(&db, &entries, &mut checked)?;
+        rows::check(&db, &entries.told, &mut checked)?;
+        verdicts::check(&db, &entries, &mut checked)?;
         for (id, salt, person) in people::people(&db)? {
             if ActorId::of(&person, &salt) != id {
                 checked.find(format!("{id} was given to another person than when it was made: {}", person.name));
@@ -196,8 +223,15 @@ impl Records {
     }
 }
 
+/// The entries that can be read.
+struct Entries {
+    told: BTreeMap<u64, Entry>,
+    /// When the last of those was written that have no body any more, in milliseconds since 1970.
+    pruned_until: Option<i64>,
+}
+
 /// The entries against their hashes.
-fn check_entries(db: &Connection, checked: &mut Checked) -> Result<(BTreeMap<u64, Entry>, Levels), Fault> {
+fn check_entries(db: &Connection, checked: &mut Checked) -> Result<(Entries, Levels), Fault> {
     const ALL: &str =
         "SELECT log.idx, at_ms, body, hash FROM log LEFT JOIN log_hash ON level = 0 AND log_hash.idx = log.idx
         ORDER BY log.idx";
@@ -211,7 +245,7 @@ fn check_entries(db: &Connection, checked: &mut Checked) -> Result<(BTreeMap<u64
         ))
     };
     let rows = statement.query_map([], read).map_err(Fault::while_(READING))?;
-    let (mut entries, mut leaves, mut next) = (BTreeMap::new(), Vec::new(), 0);
+    let (mut entries, mut leaves, mut next) = (Entries { told: BTreeMap::new(), pruned_until: None }, Vec::new(), 0);
     let year_ago = Timestamp::now().as_millisecond() - i64::from(RETENTION_DAYS_MIN) * 24 * 60 * 60 * 1000;
     let (mut pruned, mut pruned_as_told) = (0, 0);
     for row in rows {
@@ -224,6 +258,7 @@ fn check_entries(db: &Connection, checked: &mut Checked) -> Result<(BTreeMap<u64
         let hash = hash.map(TreeHash::from_bytes);
         let Some(body) = body else {
             pruned += 1;
+            entries.pruned_until = entries.pruned_until.max(Some(at_ms));
             if at_ms > year_ago {
                 checked.find(format!("the body of entry {index} was removed, and it is less than a year old"));
             }
@@ -240,7 +275,7 @@ fn check_entries(db: &Connection, checked: &mut Checked) -> Result<(BTreeMap<u64
                 if let Event::LogPruned { entries, .. } = entry.event {
                     pruned_as_told += entries;
                 }
-                entries.insert(index, entry);
+                entries.told.insert(index, entry);
             }
             Err(why) => checked.find(format!("entry {index} cannot be read: {why}")),
         }
@@ -290,90 +325,6 @@ fn check_roots(
             }
         }
         Err(why) => checked.find(format!("the last cosigned checkpoint: {why}")),
-    }
-    Ok(())
-}
-
-/// What the log tells of the ledger.
-#[derive(Default)]
-struct Tale {
-    charged: BTreeMap<String, (String, String)>,
-    began: BTreeSet<String>,
-    committed: BTreeMap<String, Digest>,
-    released: BTreeMap<String, (Digest, u64)>,
-}
-
-fn name(answer: &Answer) -> String {
-    let Answer { plan, dataset, snapshot, round } = answer;
-    format!("plan {} on {dataset} {}, round {round}", plan.short(), snapshot.short())
-}
-
-impl Tale {
-    fn of(entries: &BTreeMap<u64, Entry>, checked: &mut Checked) -> Self {
-        let mut tale = Self::default();
-        for (index, entry) in entries {
-            let twice = match &entry.event {
-                Event::Charged { answer, permit, loss, .. } => {
-                    let said = (format!("{} {}", permit.number, permit.issuer), loss.to_string());
-                    tale.charged.insert(name(answer), said).is_some()
-                }
-                Event::RoundBegan { answer } => !tale.began.insert(name(answer)),
-                Event::Committed { answer, envelope } => tale.committed.insert(name(answer), *envelope).is_some(),
-                Event::Released { answer, envelope, .. } => {
-                    tale.released.insert(name(answer), (*envelope, *index)).is_some()
-                }
-                _ => false,
-            };
-            if twice {
-                checked.find(format!("entry {index} tells something for the second time"));
-            }
-        }
-        tale
-    }
-}
-
-/// Each row has its entry, and each entry its row.
-fn check_rows(db: &Connection, entries: &BTreeMap<u64, Entry>, checked: &mut Checked) -> Result<(), Fault> {
-    let mut tale = Tale::of(entries, checked);
-    let first = carry::answers(db, "SELECT plan, dataset, snapshot, 0, envelope FROM charge")?;
-    let later = carry::answers(db, "SELECT plan, dataset, snapshot, round, envelope FROM round")?;
-    for (key, envelope) in first.iter().chain(&later) {
-        let (what, bought) = (name(&key.into()), ledger::bought(db, key)?);
-        let said = if key.round == 0 { tale.charged.remove(&what) } else { None };
-        let began = key.round == 0 || tale.began.remove(&what);
-        match (bought, said) {
-            (Some(bought), Some((permit, loss)))
-                if bought.permit.to_string() != permit || bought.loss.to_string() != loss =>
-            {
-                checked.find(format!("the charge for {what} is {} in the ledger and {loss} in the log", bought.loss));
-            }
-            (_, None) if key.round == 0 => checked.find(format!("the charge for {what} is not in the log")),
-            _ if !began => checked.find(format!("the round of {what} is not in the log")),
-            _ => checked.rows += 1,
-        }
-        match (tale.committed.remove(&what), envelope.as_ref().map(|e| Digest::of(e))) {
-            (said, kept) if said == kept => {}
-            (Some(_), None) => checked.find(format!("the answer to {what} is in the log and not in the ledger")),
-            (None, _) => checked.find(format!("the answer to {what} is not in the log")),
-            _ => checked.find(format!("the answer to {what} is another one in the ledger than in the log")),
-        }
-    }
-    for release in releases(db)? {
-        let what = name(&(&release.key).into());
-        match tale.released.remove(&what) {
-            Some(said) if said == (release.answer, release.index) => checked.rows += 1,
-            Some(_) => checked.find(format!("the release of {what} is another one than in the log")),
-            None => checked.find(format!("the release of {what} is not in the log")),
-        }
-    }
-    let left = [
-        ("charge for", tale.charged.into_keys().collect::<Vec<_>>()),
-        ("round of", tale.began.into_iter().collect()),
-        ("answer to", tale.committed.into_keys().collect()),
-        ("release of", tale.released.into_keys().collect()),
-    ];
-    for (what, keys) in left {
-        keys.iter().for_each(|key| checked.find(format!("the {what} {key} is in the log and not in the ledger")));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(in crate::journal) struct Known {
     pub(in crate::journal) module: Option<Digest>,
 }
 
-fn salt() -> Result<Salt, Fault> {
+pub(super) fn salt() -> Result<Salt, Fault> {
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).map_err(Fault::while_("asking the operating system for entropy"))?;
     Ok(salt)
@@ -121,6 +121,10 @@ impl Records {
         let (job, charge, document) = (admitted.job(), admitted.charge(), Digest::of(permit));
         self.in_one(|db| {
             let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
+            // Of a job that an earlier version admitted, too.
+            let came_with = "UPDATE log_job SET document = ?2 WHERE job = ?1 AND document IS NULL";
+            db.execute(came_with, params![job.digest().as_bytes(), document.as_bytes()])
+                .map_err(Fault::while_(WRITING))?;
             if !first_time(db, job.digest(), Turn::Admitted)? {
                 return Ok(Told::Known);
             }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use spe_kernel::{
+    audit::PaidUnder,
     dsse::PublicKey,
     fault::Fault,
     ids::Digest,
@@ -9,7 +10,7 @@ use spe_kernel::{
     tlog::{self, Ask, LogProof, SignedCheckpoint},
 };
 
-use super::{READING, Records, WRITING, hash, number, stored};
+use super::{READING, Records, WRITING, hash, number, opening, stored};
 
 /// What a witness said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,25 +24,32 @@ pub struct Witnessed {
 }
 
 impl Records {
-    /// The receipt of an answer with that digest: its entry, and that it is in the tree of `checkpoint`.
+    /// The receipt of an answer with that digest: its entry, and that it is in the tree of `checkpoint`. To whoever asked under the very
+    /// `permit` under which it was paid for, it says so.
+    ///
+    /// # Privacy
+    /// Who asks the same under another permit gets the same answer, and is not told whose it was: [`PaidUnder`].
     ///
     /// # Errors
     /// An answer that was never released, or is not in that tree yet.
-    pub fn receipt(&self, envelope: Digest, checkpoint: &SignedCheckpoint) -> Result<Receipt, Fault> {
-        const ENTRY: &str =
-            "SELECT idx, body FROM log JOIN release ON release.log_idx = log.idx WHERE release.envelope = ?1 LIMIT 1";
+    pub fn receipt(&self, envelope: Digest, permit: &[u8], checkpoint: &SignedCheckpoint) -> Result<Receipt, Fault> {
+        const ENTRY: &str = "SELECT idx, body, paid_under FROM log JOIN release ON release.log_idx = log.idx WHERE release.envelope = ?1 LIMIT 1";
         let db = self.connection();
-        let found: Option<(i64, Vec<u8>)> = db
-            .query_row(ENTRY, [envelope.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
+        let found: Option<(i64, Vec<u8>, Option<String>)> = db
+            .query_row(ENTRY, [envelope.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
             .optional()
             .map_err(Fault::while_(READING))?;
-        let (index, entry) = found.ok_or_else(|| Fault::new("writing a receipt", "the answer was never released"))?;
+        let (index, entry, paid) =
+            found.ok_or_else(|| Fault::new("writing a receipt", "the answer was never released"))?;
         let (index, size) = (number(index)?, checkpoint.checkpoint().size);
         if index >= size {
             return Err(Fault::new("writing a receipt", "the checkpoint is older than the release"));
         }
         let path = tlog::inclusion(index, size, |level, at| hash(&db, level, at))?;
-        Receipt::of(&LogProof { entry, index, path, checkpoint: checkpoint.note().into() })
+        let paid = paid.map(|json| opening(json.as_bytes())).transpose()?;
+        let paid = paid.filter(|paid| paid.document == Digest::of(permit));
+        let opening = paid.as_ref().map(PaidUnder::to_bytes).transpose()?;
+        Receipt::of(&LogProof { entry, opening, index, path, checkpoint: checkpoint.note().into() })
     }
 
     /// What to ask a witness that saw `old` entries last.

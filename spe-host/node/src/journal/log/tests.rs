@@ -16,7 +16,9 @@ use spe_kernel::{
 use super::{super::layout, Checked, LogFiles, Records, check_files};
 use crate::journal::tests::{File, charge, key};
 
+mod decided;
 mod growth;
+mod paid;
 
 /// A node's records with their files, in a folder that goes with the test.
 struct World {
@@ -48,6 +50,11 @@ impl World {
 
     fn answer(&self, records: &mut Records, plan: &[u8]) {
         records.append(&Step::Reserved(&charge(plan, "rho=0.1"))).expect("a charge");
+        self.answered(records, plan);
+    }
+
+    /// What was charged is answered and released.
+    fn answered(&self, records: &mut Records, plan: &[u8]) {
         records.append(&Step::Committed { key: &key(plan), envelope: plan }).expect("an answer");
         records.record(&key(plan), Digest::of(plan)).expect("a release");
     }
@@ -257,9 +264,7 @@ fn a_person_is_a_tag_and_can_be_forgotten() {
     let records = world.records();
     let eve =
         Person { name: "eve-planted-name".into(), key: Some(SecretKey::from_seed(&[2; 32]).public()), identity: None };
-    let document = Digest::of(b"document");
-    let envelope = Digest::of(b"a");
-    let decided = Event::GateDecided { envelope, released: true, document: Some(document), signature: 1, of: 2 };
+    let decided = Event::BreakerReset { dataset: "d".parse().expect("a name"), misses: 1 };
     records.log(&Who::Person(eve.clone()), decided.clone()).expect("an entry");
     records.log(&Who::Person(eve.clone()), decided).expect("an entry");
     let tags: Vec<_> = records.people().expect("people").into_iter().filter(|(_, person)| *person == eve).collect();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use spe_kernel::audit::{Entry, Event, Who};
 
 use super::World;
-use crate::journal::ShownBy;
+use crate::journal::{Counted, ShownBy};
 
 /// What would be a bug: a ledger that was put back and that its own files show to be old, unnoticed; one that is found and forgotten by a
 /// restart, or that answers again before somebody has said why; a second time that is not found because the first was acknowledged.
@@ -42,23 +42,36 @@ fn an_old_ledger_is_found_by_its_own_files() {
     assert_eq!(world.check().findings, Vec::<String>::new());
 }
 
-/// What would be a bug: a witness that has to be heard again each time that the node comes, or that is not heard by the first word.
+/// What would be a bug: a witness that has to be heard again each time that the node comes, or that is not heard by the first word; one that is
+/// never heard again, and so does not tell of the next old copy; one that fills the file.
 #[test]
 fn what_the_witness_said_is_acknowledged_once() {
     let world = World::at_work("witness-said");
-    let say = || world.records().found_rolled_back(ShownBy::Witness("north"), "shorter").expect("a note");
-    say();
-    assert_eq!(world.records().rolled_back().expect("a look"), ["shorter"]);
-    world.records().acknowledge_rollback(&world.files(), "lost", &Who::account("operator")).expect("acknowledged");
-    say();
-    assert_eq!(world.records().rolled_back().expect("a look"), Vec::<String>::new());
-    world.records().found_rolled_back(ShownBy::Witness("north again"), "forked").expect("a note");
-    assert_eq!(world.records().rolled_back().expect("a look"), ["forked"], "another log's witness is not heard");
+    let say = |why: &str| world.records().found_rolled_back(ShownBy::Witness("north"), why).expect("a note");
+    let acknowledge = || {
+        let by = Who::account("operator");
+        world.records().acknowledge_rollback(&world.files(), "lost", &by).expect("acknowledged");
+    };
+    let stands = || world.records().rolled_back().expect("a look");
+    say("history 1");
+    (2..20).for_each(|number| say(&format!("history {number}")));
+    assert_eq!(stands(), ["history 1"], "a witness that says something else each time fills the file");
+    acknowledge();
+    say("history 1");
+    assert_eq!(stands(), Vec::<String>::new());
+    say("history 2");
+    assert_eq!(stands(), ["history 2"], "what was put back later is not heard of");
+    acknowledge();
+    ["history 1", "history 2"].into_iter().for_each(say);
+    assert_eq!(stands(), Vec::<String>::new());
+    world.records().found_rolled_back(ShownBy::Witness("north again"), "history 1").expect("a note");
+    assert_eq!(stands(), ["history 1"], "another log's witness is not heard");
 }
 
-/// What would be a bug: a log that grows with the jobs of people whom nobody named; strangers who were refused and of whom it never tells.
+/// What would be a bug: a log that grows with the jobs of people whom nobody named, or with bytes that nobody signed; refusals of which it
+/// never tells.
 #[test]
-fn strangers_write_one_entry_an_hour() {
+fn strangers_and_damage_write_one_entry_an_hour() {
     let world = World::at_work("strangers");
     let records = world.records();
     let entries = || records.entries(0, 1_000).expect("entries").len();
@@ -66,16 +79,21 @@ fn strangers_write_one_entry_an_hour() {
     let at = |minute: i64| Timestamp::from_second(1_800_000_000 + 60 * minute).expect("a time");
     for minute in 0..180 {
         for _ in 0..3 {
-            records.count_stranger(at(minute)).expect("counted");
+            records.count(Counted::Strangers, at(minute)).expect("counted");
+            records.count(Counted::Damaged, at(minute)).expect("counted");
         }
     }
-    assert_eq!(entries(), before + 2, "540 strangers in three hours");
-    records.tell_of_strangers(at(300)).expect("told");
-    assert_eq!((entries(), records.people().expect("people").len()), (before + 3, people));
+    assert_eq!(entries(), before + 4, "540 of each in three hours");
+    records.tell_counted(at(300)).expect("told");
+    assert_eq!((entries(), records.people().expect("people").len()), (before + 6, people));
     let told = records.entries(u64::try_from(before).expect("a number"), 10).expect("entries");
-    let jobs = told.into_iter().map(|(_, body)| match Entry::parse(&body.expect("a body")).expect("an entry").event {
-        Event::StrangersRefused { jobs, .. } => jobs,
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(jobs.sum::<u64>(), 540, "somebody is not counted");
+    let (mut jobs, mut documents) = (0, 0);
+    for (_, body) in told {
+        match Entry::parse(&body.expect("a body")).expect("an entry").event {
+            Event::StrangersRefused { jobs: more, .. } => jobs += more,
+            Event::DamagedRefused { documents: more, .. } => documents += more,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((jobs, documents), (540, 540), "somebody is not counted");
 }

@@ -1,0 +1,265 @@
+//! How permits stand after they were given, as applicants, data access bodies and the public see it; and a log that cannot be read in full.
+
+use jiff::{Timestamp, ToSpan};
+use rusqlite::Connection;
+use spe_hub::roles_of;
+use spe_kernel::{
+    document::{Document, sign},
+    dsse::SecretKey,
+    ids::{ApplicationId, Digest},
+    permit::{PermitBody, Status},
+    refusal::Refusal,
+    revocation::{RevocationBody, Target},
+};
+use spe_wire::{
+    Assignment, Ruling, encode,
+    governance::{Activity, PermitStanding, PermitState, Register},
+};
+
+use crate::{
+    applications::Case,
+    federation::assigned,
+    papers::{application, body_of, decided_at, granting, now, permit_for, refusing},
+    register::public,
+};
+
+fn revocation(number: &str, effective_at: Timestamp, key: &SecretKey) -> Vec<u8> {
+    let body = RevocationBody {
+        format: RevocationBody::FORMAT.into(),
+        issuer: "a data access body".into(),
+        issued_at: now(),
+        effective_at,
+        reason: "anna did not publish (Art. 61(4))".into(),
+        target: Target::Permit(number.parse().unwrap()),
+    };
+    sign(&body, key)
+}
+
+fn changing(old: &PermitBody, status: Status, permit: PermitBody) -> PermitBody {
+    PermitBody { status, original: old.original.clone(), replaces: Some(old.number.clone()), ..permit }
+}
+
+fn days(days: i64) -> Timestamp {
+    now() + (24 * days).hours()
+}
+
+/// How the permit of that node's part stands: as anna sees it, and in the register.
+async fn standing(case: &Case, node: &str) -> (Option<PermitStanding>, Option<PermitStanding>) {
+    let view = case.anna.hub.application(&case.id).await.unwrap();
+    let register = public(case).await.register().await.unwrap();
+    let entry = register.entries.iter().find(|entry| entry.application == case.id).unwrap();
+    let seen = view.parts.into_iter().find(|part| part.node.as_str() == node).unwrap().standing;
+    (seen, entry.parts.iter().find(|part| part.node.as_str() == node).unwrap().standing.clone())
+}
+
+async fn state(case: &Case, node: &str) -> (PermitState, Timestamp) {
+    let (seen, public) = standing(case, node).await;
+    let (seen, public) = (seen.unwrap(), public.unwrap());
+    assert_eq!((seen.state, seen.since), (public.state, public.since), "applicant and public see different things");
+    (seen.state, seen.since)
+}
+
+fn count(report: &Activity, name: &str) -> String {
+    report.indicators.iter().find(|one| one.name == name).unwrap().value.clone().unwrap()
+}
+
+/// What would be a bug: a permit that is shown as given though it was taken back, changed or is over; words about a person in public; another
+/// body's revocation that counts.
+#[tokio::test]
+async fn what_became_of_a_permit_is_shown_to_those_whom_it_concerns_and_to_the_public() {
+    let case = Case::new().await;
+    let (key, assessor) = (body_of("north"), &case.assessors[0].hub);
+    let body = application(&case.anna, "app-1");
+    let first = permit_for(&body, "permit-1", &["north"]);
+    assessor.decide(&case.id, granting(&case.envelope, &["north"], &first, &key)).await.unwrap();
+    let other = permit_for(&body, "permit-m", &["middle"]);
+    let middle = &case.assessors[1].hub;
+    middle.decide(&case.id, granting(&case.envelope, &["middle"], &other, &body_of("middle"))).await.unwrap();
+    let south = refusing(&case.envelope, &["south"], &body_of("south"));
+    case.assessors[2].hub.decide(&case.id, south).await.unwrap();
+    assert_eq!(state(&case, "north").await, (PermitState::Granted, now()));
+    assert_eq!(standing(&case, "south").await, (None, None), "a permit where there is none");
+
+    (case.federation.set_time)(days(10));
+    let second = PermitBody { valid_from: days(20), ..permit_for(&body, "permit-2", &["north"]) };
+    let second = changing(&first, Status::Amended, second);
+    assessor.decide(&case.id, granting(&case.envelope, &["north"], &second, &key)).await.unwrap();
+    assert_eq!(state(&case, "north").await, (PermitState::Amended, days(20)), "it begins later");
+    assert_eq!(case.anna.hub.applications().await.unwrap()[0].in_force, 2, "the first permit holds until then");
+
+    // Whichever permit of a line is named, all of it ends; another body's of the same number is another line's.
+    case.assessors[1].hub.revoke(revocation("permit-1", days(1), &body_of("middle"))).await.unwrap();
+    assert_eq!(state(&case, "north").await.0, PermitState::Amended, "another body took it back");
+    assessor.revoke(revocation("permit-1", days(40), &key)).await.unwrap();
+    assessor.revoke(revocation("permit-2", days(30), &key)).await.unwrap();
+    let (seen, in_public) = standing(&case, "north").await;
+    let (seen, in_public) = (seen.unwrap().revocation.unwrap(), in_public.unwrap().revocation.unwrap());
+    assert_eq!((seen.effective_at, seen.reason.as_str()), (days(30), "anna did not publish (Art. 61(4))"));
+    assert_eq!((in_public.effective_at, in_public.reason.as_str()), (days(30), "Art. 61(4)"));
+    assert_eq!(state(&case, "north").await.0, PermitState::Amended, "it is taken back before its time");
+    (case.federation.set_time)(days(30));
+    assert_eq!(state(&case, "north").await, (PermitState::Revoked, days(30)));
+    let view = case.anna.hub.application(&case.id).await.unwrap();
+    assert_eq!(view.coverage, "granted at 2 of 3 nodes (middle, north); refused at south; revoked at north");
+    let line = &case.anna.hub.applications().await.unwrap()[0];
+    assert_eq!((line.granted, line.in_force), (2, 1));
+
+    (case.federation.set_time)(other.valid_until);
+    assert_eq!(state(&case, "middle").await, (PermitState::Expired, other.valid_until));
+    assert_eq!(state(&case, "north").await, (PermitState::Revoked, days(30)));
+    let report = public(&case).await.activity(Default::default()).await.unwrap();
+    for (name, expected) in [
+        ("parts granted", "2"),
+        ("parts whose permit was amended", "1"),
+        ("parts whose permit was renewed", "0"),
+        ("parts whose permit was revoked", "1"),
+        ("parts whose permit expired", "1"),
+        // One of them is of a line that the hub does not know.
+        ("permits revoked, Art. 63(3)", "2"),
+    ] {
+        assert_eq!(count(&report, name), expected, "{name}");
+    }
+    assert_eq!(
+        count(&report, "average number of days between application and permit"),
+        "0.0",
+        "an amendment is no permit"
+    );
+}
+
+/// What would be a bug: a part whose permit was replaced by one that leaves it out, and that is shown as if it held.
+#[tokio::test]
+async fn a_permit_that_leaves_a_part_out_replaces_the_one_there() {
+    let case = Case::new().await;
+    let both = ["assessor@north", "assessor@south"].map(|role| role.parse().unwrap());
+    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some(&both)).unwrap();
+    let mut at_south = case.nodes[2].catalogue();
+    at_south.access_bodies = vec![body_of("north").public()];
+    case.nodes[2].hub.offer(encode(&at_south)).await.unwrap();
+    let (key, assessor) = (body_of("north"), &case.assessors[0].hub);
+    let body = application(&case.anna, "app-1");
+    let first = permit_for(&body, "permit-1", &["north", "south"]);
+    assessor.decide(&case.id, granting(&case.envelope, &["north", "south"], &first, &key)).await.unwrap();
+    let second = changing(&first, Status::Amended, permit_for(&body, "permit-2", &["north"]));
+    assessor.decide(&case.id, granting(&case.envelope, &["north"], &second, &key)).await.unwrap();
+    assert_eq!(state(&case, "north").await.0, PermitState::Amended);
+    let (seen, _) = standing(&case, "south").await;
+    let seen = seen.unwrap();
+    let by = seen.replaced_by.as_ref().map(ToString::to_string);
+    assert_eq!((seen.state, by), (PermitState::Replaced, Some("permit-2".into())));
+    assert_eq!(case.anna.hub.applications().await.unwrap()[0].in_force, 1);
+}
+
+/// What would be a bug: a decision that was made, it says, before there was anything to decide on, or that nobody has made yet.
+#[tokio::test]
+async fn a_decision_is_made_between_the_application_and_now() {
+    let case = Case::new().await;
+    let north = &case.assessors[0].hub;
+    let at =
+        |at: Timestamp| decided_at(&refusing(&case.envelope, &["north"], &body_of("north")), at, &body_of("north"));
+    for (wrong, says) in [(now() - 61.minutes(), "came to the hub at"), (now() + 61.minutes(), "in the future")] {
+        let why = north.decide(&case.id, at(wrong)).await.expect_err("a decision at an impossible time");
+        assert!(matches!(why, Refusal::Malformed { .. }) && why.to_string().contains(says), "{why}");
+    }
+    // What clocks may differ.
+    north.decide(&case.id, at(now() - 59.minutes())).await.expect("a clock that is a little behind");
+    let ahead =
+        decided_at(&refusing(&case.envelope, &["south"], &body_of("south")), now() + 59.minutes(), &body_of("south"));
+    case.assessors[2].hub.decide(&case.id, ahead).await.expect("a clock that is a little ahead");
+}
+
+/// What would be a bug: a hub that is restarted with a clock that was set back, and for which what it has written down is yet to come.
+#[tokio::test]
+async fn a_hub_is_never_before_its_last_entry() {
+    let mut case = Case::new().await;
+    (case.federation.set_time)(days(30));
+    let refusal = refusing(&case.envelope, &["north"], &body_of("north"));
+    case.assessors[0].hub.decide(&case.id, refusal).await.unwrap();
+    case.federation.stop().await;
+    case.federation.set_back();
+    case.federation.start(|_| {}).await;
+    assert_eq!(public(&case).await.register().await.unwrap().at, days(30));
+}
+
+/// Changes what the hub keeps of an entry, as a disk may; gives the entry's number.
+fn damage(case: &Case, (what, subject): (&str, &str), change: &str) -> i64 {
+    let db = Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
+    db.execute_batch("DROP TRIGGER IF EXISTS governance_is_not_changed").unwrap();
+    let which = "what = ?1 AND subject = ?2";
+    let number = format!("SELECT MAX(number) FROM governance WHERE {which}");
+    let number: i64 = db.query_row(&number, [what, subject], |row| row.get(0)).unwrap();
+    assert_eq!(db.execute(&format!("UPDATE governance SET {change} WHERE number = ?1"), [number]).unwrap(), 1);
+    number
+}
+
+/// One byte of the body, which stays JSON: in a list of datasets the first letter of a name.
+const A_FLIPPED_BYTE: &str =
+    "body = CAST(substr(CAST(body AS TEXT), 1, 2) || 'x' || substr(CAST(body AS TEXT), 4) AS BLOB)";
+
+fn about(register: &Register) -> Vec<(String, Vec<i64>)> {
+    register.unreadable.iter().map(|lost| (lost.about.clone(), lost.entries.clone())).collect()
+}
+
+/// Another application of anna's, that north has granted.
+async fn granted(case: &Case, number: &str, permit: &str) -> (ApplicationId, Ruling) {
+    let body = application(&case.anna, number);
+    let envelope = sign(&body, &case.anna.key);
+    let id = case.anna.hub.apply(envelope.clone()).await.unwrap();
+    let ruling = granting(&envelope, &["north"], &permit_for(&body, permit, &["north"]), &body_of("north"));
+    case.assessors[0].hub.decide(&id, ruling.clone()).await.unwrap();
+    (id, ruling)
+}
+
+/// What would be a bug: one byte that a disk has lost, or a document of another version, and nobody can read the register, report on it or
+/// apply any more; an application that is shown otherwise than it is, or that is silently gone.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_takes_its_own_application_and_no_other() {
+    for (what, change) in [
+        ("decision", A_FLIPPED_BYTE),
+        ("part", A_FLIPPED_BYTE),
+        ("submitted", A_FLIPPED_BYTE),
+        ("decision", "at = 'yesterday'"),
+        ("decision", "node = 'no such node!'"),
+        // Whole, and of another version.
+        ("decision", "OLD"),
+    ] {
+        let mut case = Case::new().await;
+        let (lost, _) = granted(&case, "app-2", "permit-2").await;
+        let (_, ruling) = granted(&case, "app-3", "permit-3").await;
+        case.federation.stop().await;
+        let old = format!("body = CAST('{{}}' AS BLOB), digest = '{}'", Digest::of(b"{}"));
+        let change = if change == "OLD" { &old } else { change };
+        let number = damage(&case, (what, lost.as_str()), change);
+        case.federation.start(|_| {}).await;
+
+        let hub = public(&case).await;
+        let register = hub.register().await.expect("the register is gone");
+        assert_eq!(about(&register), [(lost.to_string(), vec![number])], "{what}: {change}");
+        assert_eq!(
+            register.entries.len(),
+            2,
+            "{what}: {change}: another application is gone, or a part of that one is there"
+        );
+        hub.activity(Default::default()).await.expect("the report is gone");
+        let lines = case.anna.hub.applications().await.expect("the list is gone");
+        let line = lines.iter().find(|line| line.id == lost).expect("it is silently gone");
+        assert_eq!((&line.unreadable, line.number.is_none(), line.parts), (&vec![number], true, 3), "{what}: {change}");
+        assert_eq!(lines.len(), 3);
+        for hub in [&case.anna.hub, &case.assessors[0].hub] {
+            let why = hub.application(&lost).await.expect_err("it is shown otherwise than it is");
+            assert!(matches!(why, Refusal::Internal { .. }), "{why}");
+        }
+        let bob = case.federation.person("bob").await;
+        assert!(bob.hub.applications().await.unwrap().is_empty(), "somebody else's is listed");
+        granted(&case, "app-4", "permit-4").await;
+        let mut north = case.nodes[0].attend().await;
+        let told = loop {
+            // That of a decision which was damaged elsewhere than in its body may be told, too.
+            match assigned(&mut north).await {
+                Assignment::Permit { envelope } if Some(&envelope) == ruling.permit.as_ref() => break envelope,
+                Assignment::Permit { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(Some(told), ruling.permit, "a node is not told of the others' permits");
+    }
+}

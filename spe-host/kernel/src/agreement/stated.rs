@@ -1,0 +1,287 @@
+//! The statements of both parties, and what follows from them.
+
+use jiff::Timestamp;
+
+use super::{Act, AgreementBody, Party, STATEMENTS_MAX, Standing};
+use crate::{
+    document::{Document, Opened, malformed},
+    dsse::PublicKey,
+    ids::{Digest, NodeName},
+    refusal::Refusal,
+};
+
+/// The statements of both parties on one node's participation.
+///
+/// # Security
+/// Only statements of the two keys are in it: an offer is the hub's, an acceptance the node's, nobody suspends, resumes or ends it for
+/// the other, and nobody countersigns for the other or what the other has not stated. Watched by the tests beside this.
+#[derive(Debug, Clone)]
+pub struct Agreement {
+    node: NodeName,
+    hub_key: PublicKey,
+    node_key: PublicKey,
+    statements: Vec<(Party, Opened<AgreementBody>)>,
+}
+
+/// What came of statements that were taken in.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Those that were not known.
+    pub new: Vec<Digest>,
+    /// Countersignatures that are none, and why: nothing depends on them, so that they are left out, and the others are taken.
+    pub left_out: Vec<Refusal>,
+}
+
+/// An offer, suspension, resumption or termination, with both signatures as far as they are there.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// Who stated it.
+    pub by: Party,
+    /// The statement.
+    pub statement: &'a Opened<AgreementBody>,
+    /// What the other party signed under it: its acceptance, or its countersignature.
+    pub second: Option<&'a Opened<AgreementBody>>,
+}
+
+impl Agreement {
+    /// One on which nothing was stated yet.
+    pub const fn new(node: NodeName, hub_key: PublicKey, node_key: PublicKey) -> Self {
+        Self { node, hub_key, node_key, statements: Vec::new() }
+    }
+
+    /// The node whose participation it is about.
+    pub const fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// The key of a party.
+    pub const fn key(&self, party: Party) -> PublicKey {
+        match party {
+            Party::Hub => self.hub_key,
+            Party::Node => self.node_key,
+        }
+    }
+
+    /// What people call a party.
+    pub fn name(&self, party: Party) -> String {
+        match party {
+            Party::Hub => "the hub".into(),
+            Party::Node => format!("node {}", self.node),
+        }
+    }
+
+    /// Takes a statement in, and says whether it is new.
+    ///
+    /// # Errors
+    /// One about another node, of neither party, that is not that party's to make, or beyond the [`STATEMENTS_MAX`] of that party.
+    pub fn add(&mut self, statement: Opened<AgreementBody>) -> Result<bool, Refusal> {
+        let party = self.party(&statement)?;
+        match (party, &statement.body().act) {
+            (Party::Node, Act::Offer { .. }) => {
+                return Err(malformed::<AgreementBody>("an offer is the hub's to make"));
+            }
+            (Party::Hub, Act::Accept { .. }) => {
+                return Err(malformed::<AgreementBody>("the node accepts, not the hub"));
+            }
+            _ if self.find(statement.digest()).is_some() => return Ok(false),
+            // One is enough: another says nothing new.
+            (_, Act::Countersign { statement: of }) if self.countersignable(party, *of)?.is_some() => return Ok(false),
+            (_, Act::Countersign { .. }) => {}
+            _ if self.own(party) >= STATEMENTS_MAX => {
+                return Err(malformed::<AgreementBody>(format!(
+                    "its signer has made {STATEMENTS_MAX} statements on it, and no more are taken"
+                )));
+            }
+            _ => {}
+        }
+        self.statements.push((party, statement));
+        Ok(true)
+    }
+
+    /// Takes statements in, in whatever order they are.
+    ///
+    /// # Errors
+    /// As [`Self::add`], but for a party's countersignatures that are none: they are left out.
+    pub fn take(&mut self, statements: Vec<Opened<AgreementBody>>) -> Result<Taken, Refusal> {
+        let mut taken = Taken::default();
+        let (seconds, firsts): (Vec<_>, Vec<_>) =
+            statements.into_iter().partition(|one| one.body().act.is_countersignature());
+        for statement in firsts.into_iter().chain(seconds) {
+            // Of neither party, or on another agreement: it is not left out, and nothing that came with it is taken.
+            self.party(&statement)?;
+            let (digest, may_be_left_out) = (statement.digest(), statement.body().act.is_countersignature());
+            match self.add(statement) {
+                Ok(true) => taken.new.push(digest),
+                Ok(false) => {}
+                Err(why) if may_be_left_out => taken.left_out.push(why),
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whose it is.
+    fn party(&self, statement: &Opened<AgreementBody>) -> Result<Party, Refusal> {
+        if statement.body().node != self.node {
+            return Err(malformed::<AgreementBody>(format!("it is about node {}", statement.body().node)));
+        }
+        match statement.signer() {
+            key if key == self.hub_key => Ok(Party::Hub),
+            key if key == self.node_key => Ok(Party::Node),
+            key => Err(Refusal::UntrustedKey { document: AgreementBody::NAME.into(), key: key.to_string() }),
+        }
+    }
+
+    /// The countersignature that `party` has made of that statement already.
+    fn countersignable(&self, party: Party, of: Digest) -> Result<Option<&Opened<AgreementBody>>, Refusal> {
+        let wrong = |why: String| Err(malformed::<AgreementBody>(why));
+        match self.find(of) {
+            None => wrong(format!("it countersigns {of}, which neither party has stated on it here")),
+            Some((by, _)) if *by == party => {
+                wrong(format!("it countersigns its signer's own statement {of}: that is the other party's to do"))
+            }
+            Some((_, statement)) if !statement.body().act.is_countersigned() => {
+                let act = statement.body().act.name();
+                wrong(format!("it countersigns {of}, whose act is {act:?}: only suspend, resume and terminate are"))
+            }
+            Some((_, statement)) => Ok(self.second(statement)),
+        }
+    }
+
+    fn find(&self, statement: Digest) -> Option<&(Party, Opened<AgreementBody>)> {
+        self.statements.iter().find(|(_, known)| known.digest() == statement)
+    }
+
+    /// How many statements the party has made of its own accord.
+    fn own(&self, party: Party) -> usize {
+        self.of(party).filter(|one| !one.body().act.is_countersignature()).count()
+    }
+
+    /// Digest of all that was stated, in whatever order it came.
+    pub fn digest(&self) -> Digest {
+        let mut all: Vec<_> = self.statements.iter().map(|(_, statement)| *statement.digest().as_bytes()).collect();
+        all.sort_unstable();
+        Digest::of(all.as_flattened())
+    }
+
+    /// The number of the party's next statement.
+    pub fn next_number(&self, party: Party) -> u32 {
+        self.of(party).map(|statement| statement.body().number).max().unwrap_or(0).saturating_add(1)
+    }
+
+    fn of(&self, party: Party) -> impl Iterator<Item = &Opened<AgreementBody>> {
+        self.statements.iter().filter(move |(by, _)| *by == party).map(|(_, statement)| statement)
+    }
+
+    /// Everything, by the time at which it was signed; of the same time, what is a second signature last.
+    pub fn statements(&self) -> Vec<&Opened<AgreementBody>> {
+        let mut all: Vec<_> = self.statements.iter().map(|(_, statement)| statement).collect();
+        all.sort_by_key(|one| (one.body().signed_at, one.body().act.seconds().is_some(), one.body().number));
+        all
+    }
+
+    /// What the other party signed under `statement`.
+    fn second(&self, statement: &Opened<AgreementBody>) -> Option<&Opened<AgreementBody>> {
+        let accepted = matches!(statement.body().act, Act::Offer { .. });
+        let under = |one: &&Opened<AgreementBody>| match one.body().act {
+            Act::Accept { offer } => accepted && offer == statement.digest(),
+            Act::Countersign { statement: of } => !accepted && of == statement.digest(),
+            _ => false,
+        };
+        self.statements.iter().map(|(_, one)| one).filter(under).min_by_key(|one| one.body().number)
+    }
+
+    /// All changes, each with both signatures as far as they are there, by the time at which they were stated.
+    pub fn changes(&self) -> Vec<Change<'_>> {
+        let first = |(by, one): &(Party, Opened<AgreementBody>)| one.body().act.seconds().is_none().then_some(*by);
+        let changes = self.statements.iter().filter_map(|stated| Some((first(stated)?, &stated.1)));
+        let mut all: Vec<_> =
+            changes.map(|(by, statement)| Change { by, statement, second: self.second(statement) }).collect();
+        all.sort_by_key(|change| (change.statement.body().signed_at, change.statement.body().number));
+        all
+    }
+
+    /// What `party` still has to countersign.
+    pub fn uncountersigned(&self, party: Party) -> Vec<Digest> {
+        let waits = |change: &Change<'_>| {
+            change.by != party && change.second.is_none() && change.statement.body().act.is_countersigned()
+        };
+        self.changes().into_iter().filter(waits).map(|change| change.statement.digest()).collect()
+    }
+
+    /// The statement of that digest.
+    pub fn statement(&self, digest: Digest) -> Option<&Opened<AgreementBody>> {
+        self.find(digest).map(|(_, statement)| statement)
+    }
+
+    /// The hub's latest offer, by its number.
+    pub fn latest_offer(&self) -> Option<&Opened<AgreementBody>> {
+        let offers = self.of(Party::Hub).filter(|statement| matches!(statement.body().act, Act::Offer { .. }));
+        offers.max_by_key(|statement| statement.body().number)
+    }
+
+    /// The offer that the node accepted last: what is agreed on.
+    pub fn accepted(&self) -> Option<&Opened<AgreementBody>> {
+        let accepting = |statement: &&Opened<AgreementBody>| matches!(statement.body().act, Act::Accept { .. });
+        let last = self.of(Party::Node).filter(accepting).max_by_key(|statement| statement.body().number)?;
+        let Act::Accept { offer } = &last.body().act else { return None };
+        self.of(Party::Hub).find(|statement| statement.digest() == *offer)
+    }
+
+    /// How it stands at `now`.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        let Some(agreed) = self.accepted() else { return Standing::Open };
+        let Act::Offer { terms, from, until, .. } = &agreed.body().act else { return Standing::Open };
+        let ended = [Party::Hub, Party::Node].map(|party| self.stopped(party, agreed.digest()));
+        // What is ended is ended, whatever the other party says.
+        if let Some(terminated) = ended.iter().flatten().find(|one| matches!(one, Standing::Terminated { .. })) {
+            return terminated.clone();
+        }
+        if let Some(suspended) = ended.into_iter().flatten().next() {
+            return suspended;
+        }
+        match until {
+            Some(until) if *until <= now => Standing::Over { until: *until },
+            _ if now < *from => Standing::NotYet { from: *from },
+            _ => Standing::Live { terms: *terms },
+        }
+    }
+
+    /// How a party stopped the agreement on that offer, if it did.
+    fn stopped(&self, party: Party, agreed: Digest) -> Option<Standing> {
+        let mut last: Option<(u32, Option<Standing>)> = None;
+        for statement in self.of(party) {
+            let (number, at) = (statement.body().number, statement.body().signed_at);
+            let stands = match &statement.body().act {
+                Act::Terminate { offer, reason } if *offer == agreed => {
+                    return Some(Standing::Terminated { by: self.name(party), at, reason: reason.clone() });
+                }
+                Act::Suspend { offer, reason } if *offer == agreed => {
+                    Some(Standing::Suspended { by: self.name(party), at, reason: reason.clone() })
+                }
+                Act::Resume { offer } if *offer == agreed => None,
+                _ => continue,
+            };
+            if last.as_ref().is_none_or(|(known, _)| *known < number) {
+                last = Some((number, stands));
+            }
+        }
+        last.and_then(|(_, stands)| stands)
+    }
+
+    /// Nothing, if it is live at `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::AgreementNotLive`], which says how it stands.
+    pub fn live(&self, now: Timestamp) -> Result<(), Refusal> {
+        let why = match self.standing(now) {
+            Standing::Live { .. } => return Ok(()),
+            Standing::Open => "nothing was agreed on yet".into(),
+            Standing::NotYet { from } => format!("it begins at {from}"),
+            Standing::Over { until } => format!("it was over at {until}"),
+            Standing::Suspended { by, reason, .. } => format!("{by} suspended it: {reason}"),
+            Standing::Terminated { by, reason, .. } => format!("{by} ended it: {reason}"),
+        };
+        Err(Refusal::AgreementNotLive { node: self.node.clone(), why })
+    }
+}
