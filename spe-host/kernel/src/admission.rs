@@ -13,7 +13,7 @@ use crate::{
     ledger::{AnswerKey, Charge, delta_allowed},
     officer::Officer,
     pace::Pace,
-    permit::{Modules, Permit, PermitPerson, covers},
+    permit::{Modules, Permit, PermitBody, PermitPerson, covers},
     person::{Identity, People},
     plan::{Plan, record_bytes_max},
     refusal::Refusal,
@@ -201,10 +201,10 @@ fn is(person: &PermitPerson, job: &Job) -> bool {
 }
 
 /// Whether `permit` names who signed `job`, by the key or by the login in it. Anybody can sign with a key that was made a moment ago.
-pub fn names(permit: &Permit, job: &Job) -> bool {
+pub fn names(permit: &PermitBody, job: &Job) -> bool {
     let login = job.identity().map(Identity::who);
     let is = |p: &PermitPerson| p.key == Some(job.signer()) || (login.is_some() && p.identity.as_ref() == login);
-    permit.body().persons.iter().any(is)
+    permit.persons.iter().any(is)
 }
 
 fn operator(job: &Job, offer: &Offer, policy: &NodePolicy) -> Result<(), Refusal> {

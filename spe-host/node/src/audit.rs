@@ -3,11 +3,12 @@
 use spe_kernel::{
     admission::{Admitted, names},
     audit::{Event, Who},
+    document,
     fault::Fault,
     ids::{DatasetName, Digest},
     job::Job,
     keys::KeyError,
-    permit::Permit,
+    permit::{PermitBody, Version},
     refusal::{Refusal, Stop},
     tlog::SignedCheckpoint,
 };
@@ -125,11 +126,13 @@ impl Site {
     /// Writes down that a job came to nothing, if its signatures are good: anybody can send bytes, which are counted. So is whoever signed it
     /// and is not named by the permit.
     pub(crate) async fn log_stopped(&self, submitted: &Submitted, stop: &Stop) {
-        let permit = Permit::verify(&submitted.permit, &self.policy.access_bodies, self.now());
+        // Also one that is over, or not yet valid: that is the clause which the job was refused by.
+        let permit =
+            document::open::<PermitBody>(&submitted.permit).and_then(|p| p.trusting(&self.policy.access_bodies));
         let (Ok(permit), Ok(job)) = (permit, Job::verify(&submitted.job)) else { return self.count_damaged(stop) };
         let job = self.people.recognise_job(job.clone(), self.now()).await.unwrap_or(job);
-        let told = match names(&permit, &job) {
-            true => self.audit().log_stopped(&job, &permit, stop),
+        let told = match names(permit.body(), &job) {
+            true => self.audit().log_stopped(&job, &Version::opened(&permit).0, stop),
             false => self.audit().count(Counted::Strangers, self.now()),
         };
         self.told(told);

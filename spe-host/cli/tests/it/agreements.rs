@@ -102,9 +102,7 @@ fn text(place: &Place, args: &[&str]) -> String {
 fn one_node() -> Place {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     place
 }
 
@@ -226,11 +224,7 @@ fn a_node_that_leaves_refuses_at_once_and_the_others_go_on() {
     for (node, site) in [("north", "1"), ("middle", "2"), ("south", "3")] {
         place.node(node, &format!("site = \"{site}\""), "rho=2");
     }
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 3, "who runs a node with an invitation has agreed");
 
     // North's operator suspends while the hub cannot be told: the node refuses what the hub still sends it.

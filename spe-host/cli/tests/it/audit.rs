@@ -22,9 +22,7 @@ fn north() -> Place {
 }
 
 fn at_work(place: &mut Place) {
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
 }
 
 fn key_of(place: &Place, file: &str) -> String {

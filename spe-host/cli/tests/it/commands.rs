@@ -153,9 +153,7 @@ fn a_port_in_use_is_named() {
 fn two_processes_do_not_share_a_ledger() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let (_, message) = place.fails(&["node", "run", "north"]);
     assert!(message.contains("another node") && message.contains("north/data"), "{message}");
 }
@@ -174,9 +172,7 @@ fn a_data_directory_that_cannot_be_written_is_named() {
 fn the_price_is_shown_before_anything_is_asked() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let preview = place.ask("rho=0.1", &["--dry-run"]);
     assert_eq!(
         (&preview["loss_at_each_node"], &preview["charge_at_each_node"]),
@@ -208,9 +204,7 @@ fn a_list_of_jobs_says_what_was_asked_and_how_it_stands() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
     place.policy("north", "suppress_below_min = 0", "suppress_below_min = 5");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let refused = place.ask("rho=0.1", &[]);
     let why = outcome(&refused, "north");
     assert!(why["why"]["rule"].as_str().unwrap().contains("--suppress-below 5"), "{why}");

@@ -31,9 +31,7 @@ fn what_finds_no_room_to_wait_for_an_officer_is_told_so_and_keeps_its_answer() {
     let mut permit = std::fs::read(place.path("permit.json")).unwrap();
     permit.resize(JOB_BYTES, b' ');
     std::fs::write(place.path("permit.json"), permit).unwrap();
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let waiting: Vec<_> = (0..ROOM).map(|attempt| detach(&place, attempt)).collect();
     for job in &waiting {
         eventually("it waits", || at(&place, job)["stage"] == "awaits-release");

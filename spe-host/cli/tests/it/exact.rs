@@ -70,9 +70,7 @@ fn place(officers: &[(&str, &str, &str)], exact: &str) -> Place {
     permit["environment"]["modules"] = toml::Table::from_iter([("only".to_owned(), only)]).into();
     std::fs::write(place.path("exact.toml"), toml::to_string(&permit).unwrap()).unwrap();
     place.ok(&["permit", "sign", "exact.toml", "--key", "access-body.key", "--out", "exact.json"]);
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     place
 }
 

@@ -231,6 +231,10 @@ fn a_permit_that_is_over_or_not_yet_valid_is_refused_at_the_node() {
         assert_eq!(exit, 5, "every node refused");
     }
     assert_eq!(place.spent("north"), "rho=0");
+    place.kill("north");
+    let entries = place.ok(&["audit", "show", "north", "--event", "job-refused"]);
+    let clauses: Vec<_> = entries.as_array().unwrap().iter().map(|e| e["event"]["clause"].as_str().unwrap()).collect();
+    assert_eq!(clauses, ["permit-expired", "permit-not-yet-valid"], "a refusal that the log does not tell of");
 }
 
 #[test]

@@ -37,9 +37,7 @@ const ANSWER: (&str, &str) = (
 fn a_byte_that_the_hub_changed_is_refused_and_logged() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let job = |view: Value| view["job"].as_str().unwrap().to_owned();
     let answered = job(place.ask("rho=0.1", &[]));
     place.stop("north");
@@ -50,9 +48,7 @@ fn a_byte_that_the_hub_changed_is_refused_and_logged() {
     flip(&place, PERMIT, &permit, in_the_payload);
     flip(&place, JOB, &envelope, in_the_payload);
     flip(&place, ANSWER, &answered, in_the_payload);
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
 
     let at = |job: &str| outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north");
     eventually("the module is refused", || at(&wasm)["outcome"] == "refused");

@@ -12,11 +12,7 @@ fn a_fourth_node_joins_by_token_while_the_others_work() {
     for (node, site) in [("north", "1"), ("middle", "2"), ("south", "3")] {
         place.node(node, &format!("site = \"{site}\""), "rho=2");
     }
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 3);
 
     let invited = place.ok(&["hub", "invite", "hub", "--node", "west", "--token"]);
@@ -122,11 +118,7 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     }
     // The node in the middle is under another data access body.
     place.policy("middle", &ours, &other);
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
 
     let id = applied(&place);
     let submitted = place.ok(&["application", "submit", "application.json", "--as", "researcher"]);
@@ -159,6 +151,7 @@ fn one_of_three_access_bodies_refuses_and_the_job_runs_at_the_others() {
     // Nothing acknowledged is lost, nothing half done, when the hub dies in between.
     place.kill("hub");
     place.start_hub();
+    place.wait_online(3);
     decision(&place, "no.json", (&["middle"], "other-body.key"), None);
     place.ok(&decide(&id, "no.json", None, "inner"));
     let status = place.ok(&["application", "status", &id, "--as", "researcher", "--permit-out", "granted.json"]);
@@ -204,11 +197,7 @@ fn an_amended_permit_reaches_nodes_that_were_away() {
     }
     let roles = "assessor@north,assessor@south";
     place.ok(&["hub", "invite", "hub", "--person", "kim", "--roles", roles, "--out", "assessor"]);
-    place.start_hub();
-    for node in ["north", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(2);
+    place.start_all(&["north", "south"]);
     let id = applied(&place);
     let give = |place: &Place, number: &str, at: &[&str], change: &dyn Fn(&mut toml::Table)| {
         let (signed, file) = (permit(place, number, at, change), format!("{number}.decision.json"));

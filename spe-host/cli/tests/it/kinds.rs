@@ -17,11 +17,7 @@ fn place() -> Place {
         place.node(node, sites, budget);
         place.policy(node, "\"rho=0.5\"", "\"rho=5,delta=0.00001\"");
     }
-    place.start_hub();
-    for node in ["north", "middle", "south"] {
-        place.start_node(node);
-    }
-    place.wait_online(3);
+    place.start_all(&["north", "middle", "south"]);
     place
 }
 
@@ -244,9 +240,7 @@ fn forge(file: &std::path::Path, before: &[u8]) -> usize {
 fn a_hub_that_shows_what_the_rounds_did_not_come_to_is_found_out() {
     let mut place = Place::new("rho=2");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let view = place.ask_module(&module("kmeans"), "rho=0.1", &["--rounds", "2"]);
     let job = view["job"].as_str().unwrap();
     let kept = |ending: &str| place.path(&format!("researcher/jobs/{job}.{ending}"));

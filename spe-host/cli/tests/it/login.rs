@@ -126,9 +126,7 @@ fn a_job_is_answered_with_the_persons_login_and_with_nothing_less() {
     node(&place, &issuer);
     permit(&place, &issuer, "login-only", false);
     permit(&place, &issuer, "both", true);
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let refused = |permit: &str, expected: &str, exit: i32| {
         let (line, code) = ask(&place, permit, "0");
         assert!(line.to_string().contains(expected), "expected {expected}: {line}");
@@ -232,9 +230,7 @@ fn a_hub_that_knows_the_issuers_refuses_early() {
     node(&place, &issuer);
     permit(&place, &issuer, "login-only", false);
     append(&place.path("hub/hub.toml"), &people(&issuer));
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let module = module("visits-by-coinsurance");
     let args = ["job", "submit", &module, "--as", "researcher", "--permit", "login-only.json", "--dataset", "rand-hie"];
     let args = [&args[..], &["--purpose", "policymaking", "--loss", "rho=0.01"]].concat();

@@ -31,9 +31,7 @@ fn what_is_there_is_left_as_it_is_and_named() {
 fn nobody_pays_for_a_module_that_starves() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let visits = module("visits-by-coinsurance");
     let ask = ["job", "submit", &visits, "--as", "researcher", "--permit", "permit.json", "--dataset", "rand-hie"];
     let ask = [&ask[..], &["--purpose", "policymaking", "--loss", "rho=0.1", "--fuel", "1"]].concat();
@@ -59,9 +57,7 @@ fn incidents_are_recorded_while_the_node_runs_and_while_it_does_not() {
         incident(&place, &["open", "north", "--what", "Jane Doe lost a disk", "--known-at", "2026-01-31T10:00:00Z"]);
     assert_eq!((&opened["number"], &opened["deadlines"][0]["standing"]), (&1.into(), &"overdue".into()), "{opened}");
     assert_eq!(opened["deadlines"][2]["due"], "2026-02-28T10:00:00Z");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let shown = || std::fs::read_to_string(place.path("north/data/log/checkpoint")).unwrap();
     let before = shown();
     let again = incident(&place, &["open", "north", "--what", "a log that two people read"]);

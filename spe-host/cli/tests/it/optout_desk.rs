@@ -44,9 +44,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 fn a_choice_shows_within_a_second() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let taken = ["one", "two", "three"].map(|id| {
         let begun = Instant::now();
         optout(&place, "north", "add", &["--id", id]);
@@ -69,9 +67,7 @@ fn snapshot(place: &Place, view: &Value) -> String {
 fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     permit_now(&place, "a");
     let before = register(&place);
     let first = snapshot(&place, &view(&place, "a.json"));
@@ -135,9 +131,7 @@ fn a_damaged_register_stops_jobs_before_they_are_charged() {
     place.node("north", "site = \"1\"", "rho=2");
     optout(&place, "north", "add", &["--id", "somebody"]);
     permit_now(&place, "b");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let log = place.path("north/data/vault/rand-hie/optout.log");
     let whole = std::fs::read(&log).unwrap();
     let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;

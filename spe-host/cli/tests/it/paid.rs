@@ -130,9 +130,7 @@ fn a_nodes_folder_serves_one_process() {
     assert!(message.contains("in use by another node"), "{message}");
     drop(site);
     let mut place = place;
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let second = Site::open(&place.path("north"), (SPE.into(), vec!["compile-module".into()])).err().unwrap();
     assert!(second.to_string().contains("in use by another node"), "{second}");
 }

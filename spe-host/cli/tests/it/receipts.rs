@@ -20,9 +20,7 @@ fn verify<'a>(file: &'a str, answer: &'a str, permit: &'a str, node_key: &'a str
 fn answered() -> (Place, String) {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     let job = place.ask("rho=0.1", &[])["job"].as_str().unwrap().to_owned();
     (place, job)
 }

@@ -9,9 +9,7 @@ use crate::place::{Place, outcome};
 fn north() -> Place {
     let mut place = Place::new("rho=1");
     place.node("north", "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     place
 }
 

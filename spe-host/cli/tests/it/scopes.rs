@@ -61,9 +61,7 @@ fn strangers(place: &Place) -> i64 {
 fn running(declaration: &std::path::Path) -> Place {
     let mut place = Place::new("rho=1");
     place.node_of("north", declaration, "site = \"1\"", "rho=2");
-    place.start_hub();
-    place.start_node("north");
-    place.wait_online(1);
+    place.start_all(&["north"]);
     place
 }
 

@@ -7,7 +7,7 @@ use spe_kernel::{
     fault::Fault,
     ids::Digest,
     job::Job,
-    permit::{Permit, PermitId},
+    permit::PermitId,
     person::{Identity, PersonIdentity},
     refusal::{Refusal, Stop},
 };
@@ -145,7 +145,7 @@ impl Records {
     ///
     /// # Errors
     /// The storage's own.
-    pub fn log_stopped(&self, job: &Job, permit: &Permit, stop: &Stop) -> Result<Told, Fault> {
+    pub fn log_stopped(&self, job: &Job, permit: &PermitId, stop: &Stop) -> Result<Told, Fault> {
         self.in_one(|db| {
             let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
             if !first_time(db, job.digest(), Turn::Refused)? {
@@ -155,7 +155,7 @@ impl Records {
                 Stop::Refused(Refusal::Cancelled) => Event::JobCancelled { job: tag },
                 Stop::Refused(why) => {
                     let (clause, article) = (clause(why), why.clause().map(|clause| clause.to_string()));
-                    Event::JobRefused { job: tag, permit: (&permit.id()).into(), clause, article }
+                    Event::JobRefused { job: tag, permit: permit.into(), clause, article }
                 }
                 Stop::Failed(_) => Event::JobFailed { job: tag },
             };
