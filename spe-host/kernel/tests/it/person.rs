@@ -96,7 +96,7 @@ fn who_is_named_proves_it_by_key_or_login() {
         let permit = known_by(key, subject).sign(&body_key());
         let permit = Permit::verify(&permit, &policy().access_bodies, now()).unwrap();
         let job = Job::verify(&job().sign(signer)).unwrap().recognised(login.and_then(proven));
-        names(&permit, &job)
+        names(permit.body(), &job)
     };
     let key = Some(ada.public());
     for (key, subject, signer, login, expected) in [
