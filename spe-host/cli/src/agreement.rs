@@ -18,7 +18,7 @@ use spe_kernel::{
 use spe_node::{
     agreement::{Book, FOLDER},
     config::NodeConfig,
-    desk::{self, Ask},
+    desk,
     journal::{LogFiles, Records},
 };
 use spe_wire::{Connection, HubClient};
@@ -61,7 +61,7 @@ pub(crate) enum HubAgreementCommand {
         #[arg(long)]
         terms: PathBuf,
         /// When the participation ends
-        #[arg(long)]
+        #[arg(long, value_parser = crate::instant::instant)]
         until: Option<Timestamp>,
     },
     /// Suspend a node's participation: its jobs wait
@@ -155,11 +155,11 @@ pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
 }
 
 fn show(dir: &Path, node: &NodeName, odrl: bool, output: Output) -> Result<()> {
-    let spe_hub::Kept { agreement, accounts } = spe_hub::agreement(dir, node)?;
+    let spe_hub::Kept { agreement, accounts, at } = spe_hub::agreement(dir, node)?;
     if odrl {
-        return show::say_odrl(&agreement, output);
+        return show::say_odrl(&agreement, at, output);
     }
-    let how = agreement.standing(Timestamp::now());
+    let how = agreement.standing(at);
     let changes = show::changes(&agreement, &accounts);
     let json = serde_json::json!({ "node": node, "agreement": how, "changes": changes });
     output.say(&json, || format!("{node}: {}\n{}", standing(&how), show::lines(&agreement, &accounts)))
@@ -167,11 +167,15 @@ fn show(dir: &Path, node: &NodeName, odrl: bool, output: Output) -> Result<()> {
 
 fn list(dir: &Path, output: Output) -> Result<()> {
     let all = spe_hub::agreements(dir)?;
-    let said: Vec<_> = all.iter().map(|(node, how)| serde_json::json!({ "node": node, "agreement": how })).collect();
+    let line = |(node, how): &(NodeName, Result<_, Refusal>)| match how {
+        Ok(how) => serde_json::json!({ "node": node, "agreement": how }),
+        Err(why) => serde_json::json!({ "node": node, "agreement": null, "refusal": why }),
+    };
+    let said: Vec<_> = all.iter().map(line).collect();
     output.say(&said, || {
         let mut table = Table::new(["node", "agreement"]);
         for (node, how) in &all {
-            table.row([node.to_string(), standing(how)]);
+            table.row([node.to_string(), how.as_ref().map_or_else(|why| format!("UNREADABLE: {why}"), standing)]);
         }
         table.render()
     })
@@ -185,7 +189,7 @@ pub(crate) fn node(command: NodeAgreementCommand, output: Output) -> Result<()> 
                 let offer = agreement.accepted().or(agreement.latest_offer()).ok_or_else(nothing)?;
                 Terms::of(&connect::read(&text)?).are_those_of(offer)?;
             }
-            if odrl { show::say_odrl(&agreement, output) } else { said(&agreement, None, output) }
+            if odrl { show::say_odrl(&agreement, Timestamp::now(), output) } else { said(&agreement, None, output) }
         }),
         NodeAgreementCommand::Accept { dir, terms } => {
             let terms = terms.map(|text| connect::read(&text)).transpose()?.map(|text| Terms::of(&text));
@@ -242,8 +246,8 @@ fn with_book<T>(dir: &Path, use_it: impl FnOnce(&Book<'_>, &Place<'_>) -> Result
 fn state(dir: &Path, output: Output, act: impl FnOnce(&Agreement) -> Result<Act, Refusal>) -> Result<()> {
     with_book(dir, |book, place| {
         lawful(book.state(act, &account(), Timestamp::now()))?;
-        let exchange = async { lawful(book.exchange(&HubClient::connect(place.connection).await?, &mut None).await) };
-        let told = block_on(exchange).map(drop);
+        let exchange = async { lawful(book.exchange(&HubClient::connect(place.connection).await?).await) };
+        let told = block_on(exchange);
         write_down(book, place).context("what was stated counts; the node will write it into its audit log")?;
         said(&lawful(book.read())?, Some(told.err()), output)
     })
@@ -252,7 +256,7 @@ fn state(dir: &Path, output: Output, act: impl FnOnce(&Agreement) -> Result<Act,
 /// Has the audit log tell of it. A node that runs holds its log alone, and does so itself.
 fn write_down(book: &Book<'_>, place: &Place<'_>) -> Result<()> {
     let Place { config, key, .. } = place;
-    if desk::ask(&config.data_dir, &Ask::Incidents)?.is_some() {
+    if desk::is_open(&config.data_dir)? {
         return Ok(());
     }
     let records = Records::open(&config.ledger_file())?;

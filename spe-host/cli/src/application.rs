@@ -221,7 +221,7 @@ fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
                 line.person.to_string(),
                 line.submitted_at.to_string(),
                 line.granted.to_string(),
-                line.in_force.to_string(),
+                if line.unreadable.is_empty() { line.in_force.to_string() } else { "unknown".into() },
                 line.parts.to_string(),
                 line.overdue.to_string(),
                 line.due.map_or_else(|| "–".into(), |due| due.to_string()),
@@ -232,8 +232,13 @@ fn list(lines: &[ApplicationLine], output: Output) -> Result<()> {
 }
 
 fn unreadable(line: &ApplicationLine) -> String {
-    let entries: Vec<_> = line.unreadable.iter().map(ToString::to_string).collect();
-    format!("UNREADABLE: entry {} of the hub's log; ask its operator", entries.join(", "))
+    format!("UNREADABLE: {}", lost(&line.unreadable))
+}
+
+/// What the hub cannot read of its log.
+fn lost(entries: &[i64]) -> String {
+    let entries: Vec<_> = entries.iter().map(ToString::to_string).collect();
+    format!("entry {} of the hub's log cannot be read; ask its operator", entries.join(", "))
 }
 
 fn show(view: &ApplicationView, output: Output) -> Result<()> {
@@ -268,7 +273,12 @@ pub(crate) const AS_TOLD: &str = "standing: as far as the hub was told; what was
 
 /// How a permit stands, in words.
 pub(crate) fn standing(standing: Option<&PermitStanding>, now: Timestamp) -> String {
-    let Some(PermitStanding { state, since, replaced_by, revocation }) = standing else { return "–".into() };
+    let Some(PermitStanding { state, since, replaced_by, revocation, unreadable }) = standing else {
+        return "–".into();
+    };
+    if *state == PermitState::Unknown {
+        return format!("{state}: {}", lost(unreadable));
+    }
     let from = |at: &Timestamp| if *at > now { format!("from {at} on") } else { format!("since {at}") };
     let by = replaced_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let why = |RevocationView { reason, .. }: &RevocationView| {

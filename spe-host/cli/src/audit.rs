@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
-    audit::{ActorId, Entry, Person},
+    audit::{ActorId, Entry, Event, Person},
     dsse::{PublicKey, SecretKey},
     receipt::log_key,
 };
@@ -23,6 +23,7 @@ use spe_node::{
 
 use crate::{
     account::account,
+    instant::instant,
     key,
     output::{Answered, Output, tame},
     show::Table,
@@ -52,7 +53,7 @@ pub(crate) enum AuditCommand {
         /// The node's folder
         dir: PathBuf,
         /// Entries before this time, RFC 3339
-        #[arg(long)]
+        #[arg(long, value_parser = instant)]
         before: Timestamp,
     },
     /// Have a node go on from a ledger that is not the one that it had, while it is stopped: charges may be missing from it for good
@@ -168,7 +169,14 @@ impl Log {
 }
 
 fn show(args: &ShowArgs, output: Output) -> Result<()> {
+    args.event.as_deref().map_or(Ok(()), is_a_kind)?;
     let log = Log::of(&args.dir)?;
+    if let (Some(person), None) = (&args.person, &log.records) {
+        ensure!(
+            ActorId::try_from(person.clone()).is_ok(),
+            "the node runs, and its log itself names nobody: stop the node to find {person:?}, or give the person's tag (person-…)"
+        );
+    }
     let people: BTreeMap<ActorId, Person> = match &log.records {
         Some(records) => records.people()?.into_iter().collect(),
         None => BTreeMap::new(),
@@ -204,6 +212,16 @@ fn show(args: &ShowArgs, output: Output) -> Result<()> {
         let running = if log.records.is_none() { "the node runs: names of persons are not shown\n" } else { "" };
         format!("{}{running}", table.render())
     })
+}
+
+/// Refuses what is no kind of event, and tells which there are.
+fn is_a_kind(kind: &str) -> Result<()> {
+    // Of a kind that there is, only fields are missing.
+    let why = serde_json::from_value::<Event>(serde_json::json!({ "kind": kind })).err().map(|why| why.to_string());
+    match why.filter(|why| why.starts_with("unknown variant")) {
+        Some(why) => bail!("--event: {}", why.replacen("unknown variant", "no kind of event is", 1)),
+        None => Ok(()),
+    }
 }
 
 /// Has the node go on from the ledger that it has.

@@ -209,7 +209,7 @@ impl ReleaseCertificate {
         let mut text = format!(
             "release certificate of job {}\nquestion   {}\nmodule     {}\ndataset    {}\nasked by   {} for {}, under permit {}\n\
              cost       {loss} at each node, charged {charge}, which is {}\n\
-             protects   each person with all that is recorded about them, who may be at {overlap} node{}\n",
+             {}, who may be at {overlap} node{}\n",
             self.job,
             self.question.plan_digest,
             self.question.module,
@@ -218,6 +218,10 @@ impl ReleaseCertificate {
             self.question.purpose,
             self.question.permit,
             epsilons_if(epsilon.as_ref()),
+            match epsilon {
+                Some(_) => "protects   each person with all that is recorded about them",
+                None => "protects   nobody by noise, only small cells are suppressed; it counts persons",
+            },
             if *overlap == 1 { "" } else { "s" }
         );
         if let Some(Rounds { done, of }) = self.rounds {

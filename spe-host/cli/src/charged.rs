@@ -14,7 +14,7 @@ use crate::output::tame;
 #[derive(Debug, PartialEq, Eq)]
 enum Charged {
     Yes,
-    /// What it refused for is always looked at before the charge.
+    /// What it refused for is looked at before the charge only.
     No,
     /// It may refuse for that before the charge and after it; as far as the node has said, the job had not begun to run.
     NotAsFarAsSaid,
@@ -39,27 +39,44 @@ const fn waiting(stage: Stage) -> Option<Charged> {
     }
 }
 
-/// Of a refusal, where the node has not said that the job ran: those that are always before the charge, and what the charge itself was
-/// refused for, are not named here.
+/// Of a refusal, where the node has not said that the job ran: what is looked at before the charge and never after it, and what the charge
+/// itself was refused for, is named.
 const fn refused(why: &Refusal) -> Charged {
     match why {
         Refusal::DeadlineMissed | Refusal::Interrupted { .. } => Charged::Yes,
-        Refusal::OfficerRefused { .. }
-        | Refusal::OfficerSilent { .. }
-        // Who signed for an exact table asks for it.
-        | Refusal::NotAllowed { .. }
-        // It may have been found when the answer was to leave.
-        | Refusal::RolledBack { .. }
-        | Refusal::PermitRevoked { .. }
-        | Refusal::PersonExcluded { .. }
-        | Refusal::PermitExpired { .. }
-        | Refusal::PermitReplaced { .. }
-        | Refusal::AgreementNotLive { .. }
-        | Refusal::Cancelled
-        | Refusal::RoundOutOfTurn { .. }
-        | Refusal::Unavailable { .. }
-        | Refusal::Internal { .. } => Charged::NotAsFarAsSaid,
-        _ => Charged::No,
+        Refusal::Malformed { .. }
+        | Refusal::TooLarge { .. }
+        | Refusal::BadSignature { .. }
+        | Refusal::UntrustedKey { .. }
+        | Refusal::PermitFromTheFuture { .. }
+        | Refusal::PermitNotYetValid { .. }
+        | Refusal::JobNotFresh { .. }
+        | Refusal::WrongPermit { .. }
+        | Refusal::PersonNotInPermit { .. }
+        | Refusal::LoginRequired { .. }
+        | Refusal::LoginRefused { .. }
+        | Refusal::PurposeNotInPermit { .. }
+        | Refusal::DatasetNotInPermit { .. }
+        | Refusal::ColumnNotInPermit { .. }
+        | Refusal::ModuleNotInPermit { .. }
+        | Refusal::NodeNotInPermit { .. }
+        | Refusal::TimeRangeUnenforceable { .. }
+        | Refusal::PlanNotInPermit { .. }
+        | Refusal::PermitForbids { .. }
+        | Refusal::Unlawful { .. }
+        | Refusal::PermitLossExhausted { .. }
+        | Refusal::DatasetLossExhausted { .. }
+        | Refusal::DeltaNotAllowed { .. }
+        | Refusal::PolicyForbids { .. }
+        | Refusal::NodeNotAsked { .. }
+        | Refusal::DatasetUnknown { .. }
+        | Refusal::PlanUnfit { .. }
+        | Refusal::ModuleRefused { .. }
+        | Refusal::JobSpent
+        | Refusal::RoundOfAnother { .. }
+        | Refusal::TooManyMisses { .. } => Charged::No,
+        // It may have been found when the answer was to leave, or been asked for by who signed for an exact table.
+        _ => Charged::NotAsFarAsSaid,
     }
 }
 

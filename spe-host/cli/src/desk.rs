@@ -11,9 +11,11 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spe_kernel::{
+    document,
     ids::{Digest, PersonName},
     officer::{Matter, VERDICT_FORMAT, VerdictBody},
     permit::PermitId,
+    revocation::{RevocationBody, Target},
 };
 use spe_node::{
     config::NodeConfig,
@@ -24,7 +26,13 @@ use spe_node::{
 };
 use spe_sandbox::inspect;
 
-use crate::{connect, key, output::Output, waiting};
+use crate::{
+    connect,
+    governance::{is_dated, revoked},
+    key,
+    output::Output,
+    waiting,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum DeskCommand {
@@ -89,16 +97,42 @@ pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
         }
         DeskCommand::Refuse(args) => decide(&args, false, output),
         DeskCommand::Endings { dir, out } => endings(&dir, out.as_deref(), output),
-        DeskCommand::Revoke { dir, revocation } => {
-            let envelope = std::fs::read_to_string(&revocation);
-            let envelope = envelope.with_context(|| format!("reading {}", revocation.display()))?;
-            match ask(&dir, Ask::Revoke { revocation: envelope })? {
-                Told::Revoked => output.say(&json!({ "revoked": true }), || {
-                    "revoked at this node: nothing runs under it any more\n".into()
-                }),
-                other => unexpected(other),
-            }
-        }
+        DeskCommand::Revoke { dir, revocation } => revoke(&dir, &revocation, output),
+    }
+}
+
+fn revoke(dir: &Path, file: &Path, output: Output) -> Result<()> {
+    let envelope = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let revocation = document::open::<RevocationBody>(envelope.as_bytes())
+        .with_context(|| format!("{} is not a signed revocation (`spe revocation sign` makes one)", file.display()))?;
+    let body = revocation.body();
+    is_dated(body)?;
+    let known = match &body.target {
+        Target::Permit(number) => is_known(dir, number.as_str(), &revocation.signer().to_string())?,
+        Target::Person(_) => true,
+    };
+    match ask(dir, Ask::Revoke { revocation: envelope })? {
+        Told::Revoked => {}
+        other => return unexpected(other),
+    }
+    let effective_at = body.effective_at;
+    output.say(&json!({ "revoked": true, "effective_at": effective_at, "known": known }), || {
+        let done = if effective_at > Timestamp::now() {
+            format!("revocation {} recorded at this node: it takes effect at {effective_at}\n", revoked(body))
+        } else {
+            format!("revocation {} holds at this node: nothing runs under it any more\n", revoked(body))
+        };
+        let strange = "WARNING: this node knows no permit of that number from this issuer: check the number (`spe node permits`); one \
+                       that comes later is revoked as well\n";
+        done + if known { "" } else { strange }
+    })
+}
+
+/// Whether the node has seen a permit of that number from that issuer, or one of its line.
+fn is_known(dir: &Path, number: &str, issuer: &str) -> Result<bool> {
+    match ask(dir, Ask::Permits)? {
+        Told::Permits(seen) => Ok(seen.iter().any(|p| p.issuer == issuer && (p.number == number || p.line == number))),
+        other => unexpected(other),
     }
 }
 

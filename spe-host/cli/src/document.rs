@@ -19,7 +19,7 @@ use crate::{key, output::Output};
 #[derive(Args)]
 pub(crate) struct SignArgs {
     /// The draft, as TOML
-    draft: PathBuf,
+    pub(crate) draft: PathBuf,
     /// The signer's secret key file
     #[arg(long)]
     key: PathBuf,

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use jiff::Timestamp;
 use spe_kernel::{
     application::{Application, ApplicationBody},
     decision::DecisionBody,
-    document::open,
+    document::{Document, open},
+    refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
+use spe_node::config::read_toml;
 use spe_wire::PassedOn;
 
 use crate::{
@@ -117,17 +120,18 @@ pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
 }
 
 pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<()> {
-    let of = |body: &RevocationBody| match &body.target {
-        Target::Permit(number) => format!("of permit {number}"),
-        Target::Person(person) => format!("of person {}", person.name),
-    };
     match command {
         RevocationCommand::Draft { person } => draft(if person { PERSON } else { PERMIT }, output),
-        RevocationCommand::Sign(args) => document::sign(&args, of, output),
+        RevocationCommand::Sign(args) => {
+            is_dated(&read_toml(&args.draft)?)?;
+            document::sign(&args, revoked, output)
+        }
         RevocationCommand::Show { file } => document::show::<RevocationBody>(&file, output),
         RevocationCommand::Submit { file, profile } => {
             let envelope = connect::read(&file)?;
-            let what = of(open::<RevocationBody>(&envelope)?.body());
+            let opened = open::<RevocationBody>(&envelope)?;
+            is_dated(opened.body())?;
+            let what = revoked(opened.body());
             let passed_on = block_on(async { Ok(profile.connect().await?.revoke(envelope).await?) })?;
             let known = passed_on == PassedOn::Known;
             output.say(&serde_json::json!({ "revocation": what, "passed_on": true, "known": known }), || {
@@ -140,6 +144,34 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
         }
         RevocationCommand::Schema => document::schema(Kind::Revocation, output),
     }
+}
+
+/// What a revocation takes back.
+pub(crate) fn revoked(body: &RevocationBody) -> String {
+    match &body.target {
+        Target::Permit(number) => format!("of permit {number}"),
+        Target::Person(person) => format!("of person {}", person.name),
+    }
+}
+
+/// Refuses a revocation that is dated ahead, and warns of one that reaches back.
+///
+/// Nodes and hub take either: a clock that is a little behind must not keep a permit alive.
+pub(crate) fn is_dated(body: &RevocationBody) -> Result<()> {
+    let RevocationBody { issued_at, effective_at, .. } = body;
+    if *issued_at > Timestamp::now() {
+        let why = format!(
+            "it says that it was issued at {issued_at}, which is in the future: write when it is issued, and sign it anew; from when on \
+             it holds is effective_at"
+        );
+        return Err(Refusal::Malformed { document: RevocationBody::NAME.into(), why }.into());
+    }
+    if effective_at < issued_at {
+        eprintln!(
+            "WARNING: it holds since {effective_at}, which is before it was issued at {issued_at}; what left until now is not undone"
+        );
+    }
+    Ok(())
 }
 
 fn draft(template: &str, output: Output) -> Result<()> {

@@ -17,6 +17,7 @@ use crate::{
     account::operator,
     agreement::{self, HubAgreementCommand},
     connect::{make_private, vacant},
+    instant::instant,
     output::{Answered, Output, log, told_to_stop},
 };
 
@@ -94,7 +95,7 @@ pub(crate) enum HubCommand {
         #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
         count: i64,
         /// When it was, such as 2027-01-31T00:00:00Z: it counts in the period that has this time; now if left out
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         at: Option<Timestamp>,
     },
     /// Keep the participation agreements with nodes; works while the hub runs

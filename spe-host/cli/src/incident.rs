@@ -17,7 +17,7 @@ use spe_node::{
     journal::Records,
 };
 
-use crate::{account::operator, output::Output, show::Table};
+use crate::{account::operator, instant::instant, output::Output, show::Table};
 
 #[derive(Subcommand)]
 pub(crate) enum IncidentCommand {
@@ -29,7 +29,7 @@ pub(crate) enum IncidentCommand {
         #[arg(long, value_name = "TEXT")]
         what: String,
         /// When it became known, such as 2027-01-31T10:00:00Z; now if left out
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         known_at: Option<Timestamp>,
     },
     /// Record what was done about it, or that a report was sent
@@ -45,7 +45,7 @@ pub(crate) enum IncidentCommand {
         #[arg(long, value_name = "REPORT", value_parser = report)]
         sent: Option<Step>,
         /// When; now if left out
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         at: Option<Timestamp>,
     },
     /// End it, after its final report, or because it turned out to be none

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use spe_kernel::{
-    disclosure::Mechanism,
+    disclosure::{Mechanism, Stage},
     federation::{NodeReport, Outcome},
     ids::{Digest, JobId},
     refusal::Refusal,
@@ -21,7 +21,7 @@ use crate::{
     certificate, charged,
     connect::{Profile, block_on},
     fitted,
-    output::{Output, Shown, tame},
+    output::{Output, Shown, Waits, tame},
     page,
     show::{self, Reading, Table},
     submit::{SubmitArgs, submit},
@@ -172,15 +172,35 @@ pub(crate) async fn conclude(
         view.nodes.iter().find_map(|n| if let Outcome::Refused { why, .. } = &n.outcome { Some(why) } else { None });
     match refusal {
         Some(why) if view.answered == 0 && view.state == State::Complete => Err(Shown(why.clone()).into()),
-        _ if view.answered == 0 && view.state == State::Waiting => {
-            let what = format!(
-                "every node that was asked (job {0} waits for them; follow it with: spe job watch {0})",
-                view.job
-            );
-            Err(Shown(Refusal::Unavailable { what }).into())
-        }
+        _ if view.answered == 0 && view.state == State::Waiting => Err(no_answer_yet(&view)),
         _ => Ok(()),
     }
+}
+
+/// What the nodes do from which an answer is still expected; or that none of them can be reached.
+fn no_answer_yet(view: &View) -> anyhow::Error {
+    if view.nodes.iter().any(|n| matches!(n.outcome, Outcome::Working { .. })) {
+        let expected: Vec<_> = view.nodes.iter().filter_map(expected).collect();
+        return Waits(format!("{}; follow it with: spe job watch {}", expected.join(", "), view.job)).into();
+    }
+    let what =
+        format!("every node that was asked (job {0} waits for them; follow it with: spe job watch {0})", view.job);
+    Shown(Refusal::Unavailable { what }).into()
+}
+
+/// Of a node that has neither answered nor refused.
+fn expected(NodeReport { node, outcome }: &NodeReport) -> Option<String> {
+    let does = match outcome {
+        Outcome::Working { stage: None } => "has been asked",
+        Outcome::Working { stage: Some(Stage::Admitted) } => "has admitted it",
+        Outcome::Working { stage: Some(Stage::Running) } => "is running it",
+        Outcome::Working { stage: Some(Stage::AwaitsApproval | Stage::AwaitsRelease) } => "waits for an officer",
+        Outcome::Working { stage: Some(Stage::AwaitsTwoSignatures) } => "waits for two officers",
+        Outcome::Working { stage: Some(Stage::AwaitsSecondSignature) } => "waits for a second officer",
+        Outcome::Offline => "cannot be reached now",
+        Outcome::Answered { .. } | Outcome::Refused { .. } | Outcome::Invalid { .. } => return None,
+    };
+    Some(format!("{node} {does}"))
 }
 
 fn least(checked: &Checked) -> Option<u32> {

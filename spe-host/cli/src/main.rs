@@ -19,6 +19,7 @@ mod fitted;
 mod governance;
 mod hub;
 mod incident;
+mod instant;
 mod invent;
 mod job;
 mod join;
@@ -48,9 +49,9 @@ mod workshop;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use output::{Answered, Output, Shown};
+use output::{Answered, Output, Shown, Waits};
 use spe_hub::NotDone;
-use spe_kernel::refusal::Refusal;
+use spe_kernel::refusal::{Class, Refusal};
 
 /// A secure processing environment for federated health data.
 ///
@@ -183,8 +184,9 @@ fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
         Some(NotDone::Refused(refusal)) => Some(refusal),
         _ => None,
     });
+    let waits = error.downcast_ref::<Waits>().map(|_| Class::Unavailable);
     let message = output::tame(&format!("{error:#}"));
-    let answered = shown.is_some() || error.downcast_ref::<Answered>().is_some();
+    let answered = shown.is_some() || waits.is_some() || error.downcast_ref::<Answered>().is_some();
     if output.json && !answered {
         let said = serde_json::json!({ "error": message, "refusal": refusal });
         output.say(&said, String::new).ok();
@@ -192,5 +194,5 @@ fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
     if shown.is_none() || !output.json {
         eprintln!("error: {message}");
     }
-    ExitCode::from(refusal.map_or(1, |r| Refusal::class(r).codes().0))
+    ExitCode::from(refusal.map(Refusal::class).or(waits).map_or(1, |class| class.codes().0))
 }

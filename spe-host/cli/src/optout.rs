@@ -81,7 +81,7 @@ pub(crate) struct ChoiceArgs {
     #[arg(long = "category", value_name = "C")]
     categories: Vec<Category>,
     /// Since when it holds, e.g. 2027-01-31T00:00:00Z; now if left out. It never reaches back before its entry
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = crate::instant::instant)]
     effective: Option<Timestamp>,
     /// How the choice came, e.g. "web form" or "letter"; nothing about the person
     #[arg(long, value_name = "TEXT", default_value = "intake desk")]
@@ -177,6 +177,7 @@ fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result<()> {
     };
     let (scope, channel) = (Scope::of(&args.purposes, &args.categories), args.source.clone());
     let decision = Decision { choice, scope, effective_at: args.effective, channel };
+    let undeclared = undeclared(args)?;
     let recorded = register.record(&subjects, &decision, clock).map_err(advised)?;
     let (first, last) = recorded.numbers;
     let said = json!({ "dataset": args.at.dataset, "persons": subjects.len(), "entries": [first, last], "choice": word(choice),
@@ -190,9 +191,35 @@ fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result<()> {
         };
         let since = recorded.recorded_at.max(recorded.effective_at);
         format!(
-            "{who} {what} {} of dataset {}: entry {first} to {last}, receipt {}\nit counts for permits issued from {since} on; earlier ones are not affected\n{}",
-            decision.scope, args.at.dataset, recorded.chain.short(), torn(recorded.torn_bytes, "was cut off")
+            "{who} {what} {}, dataset {}: entry {first} to {last}, receipt {}\nit counts for permits issued from {since} on; earlier ones are not affected\n{undeclared}{}",
+            in_words(&decision.scope), args.at.dataset, recorded.chain.short(), torn(recorded.torn_bytes, "was cut off")
         )
+    })
+}
+
+/// What a choice is about.
+fn in_words(scope: &Scope) -> String {
+    let text = scope.to_string();
+    match text.split_once(':') {
+        Some((purposes, points)) => format!("{purposes} with data of Art. 51(1), points {points}"),
+        None => text,
+    }
+}
+
+/// That a choice by category is about more than it seems: tables may be of any category where the data holder declared none.
+fn undeclared(args: &ChoiceArgs) -> Result<String> {
+    if args.categories.is_empty() {
+        return Ok(String::new());
+    }
+    let listed = Vault::list(&args.at.config()?.vault_dir())?;
+    let held = listed.iter().find(|listed| listed.schema.name == args.at.dataset);
+    let tables = held.iter().flat_map(|held| &held.schema.tables).filter(|table| table.category.is_none());
+    Ok(match tables.map(|table| table.name.as_str()).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        names => format!(
+            "no category is declared of table {}, which may be of any: there it counts too (`category` in docs/dataset-format.md)\n",
+            names.join(", ")
+        ),
     })
 }
 
@@ -305,7 +332,7 @@ fn list(at: &At, output: Output) -> Result<()> {
         let more = if more > 0 { format!("  … and {more} more; --json has all\n") } else { String::new() };
         let counts = by_purpose.iter().map(|(p, out)| format!("  {p}: {}\n", out.len()));
         format!(
-            "dataset {}: {} entries of {} persons; left out of permits issued now:\n{}{}{more}{}",
+            "dataset {}: {} entries of {} persons; left out of permits issued now, of all the data or some:\n{}{}{more}{}",
             at.dataset,
             history.entries().len(),
             people.len(),
@@ -360,7 +387,8 @@ fn cohorts(
     history: &History,
     file: &Path,
 ) -> Result<Vec<(Purpose, usize, Digest)>> {
-    let (body, _) = permit::read(&connect::read(file)?, file)?;
+    let permit = permit::opened(&connect::read(file)?, file)?;
+    let body = permit.body();
     let dataset = &args.at.dataset;
     let listed = Vault::list(&config.vault_dir())?;
     let held = listed.iter().find(|listed| listed.schema.name == *dataset);
@@ -374,6 +402,9 @@ fn cohorts(
         named => named.iter().collect::<Vec<_>>(),
     };
     let reads = held.schema.categories(tables.into_iter());
+    if body.data.iter().all(|data| data.dataset != *dataset) {
+        bail!("{} is not for dataset {dataset}", file.display());
+    }
     let windows = body.windows(&held.schema, &config.name)?;
     // An exception from opt-outs, where the node accepts it, leaves nobody out.
     let entries = if body.opt_out_exception.is_some() { &[] } else { history.entries() };

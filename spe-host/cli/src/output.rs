@@ -9,6 +9,11 @@ use anyhow::Result;
 #[error("no node answered: {0}")]
 pub(crate) struct Shown(pub(crate) spe_kernel::refusal::Refusal);
 
+/// A job that no node has answered yet; the command's answer shows how it stands, and this is what it waits for.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer yet: {0}")]
+pub(crate) struct Waits(pub(crate) String);
+
 /// A command that failed after it had answered: its answer says what is wrong, and this says that something is.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

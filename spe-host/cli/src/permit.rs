@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use jiff::Timestamp;
 use spe_kernel::{
+    document::{Opened, open},
     dsse::PublicKey,
     permit::{Condition, Modules, Permit, PermitBody, PermitData, PermitPerson, agreement},
     purpose::ApplicantBody,
@@ -58,8 +59,8 @@ pub(crate) fn run(command: PermitCommand, output: Output) -> Result<()> {
         PermitCommand::Show { file } => show(&file, output),
         PermitCommand::Check { file, access_body } => check(&file, access_body, output),
         PermitCommand::Odrl { file } => {
-            let (body, signer) = read(&connect::read(&file)?, &file)?;
-            let agreement = agreement(&body, &signer);
+            let permit = opened(&connect::read(&file)?, &file)?;
+            let agreement = agreement(permit.body(), &permit.signer());
             let text = serde_json::to_string_pretty(&agreement)?;
             output.say(&agreement, || text + "\n")
         }
@@ -67,16 +68,18 @@ pub(crate) fn run(command: PermitCommand, output: Output) -> Result<()> {
     }
 }
 
-/// Reads a signed permit, naming the file when it is none.
-pub(crate) fn read(envelope: &[u8], file: &Path) -> Result<(PermitBody, PublicKey)> {
-    PermitBody::read(envelope)
-        .with_context(|| format!("{} is not a signed permit (`spe permit sign` makes one)", file.display()))
+/// Opens a signed permit, whoever signed it, naming the file when it is none.
+pub(crate) fn opened(envelope: &[u8], file: &Path) -> Result<Opened<PermitBody>> {
+    open(envelope).with_context(|| format!("{} is not a signed permit (`spe permit sign` makes one)", file.display()))
 }
 
 fn check(file: &Path, access_body: Option<PublicKey>, output: Output) -> Result<()> {
     let envelope = connect::read(file)?;
-    let (_, signer) = read(&envelope, file)?;
-    let permit = Permit::verify(&envelope, &[access_body.unwrap_or(signer)], Timestamp::now())?;
+    let document = opened(&envelope, file)?;
+    let signer = document.signer();
+    // A decision may give a permit that is valid later.
+    let not_now = || format!("permit {}, whose digest for a decision is {}", document.body().number, document.digest());
+    let permit = Permit::verify(&envelope, &[access_body.unwrap_or(signer)], Timestamp::now()).with_context(not_now)?;
     let (number, id) = (&permit.body().number, permit.id());
     let said =
         serde_json::json!({ "permit": number, "line": id.number, "signed_by": signer, "digest": permit.digest() });
@@ -92,8 +95,9 @@ fn check(file: &Path, access_body: Option<PublicKey>, output: Output) -> Result<
 
 fn show(file: &Path, output: Output) -> Result<()> {
     let envelope = connect::read(file)?;
-    let (body, signer) = read(&envelope, file)?;
-    output.say(&serde_json::json!({ "permit": body, "signed_by": signer }), || text(&body, &signer))
+    let permit = opened(&envelope, file)?;
+    let said = serde_json::json!({ "permit": permit.body(), "signed_by": permit.signer(), "digest": permit.digest() });
+    output.say(&said, || text(&permit))
 }
 
 /// How a person is told from others.
@@ -104,7 +108,8 @@ fn known_by(person: &PermitPerson) -> String {
 }
 
 /// Everything that it says, by point of Art. 68(10).
-fn text(body: &PermitBody, signer: &PublicKey) -> String {
+fn text(permit: &Opened<PermitBody>) -> String {
+    let (body, signer) = (permit.body(), permit.signer());
     let mut lines = document::Lines::default();
     let status = format!("{:?}", body.status).to_lowercase();
     lines.add("permit", format!("{} ({status}, {})", body.number, body.article));
@@ -114,6 +119,7 @@ fn text(body: &PermitBody, signer: &PublicKey) -> String {
     lines.add("application", format!("{} (the applicant's number)", body.application));
     lines.add("issuer", format!("{} (signed by {signer})", body.issuer));
     lines.add("issued", body.issued_at.to_string());
+    lines.add("digest", format!("{}, of what was signed: decisions, receipts and audit logs name it", permit.digest()));
     lines.add("applicant", format!("{} ({} body)", body.applicant, body_text(body.applicant_body)));
     body.data.iter().for_each(|data| lines.add("(a) data", data_text(data)));
     let points: Vec<_> = body.purposes().map(|p| format!("({}) {p}", p.point())).collect();

@@ -242,9 +242,14 @@ impl<'a> Preview<'a> {
     /// When an answer leaves at the earliest: a node's pace is its own, and known here is what most will have.
     fn time(&self) -> String {
         let each = if rounds(self.plan).is_some() { "each round's answer leaves" } else { "an answer leaves" };
+        let less = if self.is_exact() {
+            "fuel and memory are the same for everybody who asks"
+        } else {
+            "less --fuel and --memory make it less"
+        };
         match &self.longest {
             Ok(longest) => format!(
-                "at a node of the usual pace {each} {:.1} s after it began, however early it is ready; less --fuel and --memory make it less",
+                "at a node of the usual pace {each} {:.1} s after it began, however early it is ready; {less}",
                 longest.as_secs_f64()
             ),
             Err(why) => format!("a node of the usual pace would refuse: {why}"),

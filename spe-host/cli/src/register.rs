@@ -14,6 +14,7 @@ use spe_wire::{
 use crate::{
     application::{AS_TOLD, standing},
     connect::{Profile, block_on},
+    instant::instant,
     output::{Output, tame},
     show::Table,
 };
@@ -36,10 +37,10 @@ pub(crate) enum ReportCommand {
     /// The activity report of Art. 59: what the hub's log knows; what it does not, it says
     Activity {
         /// From this instant on, such as 2026-01-01T00:00:00Z; from the beginning if left out
-        #[arg(long)]
+        #[arg(long, value_parser = instant)]
         from: Option<Timestamp>,
         /// Until before this instant; until now if left out
-        #[arg(long)]
+        #[arg(long, value_parser = instant)]
         until: Option<Timestamp>,
         /// Also write it as CSV
         #[arg(long, value_name = "FILE")]

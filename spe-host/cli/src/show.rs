@@ -253,7 +253,9 @@ pub(crate) fn nodes(reports: &[NodeReport]) -> String {
 
 pub(crate) fn outcome_text(outcome: &Outcome) -> (&'static str, String) {
     match outcome {
-        Outcome::Answered { loss, answer } => ("answered", format!("charged {loss}, answer {}", answer.short())),
+        Outcome::Answered { loss, answer } => {
+            ("answered", format!("charged {loss} once, repeats are free, answer {}", answer.short()))
+        }
         Outcome::Refused { why, .. } => ("refused", why.to_string()),
         Outcome::Working { stage: None } => ("asked", "has not said anything yet".into()),
         Outcome::Working { stage: Some(Stage::Admitted) } => ("admitted", "not charged yet".into()),

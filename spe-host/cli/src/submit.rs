@@ -111,7 +111,8 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     let wasm = connect::read(&args.module)?;
     let inspection = spe_sandbox::inspect(&wasm).with_context(|| args.module.display().to_string())?;
     let permit = connect::read(&args.permit)?;
-    let (permit_body, _) = crate::permit::read(&permit, &args.permit)?;
+    let opened = crate::permit::opened(&permit, &args.permit)?;
+    let permit_body = opened.body();
     let hub = args.profile.connect().await?;
     let nodes = hub.browse().await?.collect().await?;
     let schema = schema(&nodes, &args.dataset)?;
@@ -137,7 +138,7 @@ pub(crate) async fn submit(args: SubmitArgs, output: Output) -> Result<()> {
     let (token, identity) = proof.unzip();
     let job = JobBody {
         format: JOB_FORMAT.into(),
-        permit: permit_body.number,
+        permit: permit_body.number.clone(),
         person: args.profile.person()?,
         purpose: args.purpose,
         nodes: args.node,

@@ -13,7 +13,7 @@ use spe_kernel::{
 use spe_wire::governance::{Activity, Entry, Indicator, PartOutcome, Period, PermitState, Register};
 
 use crate::{
-    applications::{Dossier, Files, Part, line_of},
+    applications::{Dossier, Files, Part, lines_given},
     records::{self, Point, Record},
     register,
     stop::Stop,
@@ -66,12 +66,17 @@ pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Ac
 fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period: &Period) -> Result<(), Stop> {
     let (mut lines, mut persons) = (BTreeSet::new(), BTreeSet::new());
     let (mut suspended, mut ended) = (0, 0);
+    let given = lines_given(db)?;
     for event in every(db, What::Revoked, period)? {
         let Ok(opened) = document::open::<RevocationBody>(&event.body) else { continue };
         let (body, issuer, _) = opened.into_parts();
         // One that is signed twice is one, and so are those that name several permits of a line.
         match body.target {
-            Target::Permit(number) => lines.insert(line_of(db, PermitId { number, issuer })?),
+            Target::Permit(number) => {
+                let permit = PermitId { number, issuer };
+                // One that was never decided here is a line of its own.
+                lines.insert(given.get(&permit).cloned().unwrap_or(permit))
+            }
             Target::Person(person) => persons.insert((person.name, issuer)),
         };
     }
@@ -102,7 +107,7 @@ fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period
 
 fn every(db: &Connection, what: What, period: &Period) -> Result<impl Iterator<Item = Event>, Stop> {
     let period = *period;
-    Ok(governance::every(db, what)?.into_iter().filter(move |event| period.has(event.at)))
+    Ok(governance::readable(db, what)?.into_iter().filter(move |event| period.has(event.at)))
 }
 
 /// What becomes of permits after they were given, in the order that [`changed`] knows.

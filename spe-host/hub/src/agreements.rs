@@ -16,6 +16,7 @@ use spe_kernel::{
 use spe_wire::FileError;
 
 use crate::{
+    calendar::Calendar,
     config::Config,
     stop::{NotDone, Stop},
     store::{
@@ -51,17 +52,36 @@ fn subject(node: &NodeName) -> String {
     format!("agreement {node}")
 }
 
-fn statements(db: &Connection, node: &NodeName) -> Result<Vec<Vec<u8>>, Stop> {
-    let entries = governance::of(db, &subject(node))?.into_iter();
-    entries.map(|(_, entry)| Ok(entry.map_err(|unreadable| unreadable.fault())?.body)).collect()
+/// The hub's statements on the agreement with `node` that can be read.
+fn ours(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Vec<Vec<u8>>, Stop> {
+    let all = governance::of(db, &subject(node))?.into_iter().filter_map(|(_, entry)| Some(entry.ok()?.body));
+    Ok(all.filter(|one| document::open::<AgreementBody>(one).is_ok_and(|one| one.signer() == hub)).collect())
 }
 
 /// The agreement with `node`, as far as it went. A node without a key has said nothing yet.
-fn read(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Agreement, Stop> {
+///
+/// # Security
+/// What cannot be read may have suspended or ended it: it is not live, and nothing is stated on it, which is a refusal of this node's alone.
+/// Watched by `an_agreement_that_cannot_be_read_stops_its_own_node_and_no_other`.
+fn read(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Result<Agreement, Refusal>, Stop> {
     let key = nodes::key(db, node)?.unwrap_or(hub);
+    let mut statements = Vec::new();
+    for (number, entry) in governance::of(db, &subject(node))? {
+        match entry.ok().and_then(|event| document::open(&event.body).ok()) {
+            Some(statement) => statements.push(statement),
+            None => return Ok(Err(unreadable(node, number))),
+        }
+    }
     let mut agreement = Agreement::new(node.clone(), hub, key);
-    agreement.take(opened(&statements(db, node)?)?)?;
-    Ok(agreement)
+    Ok(agreement.take(statements).map(|_| agreement))
+}
+
+fn unreadable(node: &NodeName, entry: i64) -> Refusal {
+    let why = format!(
+        "entry {entry} of the hub's log, which is about it, cannot be read; the hub's operator puts `hub.sqlite` back from a copy \
+         (docs/governance.md)"
+    );
+    Refusal::AgreementNotLive { node: node.clone(), why }
 }
 
 fn opened(envelopes: &[Vec<u8>]) -> Result<Vec<Opened<AgreementBody>>, Refusal> {
@@ -101,12 +121,14 @@ fn state(
 }
 
 /// Takes what `node` states, countersigns it, and gives all that the hub states. Whoever comes for the first time is offered the [`TERMS`].
-/// All of it is one step of the caller's.
+/// A hub whose store was put back from an old copy takes from the node what it has stated itself since then. All of it is one step of the
+/// caller's.
 ///
 /// # Security
-/// What is not of the node's pinned key, or no statement of a node's, is refused with everything that came with it. A countersignature
-/// that is none is left out and told to the operator: nothing depends on one. Watched by
-/// `every_change_is_countersigned_once_also_by_a_hub_that_was_away` and `a_false_countersignature_counts_for_nothing`.
+/// What is not of the node's pinned key or the hub's own, or not that party's to state, is refused with everything that came with it. A
+/// countersignature that is none is left out and told to the operator: nothing depends on one. Watched by
+/// `every_change_is_countersigned_once_also_by_a_hub_that_was_away`, `a_false_countersignature_counts_for_nothing` and
+/// `a_hub_whose_store_was_put_back_takes_its_own_statements_from_the_node`.
 pub(crate) fn exchange(
     db: &Connection,
     node: &NodeName,
@@ -116,30 +138,33 @@ pub(crate) fn exchange(
 ) -> Result<Vec<Vec<u8>>, Stop> {
     let opened = opened(&sent)?;
     // Its certificate says who it is; the key that it signs with is pinned as in an offer of data.
-    if let Some(first) = opened.first().filter(|first| first.signer() != key.public()) {
+    if let Some(first) = opened.iter().find(|one| one.signer() != key.public()) {
         nodes::pin(db, node, first.signer())?;
     }
-    let mut agreement = read(db, node, key.public())?;
-    if agreement.latest_offer().is_none() {
-        let act = Terms::of(TERMS.as_bytes()).offered(now, None);
-        state(db, &mut agreement, (&By::HUB, key), act, now)?;
-    }
+    let mut agreement = match read(db, node, key.public())? {
+        Ok(agreement) => agreement,
+        // The node comes all the same: it is told what was revoked, and given no job. What it states now it states again when it next comes.
+        Err(_) => return ours(db, node, key.public()),
+    };
     let mut envelopes: BTreeMap<Digest, Vec<u8>> = opened.iter().map(Opened::digest).zip(sent).collect();
     let taken = agreement.take(opened)?;
     for why in &taken.left_out {
         tracing::warn!(%node, "left out of its participation agreement: {why}");
     }
-    let by = By { party: node.as_str(), operator: None };
-    for envelope in taken.new.iter().filter_map(|new| envelopes.remove(new)) {
-        file(db, node, &by, envelope, now)?;
+    let nodes = By { party: node.as_str(), operator: None };
+    let new = taken.new.iter().filter_map(|new| Some((agreement.statement(*new)?.signer(), envelopes.remove(new)?)));
+    for (signer, envelope) in new {
+        file(db, node, if signer == key.public() { &By::HUB } else { &nodes }, envelope, now)?;
+    }
+    if agreement.latest_offer().is_none() {
+        let act = Terms::of(TERMS.as_bytes()).offered(now, None);
+        state(db, &mut agreement, (&By::HUB, key), act, now)?;
     }
     for statement in agreement.uncountersigned(Party::Hub) {
         state(db, &mut agreement, (&By::HUB, key), Act::Countersign { statement }, now)?;
     }
     settle(db, node, &agreement, now)?;
-    let ours =
-        |envelope: &Vec<u8>| document::open::<AgreementBody>(envelope).is_ok_and(|one| one.signer() == key.public());
-    Ok(statements(db, node)?.into_iter().filter(ours).collect())
+    ours(db, node, key.public())
 }
 
 /// Jobs no longer wait for a node whose agreement was ended.
@@ -157,20 +182,25 @@ pub(crate) fn live(
     hub: PublicKey,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Stop> {
-    Ok(read(db, node, hub)?.live(now))
+    Ok(read(db, node, hub)?.and_then(|agreement| agreement.live(now)))
 }
+
+/// How an agreement stands; of one that cannot be read, why.
+type Stands = Result<Standing, Refusal>;
 
 /// How the agreements with all nodes stand. Works beside a running hub.
 ///
 /// # Errors
 /// The file that cannot be used.
-pub fn agreements(dir: &Path) -> Result<Vec<(NodeName, Standing)>, FileError> {
+pub fn agreements(dir: &Path) -> Result<Vec<(NodeName, Stands)>, FileError> {
     let config = Config::read(dir)?;
     let hub = witness::key(&config)?.public();
     let db = store::open(&config.store)?;
     let read_all = || -> Result<Vec<_>, Stop> {
-        let all = members::nodes(&db)?.into_iter();
-        all.map(|node| Ok((node.clone(), read(&db, &node, hub)?.standing(Timestamp::now())))).collect()
+        let now = Calendar::of_log(&db)?.now();
+        let standing =
+            |node: &NodeName| -> Result<_, Stop> { Ok(read(&db, node, hub)?.map(|agreement| agreement.standing(now))) };
+        members::nodes(&db)?.into_iter().map(|node| Ok((node.clone(), standing(&node)?))).collect()
     };
     read_all().map_err(FileError::at(&config.store))
 }
@@ -182,6 +212,8 @@ pub struct Kept {
     pub agreement: Agreement,
     /// Under which account at the hub's machine a statement of the hub's was made, by its digest; what the hub signed by itself has none.
     pub accounts: BTreeMap<Digest, String>,
+    /// When it was read, by the hub's calendar.
+    pub at: Timestamp,
 }
 
 /// What was stated on the agreement with `node`. Works beside a running hub.
@@ -196,10 +228,11 @@ pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
         if !members::nodes(&db)?.contains(node) {
             return Err(Refusal::NotFound { what: format!("node {node}") }.into());
         }
+        let (agreement, at) = (read(&db, node, hub)??, Calendar::of_log(&db)?.now());
         let accounts = governance::accounts(&db, &subject(node))?.into_iter();
         let digest = |body: Vec<u8>| document::open::<AgreementBody>(&body).map(|one| one.digest());
         let accounts: Result<_, Refusal> = accounts.map(|(body, account)| Ok((digest(body)?, account))).collect();
-        Ok(Kept { agreement: read(&db, node, hub)?, accounts: accounts? })
+        Ok(Kept { agreement, accounts: accounts?, at })
     };
     reading().map_err(NotDone::at(&config.store))
 }
@@ -213,13 +246,13 @@ pub fn agree(dir: &Path, node: &NodeName, step: Move, by: &Person) -> Result<Sta
     let config = Config::read(dir)?;
     let key = witness::key(&config)?;
     let mut db = store::open(&config.store)?;
-    let now = Timestamp::now();
-    let mut stating = || -> Result<Standing, Stop> {
+    let stating = || -> Result<Standing, Stop> {
         let writing = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut agreement = read(&writing, node, key.public())?;
+        let now = Calendar::of_log(&writing)?.now();
+        let mut agreement = read(&writing, node, key.public())??;
         let offer = agreement.accepted().map(Opened::digest);
         let nothing = || Refusal::NotFound { what: format!("an agreement with node {node}") };
-        let act = match step.clone() {
+        let act = match step {
             Move::Offer { terms, until } => terms.offered(now, until),
             Move::Suspend(reason) => Act::Suspend { offer: offer.ok_or_else(nothing)?, reason },
             Move::Resume => Act::Resume { offer: offer.ok_or_else(nothing)? },

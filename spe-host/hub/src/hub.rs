@@ -57,10 +57,12 @@ impl Hub {
     /// Which file cannot be used, and why.
     pub fn open(config: Config) -> Result<Self, FileError> {
         let tls = ServerTls::read(&config.ca(), &config.cert, &config.key)?;
-        let store = Store::open(&config.store)?;
+        let db = store::open(&config.store)?;
+        let last_entry_at = looked_through(&db).map_err(FileError::at(&config.store))?;
         let calendar = Calendar::system();
-        let last_entry_at = looked_through(&store::open(&config.store)?).map_err(FileError::at(&config.store))?;
         calendar.not_before(last_entry_at);
+        // The operator is told now if that is far ahead of the clock.
+        calendar.now();
         let witness = Arc::new(witness::key(&config)?);
         // Paths in it are absolute by now.
         let people =
@@ -68,7 +70,7 @@ impl Hub {
         let patience = Patience::new(patience_of(&config), Clock::Machine);
         Ok(Self {
             config: Arc::new(config),
-            store,
+            store: Store::new(db),
             presence: Presence::new(),
             people,
             calendar,

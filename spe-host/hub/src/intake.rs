@@ -18,7 +18,7 @@ use spe_wire::{PassedOn, Peer, Report, Submission, limits::answer_bytes_max};
 
 use crate::{
     Config, agreements,
-    applications::is_given,
+    applications::may_be_given,
     roles::{Endpoint, authorise},
     stop::Stop,
     store::{
@@ -77,7 +77,7 @@ pub(crate) fn revoke(db: &Connection, person: PersonName, envelope: Vec<u8>, now
     let subject = revocation.digest().to_string();
     governance::append(db, &Event { at: now, what: What::Revoked, subject, node: None, person, body: envelope })?;
     match revocation.line() {
-        Some(permit) if !is_given(db, &permit)? => Ok(PassedOn::NoSuchPermit),
+        Some(permit) if !may_be_given(db, &permit)? => Ok(PassedOn::NoSuchPermit),
         Some(_) | None => Ok(PassedOn::Known),
     }
 }

@@ -123,6 +123,6 @@ pub fn record(dir: &Path, record: &Record, by: &Person) -> Result<(), NotDone> {
 
 /// Everything that was recorded and can be read, in order.
 pub(crate) fn all(db: &Connection) -> Result<Vec<Record>, Stop> {
-    let recorded = governance::every(db, What::Recorded)?;
+    let recorded = governance::readable(db, What::Recorded)?;
     Ok(recorded.iter().filter_map(|event| serde_json::from_slice(&event.body).ok()).collect())
 }

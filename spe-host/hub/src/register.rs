@@ -33,7 +33,7 @@ pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestam
 
 /// Everything that was published and can be read, oldest first.
 pub(crate) fn results(db: &Connection) -> Result<Vec<PublishedResult>, Stop> {
-    let published = governance::every(db, What::Published)?;
+    let published = governance::readable(db, What::Published)?;
     Ok(published.iter().filter_map(|event| serde_json::from_slice(&event.body).ok()).collect())
 }
 

@@ -8,56 +8,106 @@ use serde::{Deserialize, Serialize};
 /// A category of health data: a point of Art. 51(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Category(usize);
-
-/// The points of Art. 51(1), with the codes of the EU's authority table of health categories.
-const CATEGORIES: [(&str, &str); 17] = [
-    ("a", "EHRS"),
-    ("b", "DIOH"),
-    ("c", "NRPE"),
-    ("d", "RPDG"),
-    ("e", "HRAD"),
-    ("f", "HGPD"),
-    ("g", "HPML"),
-    ("h", "PGEH"),
-    ("i", "WELA"),
-    ("j", "IDHP"),
-    ("k", "PHDR"),
-    ("l", "MRMR"),
-    ("m", "EHCT"),
-    ("n", "EMRD"),
-    ("o", "RMMD"),
-    ("p", "RQSH"),
-    ("q", "EINS"),
-];
+pub enum Category {
+    /// (a) Electronic health records.
+    HealthRecords,
+    /// (b) Factors that affect health: socio-economic, environmental, behavioural.
+    HealthDeterminants,
+    /// (c) Aggregated data on needs, resources, provision, access, expenditure and financing.
+    HealthcareResources,
+    /// (d) Data on pathogens that affect human health.
+    Pathogens,
+    /// (e) Administrative data of healthcare: dispensations, reimbursement claims, payments.
+    Administration,
+    /// (f) Human genetic, epigenomic and genomic data.
+    HumanGenetics,
+    /// (g) Other human molecular data: proteomic, transcriptomic, metabolomic, lipidomic and other omic data.
+    HumanMolecules,
+    /// (h) Personal data that medical devices generate by themselves.
+    MedicalDevices,
+    /// (i) Data from wellness applications.
+    WellnessApplications,
+    /// (j) Professional status, specialisation and institution of those who treat.
+    Professionals,
+    /// (k) Registries of public health.
+    PopulationRegistries,
+    /// (l) Medical registries and mortality registries.
+    MedicalRegistries,
+    /// (m) Clinical trials, studies, investigations and performance studies.
+    ClinicalTrials,
+    /// (n) Other health data from medical devices.
+    OtherDeviceData,
+    /// (o) Registries of medicinal products and medical devices.
+    ProductRegistries,
+    /// (p) Research cohorts, questionnaires and surveys, after the first publication of results.
+    ResearchCohorts,
+    /// (q) Biobanks and associated databases.
+    Biobanks,
+}
 
 impl Category {
     /// All categories, in the order of the article.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..CATEGORIES.len()).map(Self)
-    }
-
-    /// The point and the code.
-    fn names(self) -> (&'static str, &'static str) {
-        CATEGORIES.get(self.0).copied().unwrap_or(("a", "EHRS"))
-    }
+    pub const ALL: [Self; 17] = [
+        Self::HealthRecords,
+        Self::HealthDeterminants,
+        Self::HealthcareResources,
+        Self::Pathogens,
+        Self::Administration,
+        Self::HumanGenetics,
+        Self::HumanMolecules,
+        Self::MedicalDevices,
+        Self::WellnessApplications,
+        Self::Professionals,
+        Self::PopulationRegistries,
+        Self::MedicalRegistries,
+        Self::ClinicalTrials,
+        Self::OtherDeviceData,
+        Self::ProductRegistries,
+        Self::ResearchCohorts,
+        Self::Biobanks,
+    ];
 
     /// Its point of Art. 51(1).
-    pub fn point(self) -> &'static str {
+    pub const fn point(self) -> &'static str {
         self.names().0
     }
 
     /// Its code in the EU's authority table of health categories.
-    pub fn code(self) -> &'static str {
+    pub const fn code(self) -> &'static str {
         self.names().1
+    }
+
+    /// The point and the code.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::HealthRecords => ("a", "EHRS"),
+            Self::HealthDeterminants => ("b", "DIOH"),
+            Self::HealthcareResources => ("c", "NRPE"),
+            Self::Pathogens => ("d", "RPDG"),
+            Self::Administration => ("e", "HRAD"),
+            Self::HumanGenetics => ("f", "HGPD"),
+            Self::HumanMolecules => ("g", "HPML"),
+            Self::MedicalDevices => ("h", "PGEH"),
+            Self::WellnessApplications => ("i", "WELA"),
+            Self::Professionals => ("j", "IDHP"),
+            Self::PopulationRegistries => ("k", "PHDR"),
+            Self::MedicalRegistries => ("l", "MRMR"),
+            Self::ClinicalTrials => ("m", "EHCT"),
+            Self::OtherDeviceData => ("n", "EMRD"),
+            Self::ProductRegistries => ("o", "RMMD"),
+            Self::ResearchCohorts => ("p", "RQSH"),
+            Self::Biobanks => ("q", "EINS"),
+        }
     }
 }
 
 impl TryFrom<String> for Category {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let at = CATEGORIES.iter().position(|(point, _)| *point == text);
-        at.map(Self).ok_or_else(|| format!("{text:.16?} is not a point of Art. 51(1): a to q"))
+        Self::ALL
+            .into_iter()
+            .find(|category| category.point() == text)
+            .ok_or_else(|| format!("{text:.16?} is not a point of Art. 51(1): a to q"))
     }
 }
 
@@ -79,7 +129,7 @@ impl JsonSchema for Category {
         "Category".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let points = CATEGORIES.map(|(point, _)| point);
+        let points = Self::ALL.map(Self::point);
         json_schema!({ "type": "string", "enum": points, "description": "A category of health data: a point of Art. 51(1)." })
     }
 }
@@ -98,11 +148,11 @@ impl Categories {
     /// None of them.
     pub const NONE: Self = Self(0);
     /// All of them.
-    pub const ALL: Self = Self((1 << CATEGORIES.len()) - 1);
+    pub const ALL: Self = Self((1 << Category::ALL.len()) - 1);
 
     /// Whether `category` is among them.
     pub const fn holds(self, category: Category) -> bool {
-        self.0 & (1 << category.0) != 0
+        self.0 & (1 << category as u32) != 0
     }
 
     /// Whether the two have one in common.
@@ -124,13 +174,13 @@ impl Categories {
 
     /// Each of them, in the order of the article.
     pub fn iter(self) -> impl Iterator<Item = Category> {
-        Category::all().filter(move |category| self.holds(*category))
+        Category::ALL.into_iter().filter(move |category| self.holds(*category))
     }
 }
 
 impl From<Category> for Categories {
     fn from(category: Category) -> Self {
-        Self(1 << category.0)
+        Self(1 << category as u32)
     }
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    application::{Application, ApplicationBody},
+    application::Application,
     document::{self, Document, Opened, malformed},
     dsse::PublicKey,
     ids::{DatasetName, Digest, NodeName, PermitNumber},
@@ -191,12 +191,13 @@ impl Decision {
         self.body().part.iter().any(|part| has(&part))
     }
 
-    /// That `permit` holds where this decides, and nowhere else; `parts` has every node that `application` went to, with the datasets
+    /// That `permit` holds where this decides, and nowhere else; `parts` has every node that the application went to, with the datasets
     /// there.
     ///
     /// # Security
     /// A permit holds at every node that trusts its issuer, unless its `data` names nodes. So one that is wider than its decision would be
-    /// answered at a node whose part another person refused, or has not decided: each node decides for itself, Art. 68(5). Watched by
+    /// answered at a node whose part another person refused, or has not decided, or that joins later: each node decides for itself,
+    /// Art. 68(5). Watched by
     /// `a_permit_holds_where_it_was_decided_and_nowhere_else`.
     ///
     /// # Errors
@@ -204,7 +205,6 @@ impl Decision {
     pub fn confines<'a>(
         &self,
         permit: &PermitBody,
-        application: &ApplicationBody,
         parts: impl Iterator<Item = (&'a NodeName, &'a DatasetName)> + Clone,
     ) -> Result<(), Refusal> {
         let wrong = |why: String| Err(malformed::<DecisionBody>(why));
@@ -212,7 +212,6 @@ impl Decision {
             let at = || parts.clone().filter(|(_, has)| *has == dataset).map(|(node, _)| node);
             let decided: Vec<&str> = at().filter(|node| self.is_on(node, dataset)).map(NodeName::as_str).collect();
             let strays = |node: &&NodeName| !decided.contains(&node.as_str());
-            let everywhere = application.data.iter().any(|asked| asked.dataset == *dataset && asked.nodes.is_empty());
             if decided.is_empty() {
                 return wrong(format!(
                     "its permit is for dataset {dataset}, on which it does not decide: leave that out of [[data]]"
@@ -224,10 +223,10 @@ impl Decision {
                      `nodes` in [[data]] of the permit, or name it in `part` of the decision, if that part is to be decided with it"
                 ));
             }
-            if nodes.is_empty() && (!everywhere || at().any(|node| strays(&node))) {
+            if nodes.is_empty() {
                 return wrong(format!(
-                    "its permit would hold for dataset {dataset} at every node that trusts its issuer, and each node decides for itself \
-                     (Art. 68(5)): write nodes = {decided:?} in [[data]] of the permit, and sign both anew"
+                    "its permit would hold for dataset {dataset} at every node that trusts its issuer, also at one that joins later, and each \
+                     node decides for itself (Art. 68(5)): write nodes = {decided:?} in [[data]] of the permit, and sign both anew"
                 ));
             }
         }

@@ -193,13 +193,12 @@ impl Opened {
         same(self.logged.envelope, Digest::of(envelope))
     }
 
-    /// Under which permit the answer was paid for; with that signed document.
+    /// Under which permit the answer was paid for, which must be the one of that digest (of what was signed).
     ///
     /// # Errors
     /// With another one, or the receipt does not say.
-    pub fn is_under(&self, document: &[u8]) -> Result<&PaidUnder, ReceiptError> {
+    pub fn is_under(&self, given: Digest) -> Result<&PaidUnder, ReceiptError> {
         let paid = self.logged.paid_under.as_ref().ok_or(ReceiptError::NoPermit)?;
-        let given = Digest::of(document);
         if paid.document == given {
             return Ok(paid);
         }

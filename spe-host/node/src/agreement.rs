@@ -5,7 +5,12 @@
 
 mod files;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    path::Path,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use spe_kernel::{
@@ -17,7 +22,8 @@ use spe_kernel::{
     ids::{Digest, NodeName},
     refusal::{Refusal, Stop},
 };
-use spe_wire::HubClient;
+use spe_wire::{HubClient, limits::STATEMENTS_MAX};
+use tokio::task::spawn_blocking;
 
 use self::files::Files;
 use crate::{
@@ -27,8 +33,22 @@ use crate::{
 
 /// The folder's name in a node's data folder.
 pub const FOLDER: &str = "agreement";
-/// How often both sides tell each other something new before the node gives up.
-const EXCHANGES_MAX: u32 = 3;
+
+/// What the hub answers to what it is told: all that it has stated.
+pub type Answer = Result<Vec<Vec<u8>>, Refusal>;
+
+/// What has passed on one connection: it is not told, or looked at, again.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// All that was kept when the hub was last told.
+    told: Option<Digest>,
+    /// What the hub has stated.
+    heard: BTreeSet<Digest>,
+    /// The hub has refused what it does not know.
+    without_seconds: bool,
+    /// Something has passed since the log was last looked at.
+    news: bool,
+}
 
 /// A node's agreement with its hub.
 pub struct Book<'a> {
@@ -124,28 +144,62 @@ impl<'a> Book<'a> {
         Ok((agreement, any))
     }
 
-    /// Tells the hub what the node states, unless it was all `told` before, and answers what the hub states.
+    /// One step of an exchange with the hub: takes in what it answered to the step before (none = begin), and gives what it is to be told
+    /// next; nothing once neither has anything new for the other.
     ///
     /// # Errors
-    /// The hub's refusal, or a statement that is none.
-    pub async fn exchange(&self, hub: &HubClient, told: &mut Option<Digest>) -> Result<Agreement, Stop> {
-        for _ in 0..EXCHANGES_MAX {
-            let own = self.own()?;
-            let all = Digest::of(&own.concat());
-            let stated = hub.agree(if *told == Some(all) { Vec::new() } else { own }).await?;
-            *told = Some(all);
-            if let (agreement, false) = self.answer(&stated, Timestamp::now())? {
-                return Ok(agreement);
+    /// The hub's refusal, or a statement that is none or cannot be kept.
+    pub fn step(&self, passed: &mut Passed, answer: Option<Answer>) -> Result<Option<Vec<Vec<u8>>>, Stop> {
+        match answer {
+            None => {}
+            // An earlier version refuses all that comes with an act that it does not know. It must still be heard: it may resume.
+            Some(Err(Refusal::Malformed { why, .. })) if !passed.without_seconds => {
+                tracing::warn!(
+                    "the hub does not take what it is told ({why}); it is told again, without countersignatures"
+                );
+                (passed.without_seconds, passed.told) = (true, None);
+            }
+            Some(Err(why)) => return Err(why.into()),
+            Some(Ok(mut stated)) => {
+                stated.retain(|one| passed.heard.insert(Digest::of(one)));
+                passed.news |= !stated.is_empty();
+                if stated.is_empty() || !self.answer(&stated, Timestamp::now())?.1 {
+                    return Ok(None);
+                }
             }
         }
-        self.read()
+        let all = self.files.envelopes()?;
+        let known = Digest::of(&all.concat());
+        if passed.told.replace(known) == Some(known) {
+            return Ok(Some(Vec::new()));
+        }
+        passed.news = true;
+        Ok(Some(self.told(all, passed.without_seconds)))
     }
 
-    fn own(&self) -> Result<Vec<Vec<u8>>, Fault> {
-        let mine = |envelope: &Vec<u8>| {
-            document::open::<AgreementBody>(envelope).is_ok_and(|one| one.signer() == self.key.public())
-        };
-        Ok(self.files.envelopes()?.into_iter().filter(mine).collect())
+    /// What the hub is told: what the node has stated, and what the hub has, so that one whose store was put back from an old copy has it
+    /// again. The node's own comes first, by which a hub learns its key.
+    fn told(&self, all: Vec<Vec<u8>>, without_seconds: bool) -> Vec<Vec<u8>> {
+        let opened = all.into_iter().filter_map(|one| Some((document::open::<AgreementBody>(&one).ok()?, one)));
+        let is_own = |one: &Opened<AgreementBody>| one.signer() == self.key.public();
+        let (mut own, mut hubs): (Vec<_>, Vec<_>) = opened.partition(|(one, _)| is_own(one));
+        if without_seconds {
+            own.retain(|(one, _)| !matches!(one.body().act, Act::Countersign { .. }));
+            hubs.clear();
+        }
+        own.into_iter().chain(hubs).map(|(_, envelope)| envelope).take(STATEMENTS_MAX).collect()
+    }
+
+    /// Exchanges with the hub until neither has anything new for the other.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn exchange(&self, hub: &HubClient) -> Result<(), Stop> {
+        let (mut passed, mut answer) = (Passed::default(), None);
+        while let Some(tell) = self.step(&mut passed, answer)? {
+            answer = Some(hub.agree(tell).await);
+        }
+        Ok(())
     }
 
     /// Writes each statement down in the audit log that the log has not told of, with both signatures' digests and keys where it is the
@@ -187,21 +241,34 @@ impl Site {
         Ok(agreement.live(self.now())?)
     }
 
-    /// Tells the hub of that key what the node states and was not `told` yet, keeps and countersigns what the hub states, and writes both
-    /// down.
+    /// Tells the hub of that key what has not `passed` yet, keeps and countersigns what the hub states, and writes both down. The disk is
+    /// waited for beside what else the node does.
     ///
     /// # Errors
-    /// As [`Book::exchange`].
+    /// As [`Book::step`].
     pub(crate) async fn exchange_agreement(
-        &self,
+        self: &Arc<Self>,
         client: &HubClient,
         hub: Option<PublicKey>,
-        told: &mut Option<Digest>,
+        passed: &mut Passed,
     ) -> Result<(), Stop> {
         let Some(key) = hub else { return Ok(()) };
-        let folder = self.vault_dir.with_file_name(FOLDER);
-        Book::new(&folder, (&self.name, &self.key), key).exchange(client, told).await?;
-        self.log_agreement(hub)
+        let mut answer = None;
+        loop {
+            let (site, mut passing) = (Arc::clone(self), mem::take(passed));
+            let stepping = spawn_blocking(move || {
+                let folder = site.vault_dir.with_file_name(FOLDER);
+                let next = Book::new(&folder, (&site.name, &site.key), key).step(&mut passing, answer)?;
+                if next.is_none() && mem::take(&mut passing.news) {
+                    site.log_agreement(hub)?;
+                }
+                Ok::<_, Stop>((next, passing))
+            });
+            let (next, passing) = stepping.await.map_err(Fault::while_("exchanging the agreement"))??;
+            *passed = passing;
+            let Some(tell) = next else { return Ok(()) };
+            answer = Some(client.agree(tell).await);
+        }
     }
 
     /// Writes down what was stated since the log last told of it.

@@ -6,10 +6,7 @@
 mod escort;
 mod queue;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use spe_kernel::{
     dsse::PublicKey,
@@ -22,7 +19,7 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 
 use self::{
@@ -30,6 +27,7 @@ use self::{
     queue::{Queue, Work},
 };
 use crate::{
+    agreement::Passed,
     run::{Given, Submitted, run},
     site::Site,
     witness,
@@ -88,7 +86,8 @@ async fn dial(
     let (mut pause, mut trouble) = (PAUSE.0, Trouble::default());
     loop {
         // Also while the hub is away. What fails is tried again.
-        site.log_agreement(connection.witness).map_err(leaving).ok();
+        let (logging, hub_key) = (Arc::clone(site), connection.witness);
+        spawn_blocking(move || logging.log_agreement(hub_key).map_err(leaving)).await.ok();
         match HubClient::connect(connection).await {
             Ok(client) => {
                 hub.send_replace(Some(client.clone()));
@@ -133,9 +132,9 @@ async fn take(
     (client, hub): (&HubClient, Option<PublicKey>),
     trouble: &mut Trouble,
 ) -> Result<(), Refusal> {
-    let mut told = None;
-    site.exchange_agreement(client, hub, &mut told).await.map_err(leaving)?;
-    let mut exchange = interval(AGREEMENT_EVERY);
+    let mut passed = Passed::default();
+    site.exchange_agreement(client, hub, &mut passed).await.map_err(leaving)?;
+    let mut exchange = interval_at(Instant::now() + AGREEMENT_EVERY, AGREEMENT_EVERY);
     exchange.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Before any job: a ledger that was put back must not be charged.
     witness::look(site, client, hub).await;
@@ -149,7 +148,7 @@ async fn take(
             // Only a new connection makes the hub ask again for what was lost.
             () = queue.lost.notified() => return Err(unavailable("the hub, for a report or a module")),
             _ = exchange.tick() => {
-                site.exchange_agreement(client, hub, &mut told).await.map_err(leaving)?;
+                site.exchange_agreement(client, hub, &mut passed).await.map_err(leaving)?;
                 continue;
             }
             () = site.withdrawn.notified() => {
@@ -159,9 +158,13 @@ async fn take(
         };
         match assignment {
             None => return Ok(()),
-            Some(Assignment::Run { job, submission }) => {
-                put(queue, client, &job, Work { submission, next: None }).await?
-            }
+            Some(Assignment::Run { job, submission }) => match site.is_permitted(&submission) {
+                Ok(()) => put(queue, client, &job, Work { submission, next: None }).await?,
+                Err(why) => {
+                    tracing::info!(%job, "refused: {why}");
+                    client.report(&job, encode(&why)).await?;
+                }
+            },
             Some(Assignment::Round { job, submission, next }) => {
                 put(queue, client, &job, Work { submission, next: Some(next) }).await?;
             }
@@ -183,13 +186,19 @@ async fn take(
 
 /// Keeps a document that the hub passed on. It is durable, or told to the operator, before the next assignment is looked at.
 async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(), Stop> + Send + 'static) {
-    let (counting, site) = (site, Arc::clone(site));
-    match spawn_blocking(move || keep(&site)).await {
+    let site = Arc::clone(site);
+    let keeping = spawn_blocking(move || {
+        let kept = keep(&site);
+        if let Err(stop) = &kept {
+            site.count_damaged(stop);
+        }
+        kept
+    });
+    match keeping.await {
         Ok(Ok(())) => {}
         // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
         Ok(Err(Stop::Refused(why))) => {
             tracing::warn!("the hub passed on {what} that is none here: {why}");
-            counting.count_damaged(&why.into());
         }
         Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
         Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),

@@ -13,6 +13,7 @@ use spe_kernel::{
     tlog::SignedCheckpoint,
 };
 use spe_vault::Register;
+use spe_wire::Submission;
 
 use crate::{
     journal::{Counted, SOFTWARE, Told},
@@ -116,7 +117,7 @@ impl Site {
     ///
     /// # Errors
     /// The storage's own: what cannot be logged is not done.
-    pub(crate) fn log_admitted(&self, admitted: &Admitted, permit: &[u8], register: Digest) -> Result<(), Fault> {
+    pub(crate) fn log_admitted(&self, admitted: &Admitted, permit: Digest, register: Digest) -> Result<(), Fault> {
         if self.audit().log_admitted(admitted, permit, register)? == Told::New {
             self.publish(false);
         }
@@ -129,16 +130,51 @@ impl Site {
         // Also one that is over, or not yet valid: that is the clause which the job was refused by.
         let permit =
             document::open::<PermitBody>(&submitted.permit).and_then(|p| p.trusting(&self.policy.access_bodies));
-        let (Ok(permit), Ok(job)) = (permit, Job::verify(&submitted.job)) else { return self.count_damaged(stop) };
+        let (permit, job) = match (permit, Job::verify(&submitted.job)) {
+            (Ok(permit), Ok(job)) => (permit, job),
+            // Whole, and signed by whom nobody here trusts.
+            (Err(Refusal::UntrustedKey { .. }), Ok(_)) => return self.count_stranger(),
+            _ => return self.count_damaged(stop),
+        };
         let job = self.people.recognise_job(job.clone(), self.now()).await.unwrap_or(job);
         let told = match names(permit.body(), &job) {
             true => self.audit().log_stopped(&job, &Version::opened(&permit).0, stop),
-            false => self.audit().count(Counted::Strangers, self.now()),
+            false => return self.count_stranger(),
         };
         self.told(told);
     }
 
-    /// Counts a document that came and that nobody had signed as it is.
+    /// Refuses a job before it takes any room among those that wait, if no data access body that this node trusts has permitted anything to
+    /// who signed it: anybody can make keys, and would keep others out.
+    ///
+    /// # Security
+    /// The one who signed is named by key, or the permit names somebody by login, which is looked at in the job's turn. Watched by
+    /// `who_has_no_permit_takes_no_room` in `spe-host/cli/tests/it/crowded.rs`.
+    ///
+    /// # Errors
+    /// What is wrong with permit or job.
+    pub(crate) fn is_permitted(&self, submission: &Submission) -> Result<(), Refusal> {
+        let look = || {
+            let permit = document::open::<PermitBody>(&submission.permit)?.trusting(&self.policy.access_bodies)?;
+            let job = Job::verify(&submission.job)?;
+            let by_login = permit.body().persons.iter().any(|person| person.identity.is_some());
+            match by_login || names(permit.body(), &job) {
+                true => Ok(()),
+                false => Err(Refusal::PersonNotInPermit { person: job.body().person.clone() }),
+            }
+        };
+        look().inspect_err(|why| match why {
+            Refusal::UntrustedKey { .. } | Refusal::PersonNotInPermit { .. } => self.count_stranger(),
+            why => self.count_damaged(&Stop::Refused(why.clone())),
+        })
+    }
+
+    /// Counts a job of somebody whom no trusted permit names.
+    fn count_stranger(&self) {
+        self.told(self.audit().count(Counted::Strangers, self.now()));
+    }
+
+    /// Counts a document that came and that nobody had signed as it is, or that cannot be read.
     ///
     /// # Security
     /// The hub relays all of them, so that a byte that it changed shows here. Watched by `a_byte_that_the_hub_changed_is_refused_and_logged`

@@ -165,7 +165,10 @@ pub async fn serve(site: Arc<Site>, data: PathBuf) -> Result<(), Fault> {
 async fn attend(site: &Arc<Site>, mut caller: Caller) -> io::Result<()> {
     let (read, mut write) = caller.split();
     let mut line = String::new();
-    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    if BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await? == 0 {
+        // Who only looks whether a node runs asks nothing.
+        return Ok(());
+    }
     let ask: Ask = serde_json::from_str(&line).map_err(io::Error::other)?;
     let site = Arc::clone(site);
     // It writes to the disk and waits for it.
@@ -173,6 +176,15 @@ async fn attend(site: &Arc<Site>, mut caller: Caller) -> io::Result<()> {
     let mut answer = serde_json::to_vec(&told)?;
     answer.push(b'\n');
     write.write_all(&answer).await
+}
+
+/// Whether a node runs on the folder `data`.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn is_open(data: &Path) -> Result<bool, Fault> {
+    let place = Place::of(data).map_err(Fault::while_("asking whether a node runs"))?;
+    Ok(UnixStream::connect(place.socket()).is_ok())
 }
 
 /// Asks the node that runs on the folder `data`; nothing where none does.

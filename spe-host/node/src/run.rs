@@ -115,7 +115,7 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
     let cohort = site.cohort(&permit, admitted.job())?;
     let admitted = admitted.about(cohort.digest());
-    site.log_admitted(&admitted, &submitted.permit, cohort.register())?;
+    site.log_admitted(&admitted, permit.digest(), cohort.register())?;
     escort.passed(Step::Admitted);
     gate::reviewable(site, &admitted, permit.body().environment.release)?;
     let ask_first = if round == 0 { officers::ruling(site, &admitted, &offer.schema)? } else { None };

@@ -81,7 +81,8 @@ impl Standing {
             if let Some(named) = revocation.line()
                 && let Some(line) = records.line_of(&named)?
             {
-                self.lines().entry(line).or_insert(revocation.body().effective_at);
+                let at = revocation.body().effective_at;
+                self.lines().entry(line).and_modify(|since| *since = at.min(*since)).or_insert(at);
             }
         }
         Ok(())
@@ -197,7 +198,8 @@ impl Site {
         if !self.records().revoke(&revocation, envelope)? {
             return Ok(());
         }
-        tracing::warn!(document = %revocation.digest(), "revoked: {}", revocation.body().reason);
+        let body = revocation.body();
+        tracing::warn!(document = %revocation.digest(), "revoked from {} on: {}", body.effective_at, body.reason);
         self.standing.revocations().push(revocation);
         self.standing.end(self.now());
         self.stir();

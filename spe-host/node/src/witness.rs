@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use spe_kernel::{
     disclosure::Released,
+    document,
     dsse::PublicKey,
     fault::Fault,
     ids::Digest,
+    permit::PermitBody,
     receipt::{Receipt, witness_key},
     refusal::Refusal,
     tlog::{Reply, SignedCheckpoint},
@@ -54,6 +56,8 @@ pub(crate) async fn receipt(
     pinned: Option<PublicKey>,
     (released, permit): (&Released, &[u8]),
 ) -> Option<Receipt> {
+    // It was opened when the job was admitted.
+    let document = document::open::<PermitBody>(permit).ok()?.digest();
     let checkpoint = match asked(site, hub, pinned).await {
         Ok(cosigned) => Ok(cosigned),
         Err(why) => {
@@ -62,7 +66,7 @@ pub(crate) async fn receipt(
             plain(site)
         }
     };
-    let made = checkpoint.and_then(|signed| site.audit().receipt(Digest::of(released.envelope()), permit, &signed));
+    let made = checkpoint.and_then(|signed| site.audit().receipt(Digest::of(released.envelope()), document, &signed));
     made.inspect_err(|fault| tracing::error!("{fault}")).ok()
 }
 

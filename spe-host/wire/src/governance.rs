@@ -52,8 +52,8 @@ pub struct ApplicationLine {
     pub overdue: u32,
     /// The first last day of those that run.
     pub due: Option<Date>,
-    /// The entries of the hub's log that cannot be read, so that nobody can say how it stands: the hub's operator was told. None, as a
-    /// rule.
+    /// The entries of the hub's log that cannot be read, so that nobody can say how it stands, or its permits: the hub's operator was told.
+    /// None, as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<i64>,
 }
@@ -135,6 +135,9 @@ pub struct PermitStanding {
     /// That it was taken back, or will be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationView>,
+    /// If it is unknown: the entries of the hub's log that may take it back and cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<i64>,
 }
 
 /// A permit's status.
@@ -153,6 +156,8 @@ pub enum PermitState {
     Revoked,
     /// Its time is over.
     Expired,
+    /// Nobody can say: a revocation in the hub's log cannot be read. `since` is when the permit begins.
+    Unknown,
 }
 
 impl fmt::Display for PermitState {
@@ -164,6 +169,7 @@ impl fmt::Display for PermitState {
             Self::Replaced => "REPLACED",
             Self::Revoked => "REVOKED",
             Self::Expired => "EXPIRED",
+            Self::Unknown => "UNKNOWN",
         })
     }
 }

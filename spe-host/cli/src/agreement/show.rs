@@ -65,9 +65,9 @@ fn line(agreement: &Agreement, accounts: &Accounts, Change { by, statement, seco
     format!("{}: {}{account} {did}; {second}", body.signed_at, agreement.name(by))
 }
 
-/// As ODRL.
-pub(super) fn say_odrl(agreement: &Agreement, output: Output) -> anyhow::Result<()> {
-    let policy = odrl(agreement, Timestamp::now())?;
+/// As ODRL, as it stands at `now`.
+pub(super) fn say_odrl(agreement: &Agreement, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let policy = odrl(agreement, now)?;
     let text = serde_json::to_string_pretty(&policy)?;
     output.say(&policy, || text + "\n")
 }

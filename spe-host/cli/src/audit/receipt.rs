@@ -12,7 +12,10 @@ use spe_kernel::{
     receipt::{Opened, ReceiptError, node_of, open},
 };
 
-use crate::{connect::read, output::Output};
+use crate::{
+    connect::read,
+    output::{Answered, Output},
+};
 
 /// What became of an answer's receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,17 +67,34 @@ pub(super) fn verify(
     let opened = open(&text, &node, key).with_context(at)?;
     if let Some(answer) = answer {
         let envelope = read(answer)?;
+        let signed = dsse::verify(&envelope, ANSWER_TYPE, "the answer")
+            .with_context(|| format!("{} is not a signed answer", answer.display()))?;
         opened.is_for(&envelope).with_context(at)?;
-        let signed = dsse::verify(&envelope, ANSWER_TYPE, "the answer")?;
         ensure!(signed.signer == key, "{} is signed by {}, not by the node's key", answer.display(), signed.signer);
         let answer: Answer = serde_json::from_slice(&signed.payload).context("reading the answer")?;
         ensure!(answer.node == node, "the answer is of node {}, and the receipt of node {node}", answer.node);
     }
     if let Some(permit) = permit {
-        opened.is_under(&read(permit)?).with_context(at)?;
+        let document = crate::permit::opened(&read(permit)?, permit)?;
+        match opened.is_under(document.digest()) {
+            // The receipt holds all the same: it is told below what it does not show.
+            Err(ReceiptError::NoPermit) => {}
+            other => {
+                other.with_context(at)?;
+            }
+        }
     }
+    let is_lacking = permit.is_some() && opened.logged().paid_under.is_none();
     let cosigned = witness.map(|witness| opened.cosigned_at(witness)).transpose().with_context(at)?;
-    say(&node, &opened, cosigned, (answer.is_some(), permit.is_some()), output)
+    say(&node, &opened, cosigned, (answer.is_some(), permit.is_some() && !is_lacking), output)?;
+    if is_lacking {
+        return Err(Answered(format!(
+            "what was asked for is not shown, though the receipt holds: {}",
+            ReceiptError::NoPermit
+        ))
+        .into());
+    }
+    Ok(())
 }
 
 fn say(

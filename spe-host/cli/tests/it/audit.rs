@@ -50,6 +50,7 @@ fn an_answer_leaves_with_a_receipt_that_anybody_can_check() {
     place.ok(&["job", "result", &job, "--as", "researcher", "--receipts", "receipts"]);
     let text = place.run(&["job", "result", &job, "--as", "researcher"]);
     let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("charged rho=0.1 once, repeats are free"), "{text}");
     assert!(
         text.contains("receipts: every answer is in its node's audit log, and the hub has seen it there"),
         "{text}"
@@ -71,6 +72,10 @@ fn an_answer_leaves_with_a_receipt_that_anybody_can_check() {
     assert!(said.contains("the receipt is for the answer"), "{said}");
 
     // While the node runs, its files can be checked; a refusal is logged once a signed job.
+    let (_, why) = place.fails(&["audit", "show", "north", "--person", "ada"]);
+    assert!(why.contains("stop the node"), "a name that cannot be looked up is told as one who did nothing: {why}");
+    let (_, why) = place.fails(&["audit", "show", "north", "--event", "nonsense"]);
+    assert!(why.contains("nonsense") && why.contains("`job-refused`"), "it does not list the kinds: {why}");
     let running = place.ok(&["audit", "verify", "north"]);
     assert_eq!((running["holds"].as_bool(), running["whole"].as_bool()), (Some(true), Some(false)), "{running}");
     place.ask("rho=0.95", &[]);

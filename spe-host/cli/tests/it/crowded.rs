@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, eventually, outcome};
+use crate::place::{DECLARATION, Place, eventually, example, outcome};
 
 /// Bytes of each job, of which a node keeps 32 MiB for its officers: eight have room.
 const JOB_BYTES: usize = 4_100_000;
@@ -54,4 +54,31 @@ fn what_finds_no_room_to_wait_for_an_officer_is_told_so_and_keeps_its_answer() {
     let again = detach(&place, ROOM);
     eventually("it is answered", || at(&place, &again)["outcome"] == "answered");
     assert_eq!(place.spent("north"), "rho=0.9", "it was charged again");
+}
+
+/// What would be a bug: somebody with a permit that they signed themselves, whose jobs fill the room of those that wait, or are not even counted.
+#[test]
+fn who_has_no_permit_takes_no_room() {
+    let mut place = Place::new("rho=1");
+    place.node_at_default_pace("north", &example(DECLARATION), "site = \"1\"", "rho=2");
+    place.ok(&["key", "new", "stranger.key"]);
+    place.ok(&["permit", "sign", "permit.toml", "--key", "stranger.key", "--out", "strange.json"]);
+    let permit = std::fs::read(place.path("permit.json")).unwrap();
+    place.start_all(&["north"]);
+    // Held for many seconds: whatever waits for its turn waits longer than this.
+    let held = place.ask("rho=0.1", &["--fuel", "20000", "--detach"])["job"].as_str().unwrap().to_owned();
+    eventually("a job is under way", || at(&place, &held)["stage"] == "running");
+    std::fs::copy(place.path("strange.json"), place.path("permit.json")).unwrap();
+    let strange = detach(&place, 0);
+    eventually("it is refused", || at(&place, &strange)["outcome"] == "refused");
+    assert_eq!(at(&place, &held)["stage"], "running", "it waited for its turn among those who have a permit");
+    assert_eq!(at(&place, &strange)["why"]["refusal"], "untrusted-key");
+    std::fs::write(place.path("permit.json"), permit).unwrap();
+    eventually("the other is answered", || at(&place, &held)["outcome"] == "answered");
+    place.kill("north");
+    let told = place.ok(&["audit", "show", "north", "--event", "strangers-refused"]);
+    let ledger = rusqlite::Connection::open(place.path("north/data/ledger.sqlite")).unwrap();
+    let untold: i64 =
+        ledger.query_row("SELECT COALESCE(SUM(jobs), 0) FROM log_stranger", [], |row| row.get(0)).unwrap();
+    assert!(!told.as_array().unwrap().is_empty() || untold == 1, "a refusal that nothing tells of");
 }

@@ -11,14 +11,6 @@ fn compiled(place: &Place) -> usize {
     std::fs::read_dir(place.path("north/data/compiled")).unwrap().count()
 }
 
-/// A node that runs, and a hub.
-fn north() -> Place {
-    let mut place = Place::new("rho=1");
-    place.node("north", "site = \"1\"", "rho=2");
-    place.start_all(&["north"]);
-    place
-}
-
 /// Starts the node again, and waits until its desk is open: before that, whoever asks would take its ledger.
 fn restart(place: &mut Place) {
     place.wait_online(0);
@@ -55,7 +47,7 @@ fn deleted_because(place: &mut Place) -> String {
 /// What would be a bug: a module that stays after its permit, one that goes while the permit runs, or a deletion that nobody can prove.
 #[test]
 fn what_a_revoked_permit_brought_is_deleted_with_a_certificate() {
-    let mut place = north();
+    let mut place = Place::at_work(&["north"]);
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
     assert_eq!(compiled(&place), 1);
     assert_eq!(endings(&place), 0, "a permit that is in force has ended");
@@ -87,7 +79,7 @@ fn ledger(place: &Place, sql: &str) {
 /// that is certified twice; or of which something is left.
 #[test]
 fn a_death_between_the_deletion_and_its_certificate_leaves_one_certificate() {
-    let mut place = north();
+    let mut place = Place::at_work(&["north"]);
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
     place.kill("north");
     revoke(&place);
@@ -125,7 +117,7 @@ fn a_death_between_the_deletion_and_its_certificate_leaves_one_certificate() {
 /// reason than that date.
 #[test]
 fn what_an_expired_permit_brought_is_deleted_with_a_certificate() {
-    let mut place = north();
+    let mut place = Place::at_work(&["north"]);
     let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
     std::fs::remove_file(place.path("permit.json")).unwrap();

@@ -224,6 +224,8 @@ fn nothing_calls_it_private(place: &Place, job: &str) {
             "the {what} has an ε: {text}"
         );
     }
+    assert!(!certificate.contains("protects   each person"), "{certificate}");
+    assert!(!preview.contains("less --fuel"), "fuel is the same for everybody: {preview}");
     let written = std::fs::read_to_string(place.path("certificate.json")).unwrap();
     assert!(
         written.contains(said) && !written.contains("\"epsilon\"") && !written.contains("\"spent_epsilon\""),

@@ -8,11 +8,7 @@ use serde_json::Value;
 /// What would be a bug: a federation that must stop for a new member; a private key that travels; a token that is good twice.
 #[test]
 fn a_fourth_node_joins_by_token_while_the_others_work() {
-    let mut place = Place::new("rho=1");
-    for (node, site) in [("north", "1"), ("middle", "2"), ("south", "3")] {
-        place.node(node, &format!("site = \"{site}\""), "rho=2");
-    }
-    place.start_all(&["north", "middle", "south"]);
+    let mut place = Place::at_work(&["north", "middle", "south"]);
     assert_eq!(place.ask("rho=0.1", &[])["answered"], 3);
 
     let invited = place.ok(&["hub", "invite", "hub", "--node", "west", "--token"]);

@@ -106,6 +106,9 @@ fn what_the_rules_leave_to_an_officer_waits_for_one() {
     place.start_node("north");
     place.wait_online(1);
     let matter = waits(&place, &job, "awaits-approval");
+    let (code, said) = place.fails(&["job", "result", &job, "--as", "researcher"]);
+    assert!(code == 8 && said.contains("no answer yet: north waits for an officer"), "{code}: {said}");
+    assert!(!said.contains("cannot be reached"), "a node that is there is said not to be: {said}");
     // Nobody else's word counts.
     place.ok(&["key", "new", "eve.key"]);
     let (code, message) =
@@ -272,6 +275,8 @@ fn a_person_is_excluded_at_the_nodes_own_desk() {
     let (code, _) = place.fails(&["node", "desk", "revoke", "north", "forged.json"]);
     assert_eq!(code, 9);
     assert_eq!(at(&place, &job, "north")["stage"], "running");
+    what_is_to_come_is_told_as_such(&place);
+    assert_eq!(at(&place, &job, "north")["stage"], "running", "what is revoked from tomorrow on ended today");
     place.ok(&["node", "desk", "revoke", "north", "revocation.json"]);
     eventually("it has stopped", || at(&place, &job, "north")["why"]["refusal"] == "person-excluded");
     // Also while the node does not run.
@@ -281,6 +286,37 @@ fn a_person_is_excluded_at_the_nodes_own_desk() {
     place.start_node("north");
     place.wait_online(1);
     assert_eq!(outcome(&place.ask("rho=0.05", &[]), "north")["why"]["refusal"], "permit-revoked");
+}
+
+/// Revocations that take effect tomorrow: of the place's permit, and of a number that nobody has; and one that is issued tomorrow.
+fn what_is_to_come_is_told_as_such(place: &Place) {
+    let now = jiff::Timestamp::now();
+    let tomorrow = now + jiff::SignedDuration::from_hours(24);
+    let sign = |number: &str, issued_at: jiff::Timestamp| {
+        let draft = format!(
+            "format = \"spe.revocation/1\"\nissuer = \"Example data access body\"\nissued_at = \"{issued_at}\"\n\
+             effective_at = \"{tomorrow}\"\nreason = \"the conditions were not kept\"\n[target]\npermit = \"{number}\"\n"
+        );
+        std::fs::write(place.path(&format!("{number}.toml")), draft).unwrap();
+        let (draft, out) = (format!("{number}.toml"), format!("{number}.revocation.json"));
+        place.run(&["revocation", "sign", &draft, "--key", "access-body.key", "--out", &out])
+    };
+    for (number, is_known) in [("dap-2026-0001", true), ("dap-2026-0999", false)] {
+        assert!(sign(number, now).status.success());
+        let said = place.run(&["node", "desk", "revoke", "north", &format!("{number}.revocation.json")]);
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains(&format!("takes effect at {tomorrow}")) && !said.contains("nothing runs"), "{said}");
+        assert_eq!(said.contains("knows no permit of that number"), !is_known, "{said}");
+    }
+    let listed = place.ok(&["node", "permits", "north"]);
+    assert_eq!(
+        (listed[0]["standing"].as_str(), &listed[0]["active_until"]),
+        (Some("granted until revoked"), &tomorrow.to_string().into()),
+        "{listed}"
+    );
+    let ahead = sign("dap-2026-0002", tomorrow);
+    let why = String::from_utf8(ahead.stderr).unwrap();
+    assert!(ahead.status.code() == Some(3) && why.contains("in the future"), "{why}");
 }
 
 fn revocation_again(place: &Place) {

@@ -222,6 +222,7 @@ fn what_is_wrong_is_said_and_enters_nothing() {
     says(&["--id", "secret-7", "--source", &"x".repeat(65)], &["1 to 64 bytes"]);
     says(&["--id", "secret-7", "--purpose", "marketing"], &["Art. 53"]);
     says(&["--id", "secret-7", "--effective", "soon"], &["effective"]);
+    says(&["--id", "secret-7", "--effective", "2020-01-01"], &["write 2020-01-01T00:00:00Z"]);
     says(&["--id", "secret-7", "--id", "secret-77"], &["2 values", "1 columns"]);
     says(&["--id", " "], &["0 values"]);
     says(&["--ids-file", "nowhere"], &["nowhere"]);

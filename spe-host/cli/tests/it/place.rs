@@ -87,6 +87,16 @@ impl Place {
         ]);
     }
 
+    /// A hub and nodes of those names at work, each over the rows of one site of its own.
+    pub fn at_work(nodes: &[&str]) -> Self {
+        let mut place = Self::new("rho=1");
+        for (site, node) in (1..).zip(nodes) {
+            place.node(node, &format!("site = \"{site}\""), "rho=2");
+        }
+        place.start_all(nodes);
+        place
+    }
+
     /// A node of that name over the rows that `sites` selects, whose answers leave as soon as they are there; not started.
     pub fn node(&self, name: &str, sites: &str, budget: &str) {
         self.node_of(name, &example(DECLARATION), sites, budget);

@@ -16,12 +16,13 @@ fn verify<'a>(file: &'a str, answer: &'a str, permit: &'a str, node_key: &'a str
     vec!["audit", "verify", "--receipt", file, "--answer", answer, "--permit", permit, "--node-key", node_key]
 }
 
-/// A node at work; the job in which `ada` was answered.
+/// A node at work; the job in which `ada` was answered. On its way somebody put blanks behind the permit, which nobody signs.
 fn answered() -> (Place, String) {
-    let mut place = Place::new("rho=1");
-    place.node("north", "site = \"1\"", "rho=2");
-    place.start_all(&["north"]);
+    let place = Place::at_work(&["north"]);
+    let signed = fs::read(place.path("permit.json")).unwrap();
+    fs::write(place.path("permit.json"), [&signed[..], b" \n "].concat()).unwrap();
     let job = place.ask("rho=0.1", &[])["job"].as_str().unwrap().to_owned();
+    fs::write(place.path("permit.json"), signed).unwrap();
     (place, job)
 }
 
@@ -42,7 +43,7 @@ fn a_receipt_names_the_permit_to_whoever_has_it_and_to_nobody_else() {
         (event["loss"].as_str(), event["software"].as_str()),
         (Some("rho=0.1"), Some(spe_node::journal::SOFTWARE))
     );
-    let document = Digest::of(&fs::read(place.path("permit.json")).unwrap()).to_string();
+    let document = place.ok(&["permit", "show", "permit.json"])["digest"].as_str().unwrap().to_owned();
     let paid = &said["paid_under"];
     assert_eq!(
         (paid["permit"]["number"].as_str(), &paid["document"]),
@@ -95,7 +96,15 @@ fn the_same_again_names_nobody(place: &Place, job: &str, node_key: &str, hers: &
     for permit in ["permit.json", "other.json"] {
         let (_, why) =
             place.fails(&verify("others/north-0.tlog-proof", "others/north-0.answer.json", permit, node_key));
-        assert!(why.contains("does not say under which permit"), "{why}");
+        assert!(why.contains("the receipt holds") && why.contains("does not say under which permit"), "{why}");
+        assert!(!why.contains("does not hold"), "a receipt that holds is said not to: {why}");
+    }
+    for (answer, permit, what) in
+        [("north-0.answer.json", "permit.toml", "permit"), ("../permit.json", "permit.json", "answer")]
+    {
+        let answer = format!("others/{answer}");
+        let (_, why) = place.fails(&verify("others/north-0.tlog-proof", &answer, permit, node_key));
+        assert!(why.contains(&format!("is not a signed {what}")), "{why}");
     }
     // Once more, it is the very same.
     place.ok(&["job", "result", job, "--as", "researcher", "--receipts", "again"]);

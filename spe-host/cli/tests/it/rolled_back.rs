@@ -6,13 +6,6 @@ use rusqlite::Connection;
 
 use crate::place::{Place, outcome};
 
-fn north() -> Place {
-    let mut place = Place::new("rho=1");
-    place.node("north", "site = \"1\"", "rho=2");
-    place.start_all(&["north"]);
-    place
-}
-
 fn refusal(place: &Place, loss: &str) -> String {
     outcome(&place.ask(loss, &[]), "north")["why"]["refusal"].as_str().unwrap_or_default().to_owned()
 }
@@ -36,7 +29,7 @@ fn has_seen_more(place: &Place, entries: i64) {
 /// again, or another one, when all is well again.
 #[test]
 fn an_answer_is_held_back_when_its_witness_has_seen_more() {
-    let mut place = north();
+    let mut place = Place::at_work(&["north"]);
     has_seen_more(&place, 1_000);
     let view = place.ask("rho=0.1", &[]);
     let job = view["job"].as_str().unwrap().to_owned();
@@ -63,7 +56,7 @@ fn an_answer_is_held_back_when_its_witness_has_seen_more() {
 /// not heard any more; a node that has to acknowledge the same at each start.
 #[test]
 fn an_old_copy_after_an_acknowledged_one_stops_the_node_again() {
-    let mut place = north();
+    let mut place = Place::at_work(&["north"]);
     let file = place.path("north/data/ledger.sqlite");
     let put_back = |place: &Place, copy: &[u8]| {
         fs::write(&file, copy).unwrap();

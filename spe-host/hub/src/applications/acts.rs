@@ -128,7 +128,7 @@ pub(crate) fn decide(
     let nodes = decided(&dossier, decision.body());
     let parts = desk.parts(db, &dossier, &nodes, ("the decision", signer))?;
     if let Some(permit) = &permit {
-        decision.confines(permit.body(), dossier.application.body(), dossier.datasets())?;
+        decision.confines(permit.body(), dossier.datasets())?;
         permits::one_number(db, permit)?;
     }
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

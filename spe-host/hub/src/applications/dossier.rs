@@ -4,16 +4,14 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use spe_kernel::{
     application::Application,
-    document::Opened,
     fault::Fault,
     ids::{ApplicationId, DatasetName, NodeName, PersonName},
     permit::{PermitId, Version},
-    revocation::RevocationBody,
 };
 use spe_wire::governance::{ApplicationLine, ApplicationView, DueView, PartOutcome, PartView, PermitState};
 
 use super::{
-    files::Files,
+    files::{Files, Revocations},
     part::{Part, text},
 };
 use crate::{
@@ -74,7 +72,7 @@ impl Dossier {
     }
 
     /// Says how the permits stand: a line may go over several parts, and a revocation may name any permit of it.
-    pub(super) fn settle(&mut self, revocations: &[Opened<RevocationBody>]) {
+    pub(super) fn settle(&mut self, revocations: &Revocations) {
         let given: Vec<(PermitId, Version)> = self.parts.iter().flat_map(Part::given_permits).collect();
         self.parts.iter_mut().for_each(|part| part.settle(&given, revocations));
     }
@@ -93,6 +91,7 @@ impl Dossier {
     pub(crate) fn line(&self, seen: &[NodeName], now: Timestamp) -> ApplicationLine {
         let parts: Vec<_> = self.seen(seen).collect();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut standings = parts.iter().filter_map(|part| part.standing(now));
         let due: Vec<DueView> = parts.iter().filter_map(|part| part.due(now)).collect();
         ApplicationLine {
             id: self.id.clone(),
@@ -104,7 +103,7 @@ impl Dossier {
             parts: count(parts.len()),
             overdue: count(due.iter().filter(|due| due.overdue).count()),
             due: due.iter().map(|due| due.last_day).min(),
-            unreadable: Vec::new(),
+            unreadable: standings.find(|one| !one.unreadable.is_empty()).map(|one| one.unreadable).unwrap_or_default(),
         }
     }
 
@@ -148,6 +147,7 @@ fn coverage(parts: &[PartView]) -> String {
         ("revoked at", at(&|part| is(part, PermitState::Revoked))),
         ("expired at", at(&|part| is(part, PermitState::Expired))),
         ("replaced by another part's permit at", at(&|part| is(part, PermitState::Replaced))),
+        ("standing unknown at", at(&|part| is(part, PermitState::Unknown))),
     ];
     said.extend(others.iter().filter(|(_, nodes)| !nodes.is_empty()).map(|(word, nodes)| format!("{word} {nodes}")));
     said.join("; ")

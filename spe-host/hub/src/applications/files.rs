@@ -21,7 +21,8 @@ use crate::{
 /// Applications, oldest first.
 ///
 /// # Security
-/// An entry that cannot be read takes with it what it is about, and nothing else: how that stands nobody could say without it. Watched by
+/// An entry that cannot be read takes with it what it is about, and nothing else: how that stands nobody could say without it. A revocation
+/// may be about any permit ([`Revocations`]), and a decision about any number (`one_number`). Watched by
 /// `an_entry_that_cannot_be_read_takes_its_own_application_and_no_other`.
 #[derive(Default)]
 pub(crate) struct Files {
@@ -43,12 +44,12 @@ pub(crate) struct Lost {
 impl Files {
     /// All there are.
     pub(crate) fn all(db: &Connection) -> Result<Self, Stop> {
-        Ok(Self::gather(governance::all(db)?, &revocations(db)?))
+        Ok(Self::gather(governance::all(db)?, &Revocations::all(db)?))
     }
 
     /// The application of that id.
     pub(crate) fn one(db: &Connection, id: &ApplicationId) -> Result<Dossier, Stop> {
-        let mut found = Self::gather(governance::of(db, id.as_str())?, &revocations(db)?);
+        let mut found = Self::gather(governance::of(db, id.as_str())?, &Revocations::all(db)?);
         match (found.dossiers.pop(), found.lost.first().and_then(|lost| lost.entries.first())) {
             (Some(dossier), _) => Ok(dossier),
             (None, Some(entry)) => Err(entry.fault().into()),
@@ -56,7 +57,7 @@ impl Files {
         }
     }
 
-    fn gather(entries: Vec<Entry>, revocations: &[Opened<RevocationBody>]) -> Self {
+    fn gather(entries: Vec<Entry>, revocations: &Revocations) -> Self {
         let mut files = Self::default();
         for (number, entry) in entries {
             match entry {
@@ -137,9 +138,21 @@ impl Lost {
 }
 
 /// Every revocation that the hub was told of, oldest first.
-fn revocations(db: &Connection) -> Result<Vec<Opened<RevocationBody>>, Stop> {
-    let told = governance::every(db, What::Revoked)?;
-    Ok(told.iter().filter_map(|event| document::open(&event.body).ok()).collect())
+///
+/// # Security
+/// One that cannot be read may take back any permit: while there is one, nobody is told that a permit holds. Watched by
+/// `a_revocation_that_cannot_be_read_leaves_no_permit_in_force`.
+pub(super) struct Revocations {
+    pub(super) told: Vec<Opened<RevocationBody>>,
+    /// The entries that may be others, and cannot be read.
+    pub(super) unreadable: Vec<i64>,
+}
+
+impl Revocations {
+    fn all(db: &Connection) -> Result<Self, Stop> {
+        let (told, lost) = governance::opened(db, What::Revoked, |event| Ok(document::open(&event.body)?))?;
+        Ok(Self { told, unreadable: lost.iter().map(|entry| entry.number).collect() })
+    }
 }
 
 /// That what an entry says can be read, which is about no application.
@@ -158,8 +171,8 @@ fn opens(event: &Event) -> Result<(), Stop> {
 pub(crate) fn tell_unreadable(db: &Connection) -> Result<(), Stop> {
     for entry in Files::all(db)?.lost.iter().flat_map(|lost| &lost.entries) {
         tracing::error!(
-            "{}; what it is about is left out, and the rest goes on: put `hub.sqlite` back from a copy, or have the document handed in \
-             again (docs/operations.md)",
+            "{}; what it is about is left out, or unknown, and the rest goes on: put `hub.sqlite` back from a copy (\"What the hub keeps\" in \
+             docs/governance.md)",
             entry.fault()
         );
     }

@@ -26,7 +26,7 @@ pub(crate) use self::{
     dossier::Dossier,
     files::{Files, Lost, tell_unreadable},
     part::Part,
-    permits::{is_given, line_of, told},
+    permits::{lines_given, may_be_given, told},
 };
 use crate::{
     roles::{Caller, PersonRole},

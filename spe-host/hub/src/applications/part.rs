@@ -15,6 +15,7 @@ use spe_kernel::{
 };
 use spe_wire::governance::{Actor, DueView, PartOutcome, PartView, PermitStanding, PermitState, RevocationView};
 
+use super::files::Revocations;
 use crate::{stop::Stop, store::governance::What};
 
 /// A node's part.
@@ -32,6 +33,8 @@ pub(crate) struct Part {
     /// The whole line of the latest, also as far as it was given for other parts; and the revocation that ends it.
     whole: Line,
     revocation: Option<RevocationView>,
+    /// Entries of the log that may end it, and cannot be read.
+    unreadable: Vec<i64>,
     acts: Vec<Vec<u8>>,
 }
 
@@ -69,6 +72,7 @@ impl Part {
             history: Vec::new(),
             whole: Line::default(),
             revocation: None,
+            unreadable: Vec::new(),
             acts: Vec::new(),
         })
     }
@@ -207,7 +211,7 @@ impl Part {
 
     /// Takes in what the whole application and the revocations say of its permit: whichever of a line's permits a revocation names, all of
     /// the line end, as at nodes; the earliest counts.
-    pub(super) fn settle(&mut self, given: &[(PermitId, Version)], revocations: &[Opened<RevocationBody>]) {
+    pub(super) fn settle(&mut self, given: &[(PermitId, Version)], revocations: &Revocations) {
         let Some((_, line, _)) = self.history.last() else { return };
         let versions: Vec<Version> = given.iter().filter(|(of, _)| of == line).map(|(_, one)| one.clone()).collect();
         let named = |number: &PermitNumber| {
@@ -217,10 +221,11 @@ impl Part {
         let ends = |told: &&Opened<RevocationBody>| {
             told.signer() == line.issuer && matches!(&told.body().target, Target::Permit(number) if named(number))
         };
-        let first = revocations.iter().filter(ends).map(Opened::body).min_by_key(|body| body.effective_at);
+        let first = revocations.told.iter().filter(ends).map(Opened::body).min_by_key(|body| body.effective_at);
         self.revocation =
             first.map(|body| RevocationView { effective_at: body.effective_at, reason: body.reason.clone() });
         self.whole = Line::new(versions, first.map(|body| body.effective_at));
+        self.unreadable.clone_from(&revocations.unreadable);
     }
 
     /// How the permit that was given stands at `now`, as far as the hub was told.
@@ -239,13 +244,19 @@ impl Part {
             Standing::Expired { since } => (PermitState::Expired, since, None),
             Standing::Revoked { since } => (PermitState::Revoked, since, None),
         };
-        Some(PermitStanding { state, since, replaced_by, revocation: self.revocation.clone() })
+        let (revocation, unreadable) = (self.revocation.clone(), self.unreadable.clone());
+        // One that was taken back is, whatever else the log had.
+        Some(if state == PermitState::Revoked || unreadable.is_empty() {
+            PermitStanding { state, since, replaced_by, revocation, unreadable: Vec::new() }
+        } else {
+            PermitStanding { state: PermitState::Unknown, since: begins, replaced_by: None, revocation, unreadable }
+        })
     }
 
-    /// Whether one of its permits holds at `now`: also the one that a later permit takes the place of when that begins.
+    /// Whether one of its permits is known to hold at `now`: also the one that a later permit takes the place of when that begins.
     pub(super) fn is_in_force(&self, now: Timestamp) -> bool {
         let holds = |version: &Version| matches!(self.whole.standing(version.digest, now), Some(Standing::InForce(_)));
-        self.history.iter().any(|(.., version)| holds(version))
+        self.unreadable.is_empty() && self.history.iter().any(|(.., version)| holds(version))
     }
 
     pub(super) fn due(&self, now: Timestamp) -> Option<DueView> {

@@ -1,5 +1,7 @@
 //! The permits that were given: each number once, and which nodes are told of which.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 use spe_kernel::{
     document::{self, Opened},
@@ -12,50 +14,74 @@ use spe_wire::Assignment;
 use super::part::Filed;
 use crate::{
     stop::Stop,
-    store::governance::{self, Event, What},
+    store::governance::{self, Event, Unreadable, What},
 };
 
 /// A permit, as it was signed and opened.
 type Given = (Vec<u8>, Opened<PermitBody>);
 
-/// The permit of an entry of the log; none, if it gives none, or one that does not open: no node takes that either.
+/// The permit of an entry of the log; none, if it gives none.
+fn opened(event: &Event) -> Result<Option<Given>, Stop> {
+    let filed: Filed = serde_json::from_slice(&event.body)?;
+    let Some(envelope) = filed.permit.map(String::into_bytes) else { return Ok(None) };
+    let permit = document::open(&envelope)?;
+    Ok(Some((envelope, permit)))
+}
+
+/// The same, for nodes: they take none that does not open.
 fn of(event: &Event) -> Option<Given> {
-    let given = || -> Result<Option<Given>, Stop> {
-        let filed: Filed = serde_json::from_slice(&event.body)?;
-        let Some(envelope) = filed.permit.map(String::into_bytes) else { return Ok(None) };
-        let permit = document::open(&envelope)?;
-        Ok(Some((envelope, permit)))
-    };
-    given().unwrap_or_else(|stop| {
+    opened(event).unwrap_or_else(|stop| {
         tracing::warn!(application = event.subject, "a decision in the log of governance is left out: {stop}");
         None
     })
 }
 
+/// Every permit that was given, oldest first, and the entries that may have given others.
+fn given(db: &Connection) -> Result<(Vec<Opened<PermitBody>>, Vec<Unreadable>), Stop> {
+    let (decided, unreadable) = governance::opened(db, What::Decision, opened)?;
+    Ok((decided.into_iter().flatten().map(|(_, permit)| permit).collect(), unreadable))
+}
+
 /// Refuses a permit whose number its issuer has given to another document.
+///
+/// # Security
+/// While a decision cannot be read no number is known to be free, and no permit is taken that was not given before. Watched by
+/// `an_entry_that_cannot_be_read_takes_its_own_application_and_no_other`.
 pub(super) fn one_number(db: &Connection, permit: &Opened<PermitBody>) -> Result<(), Stop> {
     let number = &permit.body().number;
-    let given = governance::every(db, What::Decision)?;
-    let same = |given: &Opened<PermitBody>| (given.signer(), &given.body().number) == (permit.signer(), number);
-    if given.iter().filter_map(of).any(|(_, given)| same(&given) && given.digest() != permit.digest()) {
-        return Err(Refusal::PermitNumberTaken { number: number.clone() }.into());
+    let (given, unreadable) = given(db)?;
+    let known = given.iter().find(|one| one.signer() == permit.signer() && one.body().number == *number);
+    match (known, unreadable.first()) {
+        (Some(known), _) if known.digest() != permit.digest() => {
+            Err(Refusal::PermitNumberTaken { number: number.clone() }.into())
+        }
+        (None, Some(entry)) => {
+            let what = format!(
+                "be given now: entry {} of the hub's log may have given its number to another, and cannot be read; ask the hub's operator, \
+                 who puts `hub.sqlite` back from a copy (docs/governance.md)",
+                entry.number
+            );
+            Err(Refusal::NotAllowed { who: format!("permit {number}"), what }.into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Whether a decision gave that permit, or one that amends or renews it.
-pub(crate) fn is_given(db: &Connection, PermitId { number, issuer }: &PermitId) -> Result<bool, Stop> {
-    let given = governance::every(db, What::Decision)?;
+/// Whether a decision gave that permit, or one that amends or renews it; or may have, as one cannot be read.
+pub(crate) fn may_be_given(db: &Connection, PermitId { number, issuer }: &PermitId) -> Result<bool, Stop> {
+    let (given, unreadable) = given(db)?;
     let names = |body: &PermitBody| body.number == *number || body.original == *number;
-    Ok(given.iter().filter_map(of).any(|(_, permit)| permit.signer() == *issuer && names(permit.body())))
+    Ok(!unreadable.is_empty() || given.iter().any(|permit| permit.signer() == *issuer && names(permit.body())))
 }
 
-/// The line of the permit of that number; one that was never decided here is a line of its own.
-pub(crate) fn line_of(db: &Connection, permit: PermitId) -> Result<PermitId, Stop> {
-    let given = governance::every(db, What::Decision)?;
-    let is = |given: &Opened<PermitBody>| given.signer() == permit.issuer && given.body().number == permit.number;
-    let line = given.iter().filter_map(of).find(|(_, given)| is(given)).map(|(_, given)| Version::opened(&given).0);
-    Ok(line.unwrap_or(permit))
+/// The line of each permit that was given.
+pub(crate) fn lines_given(db: &Connection) -> Result<BTreeMap<PermitId, PermitId>, Stop> {
+    let mut lines = BTreeMap::new();
+    for permit in given(db)?.0 {
+        let (line, version) = Version::opened(&permit);
+        lines.entry(PermitId { number: version.number, issuer: permit.signer() }).or_insert(line);
+    }
+    Ok(lines)
 }
 
 /// What `node` is to be told next of the log after entry `after`, and up to which entry that is all: revocations, permits given for its

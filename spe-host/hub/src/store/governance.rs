@@ -179,10 +179,36 @@ pub(crate) fn next(db: &Connection, node: &NodeName, after: i64) -> Result<Optio
     first(db, sql, params![node.as_str(), after], read)
 }
 
-/// Everything of one kind that can be read, in order.
-pub(crate) fn every(db: &Connection, what: What) -> Result<Vec<Event>, Stop> {
-    let all = rows(db, "SELECT * FROM governance WHERE what = ?1 ORDER BY number", [what.name()], read)?;
-    Ok(all.into_iter().filter_map(|(_, entry)| entry.ok()).collect())
+/// Everything of one kind, in order; among it what may be of that kind, since its kind cannot be read.
+fn every(db: &Connection, what: What) -> Result<Vec<Entry>, Stop> {
+    let kinds = What::ALL.map(|what| format!("'{}'", what.name())).join(", ");
+    let sql = format!("SELECT * FROM governance WHERE what = ?1 OR what NOT IN ({kinds}) ORDER BY number");
+    rows(db, &sql, [what.name()], read)
+}
+
+/// Everything of one kind as `open` reads it, in order, and what cannot be read: whoever says that something did not happen looks at both.
+pub(crate) fn opened<T>(
+    db: &Connection,
+    what: What,
+    open: impl Fn(&Event) -> Result<T, Stop>,
+) -> Result<(Vec<T>, Vec<Unreadable>), Stop> {
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+    for (number, entry) in every(db, what)? {
+        let read = match entry {
+            Ok(event) => open(&event).map_err(|why| Unreadable::entry(number, &event, &why)),
+            Err(lost) => Err(lost),
+        };
+        match read {
+            Ok(one) => all.push(one),
+            Err(lost) => unreadable.push(lost),
+        }
+    }
+    Ok((all, unreadable))
+}
+
+/// Everything of one kind that can be read, in order: for lists that say elsewhere what is missing in them.
+pub(crate) fn readable(db: &Connection, what: What) -> Result<Vec<Event>, Stop> {
+    Ok(every(db, what)?.into_iter().filter_map(|(_, entry)| entry.ok()).collect())
 }
 
 /// Everything, in order.

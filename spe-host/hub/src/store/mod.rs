@@ -64,8 +64,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection, FileError> {
 pub(crate) struct Store(Arc<Mutex<Connection>>);
 
 impl Store {
-    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        Ok(Self(Arc::new(Mutex::new(open(path)?))))
+    pub(crate) fn new(db: Connection) -> Self {
+        Self(Arc::new(Mutex::new(db)))
     }
 
     /// Reads one consistent state.

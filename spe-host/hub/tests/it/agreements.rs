@@ -170,6 +170,40 @@ async fn every_change_is_countersigned_once_also_by_a_hub_that_was_away() {
     assert_eq!(db.query_row(rows, [], |row| row.get::<_, i64>(0)).unwrap(), 12, "an entry is there twice, or not");
 }
 
+/// What would be a bug: a hub that goes on as if it had stated nothing, since its store was put back from an old copy, though the node has
+/// its statements; one that takes another's statement for its own, or gives a number of its own to two.
+#[tokio::test]
+async fn a_hub_whose_store_was_put_back_takes_its_own_statements_from_the_node() {
+    let mut federation = Federation::found().await;
+    let (north, south) = (federation.node("north").await, federation.node("south").await);
+    let store = federation.dir.path().join("hub.sqlite");
+    federation.stop().await;
+    let copy = std::fs::read(&store).unwrap();
+    federation.start(|_| {}).await;
+    let suspends = || Move::Suspend("an audit".into());
+    agree(federation.dir.path(), &north.name, suspends(), &operator()).unwrap();
+    agree(federation.dir.path(), &south.name, suspends(), &operator()).unwrap();
+    let mut all = seconds(&kept(&federation, &north), &north);
+    north.hub.agree(all.clone()).await.unwrap();
+    all.extend(north.hub.agree(Vec::new()).await.unwrap());
+    let souths = south.hub.agree(Vec::new()).await.unwrap();
+    let told = |kept: &Kept| kept.agreement.statements().into_iter().map(|one| one.digest()).collect::<Vec<_>>();
+    let before = told(&kept(&federation, &north));
+    federation.stop().await;
+    std::fs::write(&store, copy).unwrap();
+    for beside in ["hub.sqlite-wal", "hub.sqlite-shm"] {
+        std::fs::remove_file(federation.dir.path().join(beside)).ok();
+    }
+    federation.start(|_| {}).await;
+    assert_ne!(told(&kept(&federation, &north)), before, "nothing was lost");
+    assert!(north.hub.agree(souths).await.is_err(), "what it stated to south counts for north");
+    north.hub.agree(all).await.unwrap();
+    let after = kept(&federation, &north);
+    assert_eq!(told(&after), before, "it has not all again");
+    assert!(matches!(after.agreement.standing(jiff::Timestamp::now()), Standing::Suspended { .. }));
+    assert_eq!(after.agreement.next_number(Party::Hub), 3, "a number would be given twice");
+}
+
 /// What would be a bug: a signature under a change that its party did not make, or a false one that keeps what is true out.
 #[tokio::test]
 async fn a_false_countersignature_counts_for_nothing() {
@@ -221,7 +255,7 @@ async fn who_operates_the_hub_is_in_its_log_and_in_nothing_that_leaves() {
     let record = Record { point: "i".parse().unwrap(), of: "accuracy".into(), count: 3, at: recorded_at, recorded_at };
     spe_hub::record(dir, &record, &operator()).unwrap();
 
-    let Kept { agreement, accounts } = kept(&federation, &north);
+    let Kept { agreement, accounts, .. } = kept(&federation, &north);
     for change in agreement.changes() {
         let account = accounts.get(&change.statement.digest()).map(String::as_str);
         let by_hand = matches!(change.statement.body().act, Act::Suspend { .. });

@@ -26,5 +26,6 @@ mod roles;
 mod rounds;
 mod rounds_ending;
 mod standing;
+mod unreadable;
 mod upgrade;
 mod witness;

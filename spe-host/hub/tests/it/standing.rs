@@ -1,29 +1,26 @@
-//! How permits stand after they were given, as applicants, data access bodies and the public see it; and a log that cannot be read in full.
+//! How permits stand after they were given, as applicants, data access bodies and the public see it.
 
 use jiff::{Timestamp, ToSpan};
-use rusqlite::Connection;
 use spe_hub::roles_of;
 use spe_kernel::{
     document::{Document, sign},
     dsse::SecretKey,
-    ids::{ApplicationId, Digest},
     permit::{PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
 use spe_wire::{
-    Assignment, Ruling, encode,
-    governance::{Activity, PermitStanding, PermitState, Register},
+    encode,
+    governance::{Activity, PermitStanding, PermitState},
 };
 
 use crate::{
     applications::Case,
-    federation::assigned,
     papers::{application, body_of, decided_at, granting, now, permit_for, refusing},
     register::public,
 };
 
-fn revocation(number: &str, effective_at: Timestamp, key: &SecretKey) -> Vec<u8> {
+pub(crate) fn revocation(number: &str, effective_at: Timestamp, key: &SecretKey) -> Vec<u8> {
     let body = RevocationBody {
         format: RevocationBody::FORMAT.into(),
         issuer: "a data access body".into(),
@@ -44,7 +41,7 @@ fn days(days: i64) -> Timestamp {
 }
 
 /// How the permit of that node's part stands: as anna sees it, and in the register.
-async fn standing(case: &Case, node: &str) -> (Option<PermitStanding>, Option<PermitStanding>) {
+pub(crate) async fn standing(case: &Case, node: &str) -> (Option<PermitStanding>, Option<PermitStanding>) {
     let view = case.anna.hub.application(&case.id).await.unwrap();
     let register = public(case).await.register().await.unwrap();
     let entry = register.entries.iter().find(|entry| entry.application == case.id).unwrap();
@@ -178,88 +175,4 @@ async fn a_hub_is_never_before_its_last_entry() {
     case.federation.set_back();
     case.federation.start(|_| {}).await;
     assert_eq!(public(&case).await.register().await.unwrap().at, days(30));
-}
-
-/// Changes what the hub keeps of an entry, as a disk may; gives the entry's number.
-fn damage(case: &Case, (what, subject): (&str, &str), change: &str) -> i64 {
-    let db = Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
-    db.execute_batch("DROP TRIGGER IF EXISTS governance_is_not_changed").unwrap();
-    let which = "what = ?1 AND subject = ?2";
-    let number = format!("SELECT MAX(number) FROM governance WHERE {which}");
-    let number: i64 = db.query_row(&number, [what, subject], |row| row.get(0)).unwrap();
-    assert_eq!(db.execute(&format!("UPDATE governance SET {change} WHERE number = ?1"), [number]).unwrap(), 1);
-    number
-}
-
-/// One byte of the body, which stays JSON: in a list of datasets the first letter of a name.
-const A_FLIPPED_BYTE: &str =
-    "body = CAST(substr(CAST(body AS TEXT), 1, 2) || 'x' || substr(CAST(body AS TEXT), 4) AS BLOB)";
-
-fn about(register: &Register) -> Vec<(String, Vec<i64>)> {
-    register.unreadable.iter().map(|lost| (lost.about.clone(), lost.entries.clone())).collect()
-}
-
-/// Another application of anna's, that north has granted.
-async fn granted(case: &Case, number: &str, permit: &str) -> (ApplicationId, Ruling) {
-    let body = application(&case.anna, number);
-    let envelope = sign(&body, &case.anna.key);
-    let id = case.anna.hub.apply(envelope.clone()).await.unwrap();
-    let ruling = granting(&envelope, &["north"], &permit_for(&body, permit, &["north"]), &body_of("north"));
-    case.assessors[0].hub.decide(&id, ruling.clone()).await.unwrap();
-    (id, ruling)
-}
-
-/// What would be a bug: one byte that a disk has lost, or a document of another version, and nobody can read the register, report on it or
-/// apply any more; an application that is shown otherwise than it is, or that is silently gone.
-#[tokio::test]
-async fn an_entry_that_cannot_be_read_takes_its_own_application_and_no_other() {
-    for (what, change) in [
-        ("decision", A_FLIPPED_BYTE),
-        ("part", A_FLIPPED_BYTE),
-        ("submitted", A_FLIPPED_BYTE),
-        ("decision", "at = 'yesterday'"),
-        ("decision", "node = 'no such node!'"),
-        // Whole, and of another version.
-        ("decision", "OLD"),
-    ] {
-        let mut case = Case::new().await;
-        let (lost, _) = granted(&case, "app-2", "permit-2").await;
-        let (_, ruling) = granted(&case, "app-3", "permit-3").await;
-        case.federation.stop().await;
-        let old = format!("body = CAST('{{}}' AS BLOB), digest = '{}'", Digest::of(b"{}"));
-        let change = if change == "OLD" { &old } else { change };
-        let number = damage(&case, (what, lost.as_str()), change);
-        case.federation.start(|_| {}).await;
-
-        let hub = public(&case).await;
-        let register = hub.register().await.expect("the register is gone");
-        assert_eq!(about(&register), [(lost.to_string(), vec![number])], "{what}: {change}");
-        assert_eq!(
-            register.entries.len(),
-            2,
-            "{what}: {change}: another application is gone, or a part of that one is there"
-        );
-        hub.activity(Default::default()).await.expect("the report is gone");
-        let lines = case.anna.hub.applications().await.expect("the list is gone");
-        let line = lines.iter().find(|line| line.id == lost).expect("it is silently gone");
-        assert_eq!((&line.unreadable, line.number.is_none(), line.parts), (&vec![number], true, 3), "{what}: {change}");
-        assert_eq!(lines.len(), 3);
-        for hub in [&case.anna.hub, &case.assessors[0].hub] {
-            let why = hub.application(&lost).await.expect_err("it is shown otherwise than it is");
-            assert!(matches!(why, Refusal::Internal { .. }), "{why}");
-        }
-        let bob = case.federation.person("bob").await;
-        assert!(bob.hub.applications().await.unwrap().is_empty(), "somebody else's is listed");
-        granted(&case, "app-4", "permit-4").await;
-        let mut north = case.nodes[0].attend().await;
-        let told = loop {
-            // That of a decision which was damaged elsewhere than in its body may be told, too.
-            match assigned(&mut north).await {
-                Assignment::Permit { envelope } if Some(&envelope) == ruling.permit.as_ref() => break envelope,
-                Assignment::Permit { .. } => {}
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(Some(told), ruling.permit, "a node is not told of the others' permits");
-    }
 }

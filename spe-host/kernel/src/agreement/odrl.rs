@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Act, Agreement, AgreementBody, Party, Sha256, Standing};
+use super::{Act, Agreement, AgreementBody, Party, Sha256};
 use crate::{
     document::Opened,
     dsse::PublicKey,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The agreement as it stands at `now`: what was accepted last, from when and until when. One that a party has suspended or ended permits
-/// nothing since then.
+/// nothing since then; where both have, since the first of them did.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]: nothing was agreed on.
@@ -23,12 +23,7 @@ pub fn odrl(agreement: &Agreement, now: Timestamp) -> Result<Value, Refusal> {
     let Act::Offer { terms, terms_sha256, from, until } = offer.body().act else { return Err(nothing()) };
     let second = agreement.changes().into_iter().find(|change| change.statement.digest() == offer.digest());
     let accepted = second.and_then(|change| change.second).ok_or_else(nothing)?;
-    let standing = agreement.standing(now);
-    let stopped = match standing {
-        Standing::Suspended { at, .. } | Standing::Terminated { at, .. } => Some(at),
-        _ => None,
-    };
-    let ends = until.into_iter().chain(stopped).map(|end| constraint("dateTime", "lt", instant(end)));
+    let ends = until.into_iter().chain(agreement.stopped_since()).map(|end| constraint("dateTime", "lt", instant(end)));
     let constraints: Vec<Value> = std::iter::once(constraint("dateTime", "gteq", instant(from))).chain(ends).collect();
     Ok(json!({
         "@context": [
@@ -48,7 +43,7 @@ pub fn odrl(agreement: &Agreement, now: Timestamp) -> Result<Value, Refusal> {
             "constraint": constraints,
             "duty": [{ "action": { "@id": "spe:observeTerms" }, "target": document(terms, terms_sha256) }],
         }],
-        "spe:standing": standing.name(),
+        "spe:standing": agreement.standing(now).name(),
         "spe:signature": [signature(offer), signature(accepted)],
     }))
 }

@@ -43,6 +43,20 @@ pub struct Change<'a> {
     pub second: Option<&'a Opened<AgreementBody>>,
 }
 
+/// How a party has stopped it.
+struct Stopped {
+    /// Since when, without a resumption in between.
+    since: Timestamp,
+    /// Its last word.
+    standing: Standing,
+}
+
+/// The order of a party's statements. Two have one number where the party's store was put back in between: their digests decide, so that
+/// whoever has the same statements reads the same from them.
+fn turn(statement: &&Opened<AgreementBody>) -> (u32, Digest) {
+    (statement.body().number, statement.digest())
+}
+
 impl Agreement {
     /// One on which nothing was stated yet.
     pub const fn new(node: NodeName, hub_key: PublicKey, node_key: PublicKey) -> Self {
@@ -157,13 +171,6 @@ impl Agreement {
         self.of(party).filter(|one| !one.body().act.is_countersignature()).count()
     }
 
-    /// Digest of all that was stated, in whatever order it came.
-    pub fn digest(&self) -> Digest {
-        let mut all: Vec<_> = self.statements.iter().map(|(_, statement)| *statement.digest().as_bytes()).collect();
-        all.sort_unstable();
-        Digest::of(all.as_flattened())
-    }
-
     /// The number of the party's next statement.
     pub fn next_number(&self, party: Party) -> u32 {
         self.of(party).map(|statement| statement.body().number).max().unwrap_or(0).saturating_add(1)
@@ -176,7 +183,7 @@ impl Agreement {
     /// Everything, by the time at which it was signed; of the same time, what is a second signature last.
     pub fn statements(&self) -> Vec<&Opened<AgreementBody>> {
         let mut all: Vec<_> = self.statements.iter().map(|(_, statement)| statement).collect();
-        all.sort_by_key(|one| (one.body().signed_at, one.body().act.seconds().is_some(), one.body().number));
+        all.sort_by_key(|one| (one.body().signed_at, one.body().act.seconds().is_some(), turn(one)));
         all
     }
 
@@ -188,7 +195,7 @@ impl Agreement {
             Act::Countersign { statement: of } => !accepted && of == statement.digest(),
             _ => false,
         };
-        self.statements.iter().map(|(_, one)| one).filter(under).min_by_key(|one| one.body().number)
+        self.statements.iter().map(|(_, one)| one).filter(under).min_by_key(turn)
     }
 
     /// All changes, each with both signatures as far as they are there, by the time at which they were stated.
@@ -197,7 +204,7 @@ impl Agreement {
         let changes = self.statements.iter().filter_map(|stated| Some((first(stated)?, &stated.1)));
         let mut all: Vec<_> =
             changes.map(|(by, statement)| Change { by, statement, second: self.second(statement) }).collect();
-        all.sort_by_key(|change| (change.statement.body().signed_at, change.statement.body().number));
+        all.sort_by_key(|change| (change.statement.body().signed_at, turn(&change.statement)));
         all
     }
 
@@ -217,13 +224,13 @@ impl Agreement {
     /// The hub's latest offer, by its number.
     pub fn latest_offer(&self) -> Option<&Opened<AgreementBody>> {
         let offers = self.of(Party::Hub).filter(|statement| matches!(statement.body().act, Act::Offer { .. }));
-        offers.max_by_key(|statement| statement.body().number)
+        offers.max_by_key(turn)
     }
 
     /// The offer that the node accepted last: what is agreed on.
     pub fn accepted(&self) -> Option<&Opened<AgreementBody>> {
         let accepting = |statement: &&Opened<AgreementBody>| matches!(statement.body().act, Act::Accept { .. });
-        let last = self.of(Party::Node).filter(accepting).max_by_key(|statement| statement.body().number)?;
+        let last = self.of(Party::Node).filter(accepting).max_by_key(turn)?;
         let Act::Accept { offer } = &last.body().act else { return None };
         self.of(Party::Hub).find(|statement| statement.digest() == *offer)
     }
@@ -232,13 +239,12 @@ impl Agreement {
     pub fn standing(&self, now: Timestamp) -> Standing {
         let Some(agreed) = self.accepted() else { return Standing::Open };
         let Act::Offer { terms, from, until, .. } = &agreed.body().act else { return Standing::Open };
-        let ended = [Party::Hub, Party::Node].map(|party| self.stopped(party, agreed.digest()));
+        let stopped = [Party::Hub, Party::Node].map(|party| self.stopped(party, agreed.digest()));
+        let mut stopped: Vec<_> = stopped.into_iter().flatten().map(|stopped| stopped.standing).collect();
         // What is ended is ended, whatever the other party says.
-        if let Some(terminated) = ended.iter().flatten().find(|one| matches!(one, Standing::Terminated { .. })) {
-            return terminated.clone();
-        }
-        if let Some(suspended) = ended.into_iter().flatten().next() {
-            return suspended;
+        stopped.sort_by_key(|one| !matches!(one, Standing::Terminated { .. }));
+        if let Some(stopped) = stopped.into_iter().next() {
+            return stopped;
         }
         match until {
             Some(until) if *until <= now => Standing::Over { until: *until },
@@ -247,26 +253,35 @@ impl Agreement {
         }
     }
 
+    /// Since when what is agreed on has been stopped without a break: by the party that stopped it first, where both did.
+    pub(super) fn stopped_since(&self) -> Option<Timestamp> {
+        let agreed = self.accepted()?.digest();
+        let stopped = [Party::Hub, Party::Node].into_iter().filter_map(|party| self.stopped(party, agreed));
+        stopped.map(|stopped| stopped.since).min()
+    }
+
     /// How a party stopped the agreement on that offer, if it did.
-    fn stopped(&self, party: Party, agreed: Digest) -> Option<Standing> {
-        let mut last: Option<(u32, Option<Standing>)> = None;
-        for statement in self.of(party) {
-            let (number, at) = (statement.body().number, statement.body().signed_at);
-            let stands = match &statement.body().act {
+    fn stopped(&self, party: Party, agreed: Digest) -> Option<Stopped> {
+        let mut all: Vec<_> = self.of(party).collect();
+        all.sort_by_key(turn);
+        let mut stopped: Option<Stopped> = None;
+        for statement in all {
+            let (by, at) = (self.name(party), statement.body().signed_at);
+            let since = stopped.as_ref().map_or(at, |stopped| stopped.since.min(at));
+            match &statement.body().act {
                 Act::Terminate { offer, reason } if *offer == agreed => {
-                    return Some(Standing::Terminated { by: self.name(party), at, reason: reason.clone() });
+                    let standing = Standing::Terminated { by, at, reason: reason.clone() };
+                    return Some(Stopped { since, standing });
                 }
                 Act::Suspend { offer, reason } if *offer == agreed => {
-                    Some(Standing::Suspended { by: self.name(party), at, reason: reason.clone() })
+                    let standing = Standing::Suspended { by, at, reason: reason.clone() };
+                    stopped = Some(Stopped { since, standing });
                 }
-                Act::Resume { offer } if *offer == agreed => None,
-                _ => continue,
-            };
-            if last.as_ref().is_none_or(|(known, _)| *known < number) {
-                last = Some((number, stands));
+                Act::Resume { offer } if *offer == agreed => stopped = None,
+                _ => {}
             }
         }
-        last.and_then(|(_, stands)| stands)
+        stopped
     }
 
     /// Nothing, if it is live at `now`.

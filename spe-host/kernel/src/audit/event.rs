@@ -133,7 +133,7 @@ pub enum Event {
         /// Since when.
         since: Timestamp,
     },
-    /// Jobs, permits and revocations came that nobody had signed as they are: counted, and told once an hour at most.
+    /// Jobs, permits and revocations came that nobody had signed as they are, or that this version cannot read: counted, and told once an hour at most.
     DamagedRefused {
         /// How many.
         documents: u64,

@@ -152,6 +152,32 @@ fn what_is_suspended_or_ended_permits_nothing_from_then_on() {
     assert_eq!(ends(&amended), Vec::<String>::new(), "it has no end: {amended}");
 }
 
+/// What would be a bug: an export that permits something while a party has suspended it, since the other stopped it later.
+#[test]
+fn a_permission_ends_when_the_first_party_stops_it() {
+    let (audit, repairs, end) = ("an audit", "repairs", "an end");
+    let suspend = |offer, why: &str| Act::Suspend { offer, reason: why.into() };
+    let terminate = |offer, why: &str| Act::Terminate { offer, reason: why.into() };
+    // Suspended by one on the 3rd; the other, or the same, suspends on the 10th or ends it on the 20th.
+    for (first, second) in [(node(), hub()), (hub(), node()), (node(), node()), (hub(), hub())] {
+        let mut case = Case::agreed();
+        let offer = case.offer;
+        case.says(&first, 3, suspend(offer, repairs));
+        case.says(&second, 10, suspend(offer, audit));
+        let ends_first = |case: &Case| ends(&case.odrl()).into_iter().min().unwrap();
+        assert_eq!(ends_first(&case), "2026-06-03T09:00:00Z", "suspended on the 3rd and the 10th");
+        case.says(&second, 20, terminate(offer, end));
+        assert_eq!(ends(&case.odrl()), ["2028-06-01T00:00:00Z", "2026-06-03T09:00:00Z"], "and ended on the 20th");
+    }
+    // Resumed by the one who suspended it first: the other's suspension is in force since the 10th.
+    let mut case = Case::agreed();
+    let offer = case.offer;
+    case.says(&node(), 3, suspend(offer, repairs));
+    case.says(&hub(), 10, suspend(offer, audit));
+    case.says(&node(), 12, Act::Resume { offer });
+    assert_eq!(ends(&case.odrl()).last().unwrap(), "2026-06-10T09:00:00Z");
+}
+
 /// What would be a bug: a statement of this program that the published schema refuses, or the other way round.
 #[test]
 fn every_act_is_valid_by_the_schema() {

@@ -12,10 +12,10 @@ use spe_kernel::{
     document::{Document, open, sign},
     dsse::SecretKey,
     ids::{Digest, NodeName},
-    refusal::Stop,
+    refusal::{Refusal, Stop},
 };
 
-use super::Book;
+use super::{Answer, Book, Passed};
 use crate::journal::Records;
 
 fn hub() -> SecretKey {
@@ -199,6 +199,96 @@ fn who_changes_something_waits_for_the_other() {
     assert_eq!(world.files("json").len(), 4, "something was signed twice");
     let agreement = world.book(&folder).read().expect("an agreement");
     assert_eq!(agreement.next_number(Party::Node), 3, "a number was given twice");
+}
+
+/// Exchanges with a hub that answers so, and gives what it was told.
+fn exchanged(book: &Book<'_>, passed: &mut Passed, hub: impl Fn(&[Vec<u8>]) -> Answer) -> Vec<Vec<Vec<u8>>> {
+    let (mut told, mut answer) = (Vec::new(), None);
+    while let Some(tell) = book.step(passed, answer).expect("a step") {
+        answer = Some(hub(&tell));
+        told.push(tell);
+    }
+    told
+}
+
+/// The names of what was told, sorted.
+fn acts(told: &[Vec<u8>]) -> Vec<&'static str> {
+    let mut acts: Vec<_> =
+        told.iter().map(|one| open::<AgreementBody>(one).expect("a statement").body().act.name()).collect();
+    acts.sort_unstable();
+    acts
+}
+
+/// What would be a bug: a node whose hub can never resume what it suspended, since it is of an earlier version and refuses the node's
+/// countersignature with all that comes with it; a hub of this version that is told less.
+#[test]
+fn a_hub_that_knows_no_countersignatures_is_heard_all_the_same() {
+    let world = World::new("earlier");
+    let folder = world.statements();
+    let book = world.book(&folder);
+    let offer = world.says(1, Terms::of(b"terms").offered(at(0), None));
+    let agreed = open::<AgreementBody>(&offer).expect("an offer").digest();
+    let suspension = world.says(2, Act::Suspend { offer: agreed, reason: "an audit".into() });
+    let resumption = world.says(3, Act::Resume { offer: agreed });
+    let (mut stated, mut passed) = (vec![offer], Passed::default());
+    let earlier = |told: &[Vec<u8>], stated: &[Vec<u8>]| match acts(told).contains(&"countersign") {
+        true => Err(Refusal::Malformed { document: "the agreement".into(), why: "unknown variant".into() }),
+        false => Ok(stated.to_vec()),
+    };
+    exchanged(&book, &mut passed, |told| earlier(told, &stated));
+    stated.push(suspension);
+    let told = exchanged(&book, &mut passed, |told| earlier(told, &stated));
+    let told: Vec<_> = told.iter().map(|told| acts(told)).collect();
+    assert_eq!(told, [vec![], vec!["accept", "countersign", "offer", "suspend"], vec!["accept"]], "not told again");
+    assert_eq!(book.read().expect("an agreement").standing(at(9)).name(), "suspended");
+    stated.push(resumption);
+    let told = exchanged(&book, &mut passed, |told| earlier(told, &stated));
+    assert!(told.iter().all(|told| !acts(told).contains(&"countersign")), "it is refused again and again: {told:?}");
+    assert_eq!(book.read().expect("an agreement").standing(at(9)).name(), "live", "the resumption is not heard");
+
+    // One of this version is told all of it, when the node next connects.
+    let told = exchanged(&book, &mut Passed::default(), |_| Ok(stated.clone()));
+    let [told] = told.as_slice() else { panic!("told more than once: {told:?}") };
+    assert_eq!(told.len(), 6, "three of the hub's, and the node's signature under each");
+    let refuses = |_: &[Vec<u8>]| Err(Refusal::Malformed { document: "the agreement".into(), why: "no".into() });
+    let (mut passed, mut answer, mut refused) = (Passed::default(), None, 0);
+    let ended = loop {
+        match book.step(&mut passed, answer) {
+            Ok(Some(tell)) => answer = Some(refuses(&tell)),
+            ended => break ended,
+        }
+        refused += 1;
+    };
+    assert!(matches!((ended, refused), (Err(Stop::Refused(_)), 2)), "a hub that refuses anything is told for ever");
+}
+
+/// What would be a bug: a node that tells the hub the same every few seconds, or looks at the same again; one that keeps from a hub whose
+/// store was put back what that hub has lost; one by whose statements a hub takes its own key for the node's.
+#[test]
+fn what_has_passed_is_told_once_a_connection_and_all_of_it() {
+    let world = World::new("once");
+    let folder = world.statements();
+    let book = world.book(&folder);
+    let stated = vec![world.says(1, Terms::of(b"terms").offered(at(0), None))];
+    let hub = |_: &[Vec<u8>]| Ok(stated.clone());
+    let mut passed = Passed::default();
+    assert_eq!(exchanged(&book, &mut passed, hub).len(), 2, "the acceptance is told at once");
+    for _ in 0..2 {
+        assert_eq!(exchanged(&book, &mut passed, hub), [Vec::<Vec<u8>>::new()], "the same is told again");
+    }
+    // What was heard is not looked at again: not even what is gone since then.
+    fs::remove_dir_all(&folder).expect("gone");
+    exchanged(&book, &mut passed, hub);
+    assert!(!folder.exists(), "the same is looked at every few seconds");
+    exchanged(&book, &mut Passed::default(), hub);
+    let agreed = book.read().expect("an agreement").accepted().expect("accepted").digest();
+    for reason in ["one", "two", "three"] {
+        let suspends = |_: &_| Ok(Act::Suspend { offer: agreed, reason: reason.into() });
+        book.state(suspends, &Who::Node, at(2)).expect("stated");
+        let told = exchanged(&book, &mut Passed::default(), hub).concat();
+        assert_eq!(told.len(), world.files("json").len(), "not all is told: {:?}", acts(&told));
+        assert!(told.ends_with(&stated), "the hub's own comes before the node's");
+    }
 }
 
 /// What would be a bug: a node that takes what another than its hub signed, or that stops for a countersignature which is none.

@@ -56,7 +56,8 @@ pub struct PermitReport {
     pub number: String,
     /// Who signed it.
     pub issuer: String,
-    /// How it stands: `granted`, `amended`, `renewed`, `replaced`, `expired`, `revoked` or `not-yet`.
+    /// How it stands: `granted`, `amended`, `renewed`, `replaced`, `expired`, `revoked` or `not-yet`; what stands and will be
+    /// revoked before its end has ` until revoked` after it.
     pub standing: String,
     /// Its period.
     pub valid_from: String,
@@ -121,19 +122,23 @@ impl Records {
             let siblings = seen.iter().filter(|other| other.line == one.line).map(|other| &other.version);
             let revoked_at = revoked(one.line.issuer, &numbers(&one.line, siblings.clone()));
             let line = Line::new(siblings.cloned().collect(), revoked_at);
-            one.report(line.standing(one.version.digest, now))
+            one.report(line.standing(one.version.digest, now), revoked_at)
         };
         Ok(seen.iter().map(report).collect())
     }
 }
 
 impl SeenPermit {
-    fn report(&self, standing: Option<Standing>) -> PermitReport {
+    /// `revoked_at`: since when its line is revoked, or will be.
+    fn report(&self, standing: Option<Standing>, revoked_at: Option<Timestamp>) -> PermitReport {
         let Version { number, valid_from, valid_until, .. } = &self.version;
+        let ends = revoked_at.filter(|end| end < valid_until);
+        let end = ends.unwrap_or(*valid_until);
+        let until_then = if ends.is_some() { " until revoked" } else { "" };
         let (standing, until) = match standing {
             None => ("unknown".to_owned(), *valid_until),
-            Some(Standing::InForce(status)) => (status_text(status).to_owned(), *valid_until),
-            Some(Standing::NotYet { .. }) => ("not-yet".to_owned(), *valid_until),
+            Some(Standing::InForce(status)) => (format!("{}{until_then}", status_text(status)), end),
+            Some(Standing::NotYet { .. }) => (format!("not-yet{until_then}"), end),
             Some(Standing::Replaced { by, since }) => (format!("replaced by {by}"), since),
             Some(Standing::Expired { since }) => ("expired".to_owned(), since),
             Some(Standing::Revoked { since }) => ("revoked".to_owned(), since),
@@ -328,6 +333,23 @@ mod tests {
             "an amendment took another line's number"
         );
         assert!(matches!(see(&records, &first, 1), Ok(Standing::InForce(_))), "the first lost its number");
+    }
+
+    /// What would be a bug: a permit that is listed as granted to its end, and of which the node knows that it is revoked before.
+    #[test]
+    fn a_revocation_to_come_is_listed() {
+        let file = File::new("to-come");
+        let records = Records::open(&file.0).expect("a file");
+        assert!(matches!(see(&records, &body("p-1", "app"), 1), Ok(Standing::InForce(_))));
+        let listed = |revoked: Option<Timestamp>| {
+            let reports = records.permits(|_, _| revoked, now()).expect("readable");
+            reports.iter().map(|p| (p.standing.clone(), p.active_until.clone())).collect::<Vec<_>>()
+        };
+        let is = |standing: &str, until: &str| vec![(standing.to_owned(), until.to_owned())];
+        assert_eq!(listed(None), is("granted", "2027-01-01T00:00:00Z"));
+        assert_eq!(listed(Some(at("2026-11-01T00:00:00Z"))), is("granted until revoked", "2026-11-01T00:00:00Z"));
+        assert_eq!(listed(Some(at("2028-01-01T00:00:00Z"))), is("granted", "2027-01-01T00:00:00Z"));
+        assert_eq!(listed(Some(at("2026-05-01T00:00:00Z"))), is("revoked", "2026-05-01T00:00:00Z"));
     }
 
     /// What would be a bug: a permit that goes on though the node was told of the one in its place, also after a restart; or one that gives

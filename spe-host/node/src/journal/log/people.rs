@@ -109,16 +109,16 @@ pub enum Told {
 
 impl Records {
     /// Writes down that a job was admitted, the `register` of opt-outs as it was read for it, and the permit when it is seen for the first
-    /// time.
+    /// time: by the digest of what was signed, for the blanks around that are the hub's.
     ///
     /// # Privacy
     /// The register is told for every job, also where it is as it was: how many entries there are is public. Watched by
-    /// `an_opt_out_does_not_show_in_the_size_of_the_log` beside this.
+    /// `the_size_of_the_log_tells_neither_of_opt_outs_nor_of_strangers` in `spe-host/cli/tests/it/audit.rs`.
     ///
     /// # Errors
     /// The storage's own.
-    pub fn log_admitted(&self, admitted: &Admitted, permit: &[u8], register: Digest) -> Result<Told, Fault> {
-        let (job, charge, document) = (admitted.job(), admitted.charge(), Digest::of(permit));
+    pub fn log_admitted(&self, admitted: &Admitted, document: Digest, register: Digest) -> Result<Told, Fault> {
+        let (job, charge) = (admitted.job(), admitted.charge());
         self.in_one(|db| {
             let Known { tag, actor, .. } = job_of(db, job.digest(), Some(&signer(job)))?;
             // Of a job that an earlier version admitted, too.

@@ -25,14 +25,14 @@ pub struct Witnessed {
 
 impl Records {
     /// The receipt of an answer with that digest: its entry, and that it is in the tree of `checkpoint`. To whoever asked under the very
-    /// `permit` under which it was paid for, it says so.
+    /// `document`, by the digest of what was signed, under which it was paid for, it says so.
     ///
     /// # Privacy
     /// Who asks the same under another permit gets the same answer, and is not told whose it was: [`PaidUnder`].
     ///
     /// # Errors
     /// An answer that was never released, or is not in that tree yet.
-    pub fn receipt(&self, envelope: Digest, permit: &[u8], checkpoint: &SignedCheckpoint) -> Result<Receipt, Fault> {
+    pub fn receipt(&self, envelope: Digest, document: Digest, checkpoint: &SignedCheckpoint) -> Result<Receipt, Fault> {
         const ENTRY: &str = "SELECT idx, body, paid_under FROM log JOIN release ON release.log_idx = log.idx WHERE release.envelope = ?1 LIMIT 1";
         let db = self.connection();
         let found: Option<(i64, Vec<u8>, Option<String>)> = db
@@ -47,7 +47,7 @@ impl Records {
         }
         let path = tlog::inclusion(index, size, |level, at| hash(&db, level, at))?;
         let paid = paid.map(|json| opening(json.as_bytes())).transpose()?;
-        let paid = paid.filter(|paid| paid.document == Digest::of(permit));
+        let paid = paid.filter(|paid| paid.document == document);
         let opening = paid.as_ref().map(PaidUnder::to_bytes).transpose()?;
         Receipt::of(&LogProof { entry, opening, index, path, checkpoint: checkpoint.note().into() })
     }

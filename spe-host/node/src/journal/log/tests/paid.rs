@@ -26,7 +26,7 @@ fn paid(name: &str) -> World {
 fn shown(world: &World, permit: &[u8]) -> Option<PaidUnder> {
     let records = world.records();
     let checkpoint = records.checkpoint(&world.files(), &world.secret).expect("a checkpoint");
-    let receipt = records.receipt(Digest::of(b"a"), permit, &checkpoint).expect("a receipt");
+    let receipt = records.receipt(Digest::of(b"a"), Digest::of(permit), &checkpoint).expect("a receipt");
     logged(receipt.text()).expect("it holds").paid_under
 }
 
