@@ -158,8 +158,8 @@ async fn take(
         };
         match assignment {
             None => return Ok(()),
-            Some(Assignment::Run { job, submission }) => match site.is_permitted(&submission) {
-                Ok(()) => put(queue, client, &job, Work { submission, next: None }).await?,
+            Some(Assignment::Run { job, submission }) => match permitted(site, submission).await {
+                Ok(submission) => put(queue, client, &job, Work { submission, next: None }).await?,
                 Err(why) => {
                     tracing::info!(%job, "refused: {why}");
                     client.report(&job, encode(&why)).await?;
@@ -203,6 +203,16 @@ async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(
         Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
         Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),
     }
+}
+
+/// A job that may wait for its turn.
+async fn permitted(site: &Arc<Site>, submission: Submission) -> Result<Submission, Refusal> {
+    let site = Arc::clone(site);
+    let looked = spawn_blocking(move || site.is_permitted(&submission).map(|()| submission)).await;
+    looked.unwrap_or_else(|panicked| {
+        tracing::error!("looking at a job: {panicked}");
+        Err(unavailable("the node"))
+    })
 }
 
 /// Has a job wait for its turn; one that there is no room for is refused, and the connection lasts.
