@@ -140,7 +140,8 @@ pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
             let terms = Terms::of(spe_hub::TERMS.as_bytes());
             let (digest, sha256) = (terms.blake3(), terms.sha256());
             let said = serde_json::json!({ "terms": spe_hub::TERMS, "digest": digest, "sha256": sha256 });
-            return output.say(&said, || format!("{}\n# digests {digest}\n# {sha256}\n", spe_hub::TERMS));
+            // Byte by byte: `sha256sum` of it is what is agreed on.
+            return output.say(&said, || spe_hub::TERMS.to_owned());
         }
         HubAgreementCommand::Offer { dir, node, terms, until } => {
             let terms = Terms::of(&connect::read(&terms)?);
