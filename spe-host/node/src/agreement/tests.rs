@@ -41,6 +41,14 @@ impl World {
         Self { folder, name: "north".parse().expect("a name"), key: SecretKey::from_seed(&[2; 32]) }
     }
 
+    /// What `book`'s node has accepted: the digest of the hub's first offer.
+    fn agreed(&self, book: &Book) -> Digest {
+        let offer = self.says(1, Terms::of(b"terms").offered(at(0), None));
+        let agreed = open::<AgreementBody>(&offer).expect("an offer").digest();
+        book.answer(&[offer], at(1)).expect("accepted");
+        agreed
+    }
+
     fn statements(&self) -> PathBuf {
         self.folder.join("agreement")
     }
@@ -158,9 +166,7 @@ fn the_log_names_the_person_also_when_a_crash_came_in_between() {
     let world = World::new("who");
     let folder = world.statements();
     let book = world.book(&folder);
-    let offer = world.says(1, Terms::of(b"terms").offered(at(0), None));
-    let agreed = open::<AgreementBody>(&offer).expect("an offer").digest();
-    book.answer(&[offer], at(1)).expect("accepted");
+    let agreed = world.agreed(&book);
     let suspends = |_: &_| Ok(Act::Suspend { offer: agreed, reason: "repairs".into() });
     book.state(suspends, &Who::account("kim"), at(2)).expect("stated");
     let before: Vec<_> = ["json", "who"].into_iter().flat_map(|ending| world.files(ending)).collect();
@@ -297,9 +303,7 @@ fn a_false_countersignature_of_the_hub_is_left_out_and_a_forged_one_refused() {
     let world = World::new("false");
     let folder = world.statements();
     let book = world.book(&folder);
-    let offer = world.says(1, Terms::of(b"terms").offered(at(0), None));
-    let agreed = open::<AgreementBody>(&offer).expect("an offer").digest();
-    book.answer(&[offer], at(1)).expect("accepted");
+    let agreed = world.agreed(&book);
     let suspends = |_: &_| Ok(Act::Suspend { offer: agreed, reason: "repairs".into() });
     let mine = book.state(suspends, &Who::Node, at(2)).expect("stated").uncountersigned(Party::Hub);
     let [mine] = mine.as_slice() else { panic!("the hub has to sign one: {mine:?}") };
