@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use jiff::Timestamp;
-use spe_hub::Move;
 use spe_kernel::{
-    agreement::{Act, Agreement, Terms},
+    agreement::{Agreement, Move, Party, Terms},
     document::Opened,
     dsse::SecretKey,
-    ids::{Digest, NodeName},
+    ids::NodeName,
     refusal::{Refusal, Stop},
 };
 use spe_node::{
@@ -48,6 +47,9 @@ pub(crate) enum HubAgreementCommand {
         /// Print it as an ODRL 2.2 Agreement (JSON-LD), for dataspaces; the signed statements count, not this
         #[arg(long)]
         odrl: bool,
+        /// The text of the terms: fails if what was agreed on is another
+        #[arg(long)]
+        terms: Option<PathBuf>,
     },
     /// Print the terms that a node is offered when it first comes
     Terms,
@@ -135,7 +137,7 @@ pub(crate) enum NodeAgreementCommand {
 pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
     let (dir, node, step) = match command {
         HubAgreementCommand::List { dir } => return list(&dir, output),
-        HubAgreementCommand::Show { dir, node, odrl } => return show(&dir, &node, odrl, output),
+        HubAgreementCommand::Show { dir, node, odrl, terms } => return show(&dir, &node, (odrl, terms), output),
         HubAgreementCommand::Terms => {
             let terms = Terms::of(spe_hub::TERMS.as_bytes());
             let (digest, sha256) = (terms.blake3(), terms.sha256());
@@ -155,15 +157,24 @@ pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
     output.say(&serde_json::json!({ "node": node, "agreement": how }), || format!("{node}: {}\n", standing(&how)))
 }
 
-fn show(dir: &Path, node: &NodeName, odrl: bool, output: Output) -> Result<()> {
+fn show(dir: &Path, node: &NodeName, (odrl, terms): (bool, Option<PathBuf>), output: Output) -> Result<()> {
     let spe_hub::Kept { agreement, accounts, at } = spe_hub::agreement(dir, node)?;
+    compare(&agreement, terms.as_deref())?;
     if odrl {
         return show::say_odrl(&agreement, at, output);
     }
     let how = agreement.standing(at);
     let changes = show::changes(&agreement, &accounts);
     let json = serde_json::json!({ "node": node, "agreement": how, "changes": changes });
-    output.say(&json, || format!("{node}: {}\n{}", standing(&how), show::lines(&agreement, &accounts)))
+    output.say(&json, || format!("{node}: {}{}", show::stands(&agreement, at), show::lines(&agreement, &accounts)))
+}
+
+/// Nothing, if that text is of what was agreed on, or else of what is offered; or if there is no text.
+fn compare(agreement: &Agreement, text: Option<&Path>) -> Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    let nothing = || Refusal::NotFound { what: format!("an agreement with node {}", agreement.node()) };
+    let offer = agreement.accepted().or(agreement.latest_offer()).ok_or_else(nothing)?;
+    Ok(Terms::of(&connect::read(text)?).are_those_of(offer)?)
 }
 
 fn list(dir: &Path, output: Output) -> Result<()> {
@@ -186,38 +197,17 @@ pub(crate) fn node(command: NodeAgreementCommand, output: Output) -> Result<()> 
     match command {
         NodeAgreementCommand::Show { dir, odrl, terms } => with_book(&dir, |book, _| {
             let agreement = lawful(book.read())?;
-            if let Some(text) = terms {
-                let offer = agreement.accepted().or(agreement.latest_offer()).ok_or_else(nothing)?;
-                Terms::of(&connect::read(&text)?).are_those_of(offer)?;
-            }
+            compare(&agreement, terms.as_deref())?;
             if odrl { show::say_odrl(&agreement, Timestamp::now(), output) } else { said(&agreement, None, output) }
         }),
         NodeAgreementCommand::Accept { dir, terms } => {
             let terms = terms.map(|text| connect::read(&text)).transpose()?.map(|text| Terms::of(&text));
-            state(&dir, output, |agreement| {
-                let offer = agreement.latest_offer().ok_or_else(nothing)?;
-                terms.map_or(Ok(()), |terms| terms.are_those_of(offer))?;
-                Ok(Act::Accept { offer: offer.digest() })
-            })
+            state(&dir, output, Move::Accept { terms })
         }
-        NodeAgreementCommand::Suspend { dir, reason } => {
-            state(&dir, output, |agreement| Ok(Act::Suspend { offer: agreed(agreement)?, reason }))
-        }
-        NodeAgreementCommand::Resume { dir } => {
-            state(&dir, output, |agreement| Ok(Act::Resume { offer: agreed(agreement)? }))
-        }
-        NodeAgreementCommand::Terminate { dir, reason } => {
-            state(&dir, output, |agreement| Ok(Act::Terminate { offer: agreed(agreement)?, reason }))
-        }
+        NodeAgreementCommand::Suspend { dir, reason } => state(&dir, output, Move::Suspend(reason)),
+        NodeAgreementCommand::Resume { dir } => state(&dir, output, Move::Resume),
+        NodeAgreementCommand::Terminate { dir, reason } => state(&dir, output, Move::Terminate(reason)),
     }
-}
-
-fn nothing() -> Refusal {
-    Refusal::NotFound { what: "an agreement with the hub".into() }
-}
-
-fn agreed(agreement: &Agreement) -> Result<Digest, Refusal> {
-    agreement.accepted().map(Opened::digest).ok_or_else(nothing)
 }
 
 fn lawful<T>(done: Result<T, Stop>) -> Result<T> {
@@ -244,11 +234,20 @@ fn with_book<T>(dir: &Path, use_it: impl FnOnce(&Book<'_>, &Place<'_>) -> Result
 }
 
 /// Makes a statement, which counts here at once, and tells the hub if it can be reached; else the node tells it when it next connects.
-fn state(dir: &Path, output: Output, act: impl FnOnce(&Agreement) -> Result<Act, Refusal>) -> Result<()> {
+///
+/// What is accepted or resumed is the hub's latest word: that is heard first. Who suspends or ends waits for nobody.
+fn state(dir: &Path, output: Output, step: Move) -> Result<()> {
     with_book(dir, |book, place| {
-        lawful(book.state(act, &account(), Timestamp::now()))?;
-        let exchange = async { lawful(book.exchange(&HubClient::connect(place.connection).await?).await) };
-        let told = block_on(exchange);
+        let client = || HubClient::connect(place.connection);
+        if matches!(step, Move::Accept { .. } | Move::Resume) {
+            // Of a hub that cannot be reached, what it has stated before counts.
+            if let Ok(stated) = block_on(async { Ok(client().await?.agree(Vec::new()).await?) }) {
+                lawful(book.hear(&stated))?;
+            }
+        }
+        let now = Timestamp::now();
+        lawful(book.state(|agreement| agreement.decide(Party::Node, step, now), &account(), now))?;
+        let told = block_on(async { lawful(book.exchange(&client().await?).await) });
         write_down(book, place).context("what was stated counts; the node will write it into its audit log")?;
         said(&lawful(book.read())?, Some(told.err()), output)
     })
@@ -268,13 +267,13 @@ fn write_down(book: &Book<'_>, place: &Place<'_>) -> Result<()> {
 }
 
 fn said(agreement: &Agreement, told: Option<Option<anyhow::Error>>, output: Output) -> Result<()> {
-    let (how, nobody) = (agreement.standing(Timestamp::now()), Accounts::new());
+    let (now, nobody) = (Timestamp::now(), Accounts::new());
     let offered = agreement.latest_offer().map(Opened::digest);
     let other = offered.filter(|offer| agreement.accepted().is_none_or(|known| known.digest() != *offer));
-    let json = serde_json::json!({ "agreement": how, "offered": other, "hub_told": told.as_ref().map(Option::is_none),
+    let json = serde_json::json!({ "agreement": agreement.standing(now), "offered": other, "hub_told": told.as_ref().map(Option::is_none),
         "changes": show::changes(agreement, &nobody) });
     output.say(&json, || {
-        let mut lines = format!("{}\n{}", standing(&how), show::lines(agreement, &nobody));
+        let mut lines = format!("{}{}", show::stands(agreement, now), show::lines(agreement, &nobody));
         if other.is_some() {
             lines.push_str("the hub offers other terms: spe node agreement accept\n");
         }

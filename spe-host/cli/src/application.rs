@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
@@ -18,6 +18,7 @@ use spe_wire::{
 
 use crate::{
     connect::{self, Profile, block_on},
+    exit::Refused,
     key,
     output::Output,
     show::Table,
@@ -58,15 +59,15 @@ pub(crate) enum WayCommand {
         #[command(flatten)]
         notice: NoticeArgs,
         /// What is missing; may be given several times
-        #[arg(long, required = true)]
+        #[arg(long, value_name = "TEXT", required = true)]
         missing: Vec<String>,
     },
     /// Prolong the term for the decision, once, as a data access body (Art. 68(4), (6))
     Prolong {
         #[command(flatten)]
         notice: NoticeArgs,
-        /// Why
-        #[arg(long)]
+        /// Why; the applicant is told
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// Hand in a data access body's signed decision, with the permit that a positive one gives
@@ -76,7 +77,7 @@ pub(crate) enum WayCommand {
         /// The signed decision: `spe decision sign`
         decision: PathBuf,
         /// The signed permit of a positive decision: `spe permit sign`
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         permit: Option<PathBuf>,
     },
     /// Add what a data access body asked for
@@ -84,7 +85,7 @@ pub(crate) enum WayCommand {
         #[command(flatten)]
         one: One,
         /// An answer; may be given several times
-        #[arg(long, required = true)]
+        #[arg(long, value_name = "TEXT", required = true)]
         answer: Vec<String>,
     },
     /// Take an application back, as far as it is not decided
@@ -104,13 +105,13 @@ pub(crate) struct NoticeArgs {
     #[command(flatten)]
     one: One,
     /// The node whose part it is about; may be given several times
-    #[arg(long = "node", required = true)]
+    #[arg(long = "node", value_name = "NODE", required = true)]
     nodes: Vec<NodeName>,
     /// The data access body's secret key file
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The data access body's name
-    #[arg(long)]
+    /// The data access body's name, for people: its key is what counts
+    #[arg(long, value_name = "NAME")]
     issuer: String,
 }
 
@@ -186,13 +187,20 @@ async fn complete(one: &One, answers: Vec<String>, output: Output) -> Result<()>
 /// The one permit that was given, or the one of that node.
 fn permit<'a>(view: &'a ApplicationView, node: Option<&NodeName>) -> Result<&'a str> {
     let meant = |part: &&PartView| node.is_none_or(|node| part.node == *node);
+    if let (Some(node), None) = (node, view.parts.iter().find(meant)) {
+        return Err(Refused::missing(format!("{} has no part of node {node}: {}", view.id, view.coverage)));
+    }
     let mut given: Vec<&str> =
         view.parts.iter().filter(meant).filter_map(|part| part.permit_envelope.as_deref()).collect();
     given.dedup();
     match given.as_slice() {
         [one] => Ok(one),
-        [] => bail!("no permit was given there yet: {}", view.coverage),
-        _ => bail!("several permits were given; name one with --node"),
+        [] => Err(Refused::missing(format!("no permit was given for {} yet: {}", view.id, view.coverage))),
+        _ => {
+            let several =
+                format!("several permits were given for {}; name a node with --node: {}", view.id, view.coverage);
+            Err(Refused::wrong(several))
+        }
     }
 }
 

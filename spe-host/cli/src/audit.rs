@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
@@ -23,6 +23,7 @@ use spe_node::{
 
 use crate::{
     account::account,
+    exit::Refused,
     instant::instant,
     key,
     output::{Answered, Output, tame},
@@ -45,15 +46,15 @@ pub(crate) enum AuditCommand {
         /// The node's folder
         dir: PathBuf,
         /// The folder to make
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },
     /// Remove the bodies of old entries, while the node is stopped; their hashes stay, and entries of the last year cannot go
     Prune {
         /// The node's folder
         dir: PathBuf,
-        /// Entries before this time, RFC 3339
-        #[arg(long, value_parser = instant)]
+        /// Entries before this time, such as 2026-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         before: Timestamp,
     },
     /// Have a node go on from a ledger that is not the one that it had, while it is stopped: charges may be missing from it for good
@@ -64,7 +65,7 @@ pub(crate) enum AuditCommand {
         /// The node's folder
         dir: PathBuf,
         /// Why; kept with what was found
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// Be a witness of a node's log, with files alone: remember what was seen, and cosign only what continues it
@@ -76,13 +77,13 @@ pub(crate) struct ShowArgs {
     /// The node's folder
     dir: PathBuf,
     /// Only what tells of the permit of that number
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     permit: Option<String>,
-    /// Only what the person of that name did, or the one of that tag
-    #[arg(long)]
+    /// Only what the person of that name did, or the one of that tag (person-…)
+    #[arg(long, value_name = "NAME")]
     person: Option<String>,
     /// Only events of that kind, such as charged, released or job-refused
-    #[arg(long)]
+    #[arg(long, value_name = "KIND", value_parser = kind)]
     event: Option<String>,
 }
 
@@ -92,18 +93,18 @@ pub(crate) struct VerifyArgs {
     #[arg(required_unless_present = "receipt")]
     dir: Option<PathBuf>,
     /// A receipt instead
-    #[arg(long, conflicts_with = "dir", requires = "node_key")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dir", requires = "node_key")]
     receipt: Option<PathBuf>,
     /// The signed answer that the receipt is for
-    #[arg(long, requires = "receipt")]
+    #[arg(long, value_name = "FILE", requires = "receipt")]
     answer: Option<PathBuf>,
     /// The signed permit under which it must have been paid for
-    #[arg(long, requires = "receipt")]
+    #[arg(long, value_name = "FILE", requires = "receipt")]
     permit: Option<PathBuf>,
     /// The node's public key; of a node's own folder it is known
     #[arg(long, value_name = "KEY")]
     node_key: Option<PublicKey>,
-    /// The public key of a witness who must have cosigned
+    /// The public key of a witness who must have cosigned the receipt, or the log of a node that is stopped
     #[arg(long, value_name = "KEY")]
     witness_key: Option<PublicKey>,
 }
@@ -169,7 +170,6 @@ impl Log {
 }
 
 fn show(args: &ShowArgs, output: Output) -> Result<()> {
-    args.event.as_deref().map_or(Ok(()), is_a_kind)?;
     let log = Log::of(&args.dir)?;
     if let (Some(person), None) = (&args.person, &log.records) {
         ensure!(
@@ -214,22 +214,22 @@ fn show(args: &ShowArgs, output: Output) -> Result<()> {
     })
 }
 
-/// Refuses what is no kind of event, and tells which there are.
-fn is_a_kind(kind: &str) -> Result<()> {
+/// A kind of event; of what is none, which there are.
+fn kind(kind: &str) -> Result<String, String> {
     // Of a kind that there is, only fields are missing.
     let why = serde_json::from_value::<Event>(serde_json::json!({ "kind": kind })).err().map(|why| why.to_string());
     match why.filter(|why| why.starts_with("unknown variant")) {
-        Some(why) => bail!("--event: {}", why.replacen("unknown variant", "no kind of event is", 1)),
-        None => Ok(()),
+        Some(why) => Err(why.replacen("unknown variant", "no kind of event is", 1)),
+        None => Ok(kind.to_owned()),
     }
 }
 
 /// Has the node go on from the ledger that it has.
 fn acknowledge(dir: &Path, reason: &str, output: Output) -> Result<()> {
-    ensure!(
-        !reason.trim().is_empty(),
-        "--reason is empty: say what became of the ledger, and of the charges that are missing"
-    );
+    if reason.trim().is_empty() {
+        let empty = "--reason is empty: say what became of the ledger, and of the charges that are missing";
+        return Err(Refused::wrong(empty));
+    }
     let log = Log::of(dir)?;
     let records = log.records.as_ref().context("the node runs; stop it first")?;
     // What only the files show is found here too, and is an error of its own.
@@ -237,7 +237,8 @@ fn acknowledge(dir: &Path, reason: &str, output: Output) -> Result<()> {
     let found = records.acknowledge_rollback(&log.files, reason, &account())?;
     if found.is_empty() {
         published.context("whether the ledger is the one that the node had could not be looked at")?;
-        bail!("nothing was found that would have to be acknowledged: the ledger is the one that the node had");
+        let nothing = "nothing was found that would have to be acknowledged: the ledger is the one that the node had";
+        return Err(Refused::state(nothing));
     }
     records.publish(&log.files, &log.key, true)?;
     output.say(&serde_json::json!({ "acknowledged": found }), || {
@@ -277,11 +278,12 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     } else {
         let strange = || format!("{} is neither a node's folder nor what `spe audit export` wrote", dir.display());
         let node = witness::node_of(dir).with_context(strange)?;
-        let key = args.node_key.context("name the node's public key with --node-key")?;
+        let unnamed = || Refused::wrong("name the node's public key with --node-key: its operator has it");
+        let key = args.node_key.ok_or_else(unnamed)?;
         (check_files(&LogFiles::new(dir, &node), key)?, false)
     };
-    if let (Some(expected), Some(found)) = (args.witness_key, checked.witness) {
-        ensure!(expected == found, "the log was cosigned by {found}, not by {expected}");
+    if let (Some(expected), true) = (args.witness_key, checked.findings.is_empty()) {
+        is_cosigned(&checked, expected, whole)?;
     }
     output.say(
         &serde_json::json!({ "holds": checked.findings.is_empty(), "entries": checked.entries, "pruned": checked.pruned,
@@ -292,6 +294,21 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     match checked.findings.first() {
         None => Ok(()),
         Some(first) => Err(Answered(format!("the audit log does not hold: {first}")).into()),
+    }
+}
+
+/// Whether the witness that is asked for cosigned the log.
+///
+/// # Errors
+/// Another one did, or none; files alone do not have what a witness signed.
+fn is_cosigned(checked: &Checked, expected: PublicKey, whole: bool) -> Result<()> {
+    match checked.witness {
+        Some(found) if found == expected => Ok(()),
+        Some(found) => Err(Refused::untrusted(format!("the log was cosigned by {found}, not by {expected}"))),
+        None if whole => Err(Refused::untrusted(format!("no witness has cosigned the log yet, nor has {expected}"))),
+        None => Err(Refused::wrong(
+            "--witness-key: the files of a log do not have cosignatures; they are with a node that is stopped, and in receipts (--receipt)",
+        )),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
     if let Some(dataset) = &args.dataset
         && nodes.iter().all(|n| n.catalogue.datasets.iter().all(|o| o.schema.name != *dataset))
     {
-        return Err(Refusal::NotFound { what: format!("dataset {dataset}; without a name all are listed: it") }.into());
+        return Err(Refusal::NotFound { what: format!("dataset {dataset} (without a name all are listed)") }.into());
     }
     let wanted = |name: &DatasetName| args.dataset.as_ref().is_none_or(|d| d == name);
     let lines = nodes.iter().flat_map(|node| {

@@ -6,11 +6,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use spe_kernel::{
     dsse::{PublicKey, SecretKey},
-    ids::PersonName,
+    ids::{Digest, PersonName},
+    refusal::Refusal,
 };
 use spe_wire::{ConnectError, Connection, HubClient, pki::Role};
 
-use crate::key;
+use crate::{exit::Refused, key};
 
 /// Where the connection is described, in a member's folder.
 pub(crate) const CONNECTION: &str = "connection.toml";
@@ -67,12 +68,18 @@ impl Profile {
     }
 
     pub(crate) async fn connect(&self) -> Result<HubClient> {
-        HubClient::connect(&self.connection()?).await.map_err(|error| match error {
-            // As itself, so that it decides the exit code.
-            ConnectError::Refused(refusal) => refusal.into(),
-            wrong @ ConnectError::File(_) => wrong.into(),
-        })
+        Ok(HubClient::connect(&self.connection()?).await?)
     }
+}
+
+/// Connects without a certificate to the hub at `host:port` whose authority has the fingerprint `ca`.
+pub(crate) async fn stranger(hub: &str, ca: Digest) -> Result<HubClient> {
+    HubClient::stranger(hub, ca).await.map_err(|error| match error {
+        // No file: the address, as it was given.
+        ConnectError::File(wrong) => Refused::wrong(wrong.to_string()),
+        ConnectError::Refused(Refusal::NotAllowed { who, what }) => Refused::untrusted(format!("{who} may not {what}")),
+        refused @ ConnectError::Refused(_) => refused.into(),
+    })
 }
 
 /// Makes a folder, and its parents, that only its owner can enter.

@@ -28,6 +28,7 @@ use spe_sandbox::inspect;
 
 use crate::{
     connect,
+    exit::Refused,
     governance::{is_dated, revoked},
     key,
     output::Output,
@@ -69,16 +70,16 @@ pub(crate) enum DeskCommand {
 pub(crate) struct VerdictArgs {
     /// The node's folder
     dir: PathBuf,
-    /// What is decided about: the first characters of its digest, as `list` shows it
+    /// What is decided about: the first characters of its digest, as `spe node desk list` shows it
     matter: String,
-    /// Who decides, as the node's policy names them
-    #[arg(long)]
+    /// Who decides: a name under [[officers]] in the node's policy.toml
+    #[arg(long, value_name = "NAME")]
     officer: PersonName,
     /// The officer's secret key file
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Why
-    #[arg(long, default_value = "")]
+    /// Why; needed to refuse
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 }
 
@@ -92,8 +93,8 @@ pub(crate) fn run(command: DeskCommand, output: Output) -> Result<()> {
             output.say(&all, || waiting::text(&all))
         }
         DeskCommand::Approve(args) => decide(&args, true, output),
-        DeskCommand::Refuse(args) if args.reason.is_empty() => {
-            bail!("say why with --reason: whoever asked is told")
+        DeskCommand::Refuse(args) if args.reason.trim().is_empty() => {
+            Err(Refused::wrong("say why with --reason: whoever asked is told"))
         }
         DeskCommand::Refuse(args) => decide(&args, false, output),
         DeskCommand::Endings { dir, out } => endings(&dir, out.as_deref(), output),
@@ -193,7 +194,7 @@ fn name_parameters(about: &mut Value, known: &[(Digest, Vec<String>)]) {
 }
 
 fn decide(args: &VerdictArgs, allowed: bool, output: Output) -> Result<()> {
-    let matter = find(&pending(&args.dir)?, &args.matter)?;
+    let matter = find(&pending(&args.dir)?, &args.matter, &args.dir)?;
     let body = VerdictBody {
         format: VERDICT_FORMAT.into(),
         node: NodeConfig::read(&args.dir)?.name,
@@ -237,7 +238,7 @@ fn endings(dir: &Path, out: Option<&Path>, output: Output) -> Result<()> {
             format!("{line}   {ended_at}   {gone}\n")
         };
         if endings.is_empty() {
-            "nothing has been deleted for an ended permit yet: it is within a minute of its end\n".into()
+            "nothing has been deleted for an ended permit yet: that happens within a minute of its end\n".into()
         } else {
             endings.iter().map(text).collect()
         }
@@ -267,15 +268,23 @@ fn keep(file: &Path, certificate: &str) -> Result<()> {
     }
 }
 
-/// The one thing that waits and whose digest begins so.
-fn find(waiting: &[Pending], digest: &str) -> Result<Matter> {
+/// The one thing that waits in `dir` and whose digest begins so.
+fn find(waiting: &[Pending], digest: &str, dir: &Path) -> Result<Matter> {
     let digest = digest.trim_start_matches("blake3:");
+    let list = format!("`spe node desk list {}` shows what waits", dir.display());
+    if digest.is_empty() {
+        return Err(Refused::wrong(format!(
+            "what is decided about is named by the first characters of its digest: {list}"
+        )));
+    }
     let begins = |p: &&Pending| p.matter.digest().to_string().trim_start_matches("blake3:").starts_with(digest);
     let mut found = waiting.iter().filter(begins);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one.matter),
-        (None, _) => bail!("nothing that waits here begins with {digest:?}; `spe node desk list` shows what waits"),
-        (Some(_), Some(_)) => bail!("several things that wait begin with {digest:?}; give more characters"),
+        (None, _) => Err(Refused::missing(format!("nothing that waits here begins with {digest:?}: {list}"))),
+        (Some(_), Some(_)) => {
+            Err(Refused::wrong(format!("several things that wait begin with {digest:?}; give more characters: {list}")))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all signed governance documents have in common: a TOML draft, a signature, a schema.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -9,6 +9,7 @@ use spe_kernel::{
     decision::DecisionBody,
     document::{self, Document},
     permit::PermitBody,
+    refusal::Refusal,
     revocation::RevocationBody,
     schema,
 };
@@ -20,11 +21,11 @@ use crate::{key, output::Output};
 pub(crate) struct SignArgs {
     /// The draft, as TOML
     pub(crate) draft: PathBuf,
-    /// The signer's secret key file
-    #[arg(long)]
+    /// The signer's secret key file (`spe key new`)
+    #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Where to write the signed document
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
 }
 
@@ -41,12 +42,26 @@ pub(crate) enum Kind {
     Revocation,
 }
 
-/// Signs a draft that every reader of the document would accept; `name` is said of it.
-pub(crate) fn sign<D: Document>(args: &SignArgs, name: impl Fn(&D) -> String, output: Output) -> Result<()> {
+/// Reads a draft.
+pub(crate) fn read<D: Document>(draft: &Path) -> Result<D> {
+    let text = std::fs::read_to_string(draft).with_context(|| format!("reading {}", draft.display()))?;
+    let malformed =
+        |why: toml::de::Error| Refusal::Malformed { document: D::NAME.into(), why: why.to_string().trim_end().into() };
+    toml::from_str(&text).map_err(malformed).with_context(|| draft.display().to_string())
+}
+
+/// Signs a draft that every reader of the document would accept, and `readable` too; `name` is said of it.
+pub(crate) fn sign<D: Document>(
+    args: &SignArgs,
+    name: impl Fn(&D) -> String,
+    readable: impl Fn(&[u8]) -> Result<(), Refusal>,
+    output: Output,
+) -> Result<()> {
     let SignArgs { draft, key, out } = args;
-    let body: D = spe_node::config::read_toml(draft)?;
+    let body: D = read(draft)?;
     let envelope = document::sign(&body, &key::read(key)?);
     document::open::<D>(&envelope)
+        .and_then(|_| readable(&envelope))
         .with_context(|| format!("{} is not a document that can be signed", draft.display()))?;
     if out.exists() {
         bail!("{} exists already; choose another name, a signed document is never overwritten", out.display());
@@ -57,11 +72,11 @@ pub(crate) fn sign<D: Document>(args: &SignArgs, name: impl Fn(&D) -> String, ou
 }
 
 /// Shows a signed document as it is written.
-pub(crate) fn show<D: Document>(file: &std::path::Path, output: Output) -> Result<()> {
+pub(crate) fn show<D: Document>(file: &Path, output: Output) -> Result<()> {
     let envelope = crate::connect::read(file)?;
-    let opened = document::open::<D>(&envelope)
-        .with_context(|| format!("{} is not a signed document of that kind", file.display()))?;
     let kind = D::NAME.trim_start_matches("the ");
+    let opened = document::open::<D>(&envelope)
+        .with_context(|| format!("{} is not a signed {kind} (`spe {kind} sign` makes one)", file.display()))?;
     let text = toml::to_string_pretty(opened.body())?;
     let said = serde_json::json!({ kind: opened.body(), "signed_by": opened.signer(), "digest": opened.digest() });
     output.say(&said, || format!("{text}\n# signed by {}\n# digest {}\n", opened.signer(), opened.digest()))

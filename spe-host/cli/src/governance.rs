@@ -12,7 +12,6 @@ use spe_kernel::{
     refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
-use spe_node::config::read_toml;
 use spe_wire::PassedOn;
 
 use crate::{
@@ -50,9 +49,9 @@ pub(crate) enum ApplicationCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum DecisionCommand {
-    /// Print a template of a decision
+    /// Print a template of a positive decision
     Draft {
-        /// Of a negative one
+        /// The template of a negative decision instead
         #[arg(long)]
         negative: bool,
     },
@@ -71,7 +70,7 @@ pub(crate) enum DecisionCommand {
 pub(crate) enum RevocationCommand {
     /// Print a template of a revocation, which takes a line of permits back
     Draft {
-        /// One that excludes a person
+        /// The template of a revocation that excludes a person instead
         #[arg(long)]
         person: bool,
     },
@@ -97,7 +96,8 @@ pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result
     match command {
         ApplicationCommand::Draft => draft(APPLICATION, output),
         ApplicationCommand::Sign(args) => {
-            document::sign::<ApplicationBody>(&args, |body| body.number.to_string(), output)
+            let by_one_of_its_persons = |envelope: &[u8]| Application::verify(envelope).map(drop);
+            document::sign::<ApplicationBody>(&args, |body| body.number.to_string(), by_one_of_its_persons, output)
         }
         ApplicationCommand::Show { file } => {
             Application::verify(&connect::read(&file)?)?;
@@ -112,7 +112,7 @@ pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
     match command {
         DecisionCommand::Draft { negative } => draft(if negative { NEGATIVE } else { POSITIVE }, output),
         DecisionCommand::Sign(args) => {
-            document::sign::<DecisionBody>(&args, |body| format!("on {}", body.application), output)
+            document::sign::<DecisionBody>(&args, |body| format!("on {}", body.application), |_| Ok(()), output)
         }
         DecisionCommand::Show { file } => document::show::<DecisionBody>(&file, output),
         DecisionCommand::Schema => document::schema(Kind::Decision, output),
@@ -123,8 +123,8 @@ pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<(
     match command {
         RevocationCommand::Draft { person } => draft(if person { PERSON } else { PERMIT }, output),
         RevocationCommand::Sign(args) => {
-            is_dated(&read_toml(&args.draft)?)?;
-            document::sign(&args, revoked, output)
+            is_dated(&document::read(&args.draft)?)?;
+            document::sign(&args, revoked, |_| Ok(()), output)
         }
         RevocationCommand::Show { file } => document::show::<RevocationBody>(&file, output),
         RevocationCommand::Submit { file, profile } => {

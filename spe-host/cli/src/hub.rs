@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context, Result, bail};
@@ -28,10 +29,10 @@ pub(crate) enum HubCommand {
         /// The folder to make
         dir: PathBuf,
         /// Where to listen
-        #[arg(long, default_value = "127.0.0.1:7443")]
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
         listen: SocketAddr,
-        /// A name or address under which members reach the hub; the first is written into their invitations
-        #[arg(long = "host", required = true)]
+        /// A name or address under which members reach the hub; may be given several times, the first is written into their invitations
+        #[arg(long = "host", value_name = "HOST", required = true)]
         hosts: Vec<String>,
     },
     /// Serve researchers and nodes
@@ -48,16 +49,16 @@ pub(crate) enum HubCommand {
         dir: PathBuf,
         #[command(flatten)]
         who: Member,
-        /// A person's roles, with commas: docs/roles.md; applicant,data-user if left out
+        /// A person's roles, with commas, such as applicant,assessor@north: docs/roles.md; applicant,data-user if left out
         #[arg(long, value_delimiter = ',', conflicts_with = "node")]
         roles: Option<Vec<Listed>>,
-        /// Where to write the invitation
-        #[arg(long, required_unless_present = "token", conflicts_with = "token")]
+        /// The folder to write the invitation into; must not exist
+        #[arg(long, value_name = "DIR", required_unless_present = "token", conflicts_with = "token")]
         out: Option<PathBuf>,
         /// Print a line for `spe join`: the private key is made there and never leaves it
         #[arg(long)]
         token: bool,
-        /// Days that the token is good for
+        /// Days that the token is good for, at most 90
         #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=90))]
         days: u16,
     },
@@ -67,9 +68,9 @@ pub(crate) enum HubCommand {
         dir: PathBuf,
         /// The person
         person: PersonName,
-        /// All roles that the person shall have, with commas: docs/roles.md; an empty text takes all away
+        /// All roles that the person shall have, with commas, such as applicant,assessor@north: docs/roles.md; an empty text takes all away
         #[arg(long)]
-        roles: Option<String>,
+        roles: Option<Roles>,
     },
     /// What the hub has seen of the nodes' audit logs, and histories that exclude one another
     #[command(subcommand)]
@@ -130,6 +131,17 @@ pub(crate) struct Member {
     person: Option<PersonName>,
 }
 
+/// All roles of a person, written with commas; none, if nothing is written.
+#[derive(Clone)]
+pub(crate) struct Roles(Vec<Listed>);
+
+impl FromStr for Roles {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').filter(|one| !one.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 impl Member {
     fn role(self) -> Result<Role> {
         match (self.node, self.person) {
@@ -158,19 +170,13 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
         HubCommand::Run { dir } => serve(&dir),
         HubCommand::Invite { dir, who, roles, out, token: _, days } => {
             let role = who.role()?;
-            if let (Role::Person(person), Some(roles)) = (&role, roles) {
-                spe_hub::roles_of(&dir, person, Some(&roles))?;
-            }
             match out {
-                Some(out) => invite(&dir, &role, &out, output)?,
-                None => invite_by_token(&dir, &role, days, output)?,
+                Some(out) => invite(&dir, (&role, roles.as_deref()), &out, output),
+                None => invite_by_token(&dir, (&role, roles.as_deref()), days, output),
             }
-            Ok(())
         }
         HubCommand::Roles { dir, person, roles } => {
-            let list = |text: &str| text.split(',').filter(|one| !one.is_empty()).map(str::parse).collect();
-            let given: Option<Vec<Listed>> = roles.map(|text| list(&text)).transpose().map_err(anyhow::Error::msg)?;
-            let roles = spe_hub::roles_of(&dir, &person, given.as_deref())?;
+            let roles = spe_hub::roles_of(&dir, &person, roles.as_ref().map(|Roles(all)| all.as_slice()))?;
             let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
             output.say(&serde_json::json!({ "person": person, "roles": names }), || {
                 format!("{person}: {}\n", if names.is_empty() { "no role".into() } else { names.join(", ") })
@@ -201,11 +207,20 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
     }
 }
 
-fn invite(dir: &Path, role: &Role, out: &Path, output: Output) -> Result<()> {
+/// Gives an invited person the roles that were asked for: after the invitation, so that one that is refused changes nobody's.
+fn assign(dir: &Path, (role, roles): (&Role, Option<&[Listed]>)) -> Result<()> {
+    if let (Role::Person(person), Some(roles)) = (role, roles) {
+        spe_hub::roles_of(dir, person, Some(roles))?;
+    }
+    Ok(())
+}
+
+fn invite(dir: &Path, (role, roles): (&Role, Option<&[Listed]>), out: &Path, output: Output) -> Result<()> {
     if out.exists() {
         bail!("{} exists already; choose another folder", out.display());
     }
     let bundle = spe_hub::invite(dir, role)?;
+    assign(dir, (role, roles))?;
     std::fs::set_permissions(&bundle, std::fs::Permissions::from_mode(0o700))?;
     move_folder(&bundle, out)
         .with_context(|| format!("moving the invitation to {}; it is in {}", out.display(), bundle.display()))?;
@@ -240,9 +255,10 @@ fn witness(dir: &Path, output: Output) -> Result<()> {
     }
 }
 
-fn invite_by_token(dir: &Path, role: &Role, days: u16, output: Output) -> Result<()> {
+fn invite_by_token(dir: &Path, (role, roles): (&Role, Option<&[Listed]>), days: u16, output: Output) -> Result<()> {
     let until = Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days));
     let invitation = spe_hub::invite_by_token(dir, role, until)?;
+    assign(dir, (role, roles))?;
     let line = invitation.expose_text();
     output.say(&serde_json::json!({ "member": role, "invitation": line, "until": until }), || format!("{line}\n"))
 }

@@ -36,7 +36,7 @@ pub(crate) enum IncidentCommand {
     Update {
         /// The node's folder
         dir: PathBuf,
-        /// The incident's number
+        /// The incident's number, as `spe node incident list` shows it
         number: u32,
         /// What was done, in words that name no person
         #[arg(long, value_name = "TEXT")]
@@ -44,7 +44,7 @@ pub(crate) enum IncidentCommand {
         /// The report that was sent: early-warning, detailed-report or final-report
         #[arg(long, value_name = "REPORT", value_parser = report)]
         sent: Option<Step>,
-        /// When; now if left out
+        /// When, such as 2027-01-31T10:00:00Z; now if left out
         #[arg(long, value_name = "TIME", value_parser = instant)]
         at: Option<Timestamp>,
     },
@@ -52,7 +52,7 @@ pub(crate) enum IncidentCommand {
     Close {
         /// The node's folder
         dir: PathBuf,
-        /// The incident's number
+        /// The incident's number, as `spe node incident list` shows it
         number: u32,
         /// What came of it, in words that name no person
         #[arg(long, value_name = "TEXT")]

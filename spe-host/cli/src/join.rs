@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use spe_wire::{
-    ConnectError, Connection, EnrolRequest, HubClient, Invitation, request::MemberKey, tls::fingerprint, write_public,
-    write_secret,
+    Connection, EnrolRequest, Invitation, request::MemberKey, tls::fingerprint, write_public, write_secret,
 };
 
 use crate::{
-    connect::{CONNECTION, block_on, make_private},
+    connect::{CONNECTION, block_on, make_private, stranger},
+    exit::Refused,
     output::Output,
 };
 
@@ -58,11 +58,7 @@ fn own_key(file: &Path) -> Result<MemberKey> {
 }
 
 async fn enrol(invitation: &Invitation, key: &MemberKey, dir: &Path) -> Result<()> {
-    let hub = HubClient::stranger(&invitation.hub, invitation.ca).await.map_err(|error| match error {
-        // As itself, so that it decides the exit code.
-        ConnectError::Refused(refusal) => anyhow::Error::from(refusal),
-        wrong @ ConnectError::File(_) => wrong.into(),
-    })?;
+    let hub = stranger(&invitation.hub, invitation.ca).await?;
     let token = invitation.token.expose_text().to_owned();
     let asked = EnrolRequest { member: invitation.member.clone(), token, request: key.request()? };
     let enrolled = hub.enrol(asked).await?;
@@ -71,10 +67,10 @@ async fn enrol(invitation: &Invitation, key: &MemberKey, dir: &Path) -> Result<(
         std::fs::remove_file(dir.join(file)).ok();
     }
     write_public(&dir.join(CA), &enrolled.ca)?;
-    ensure!(
-        fingerprint(&dir.join(CA))? == invitation.ca,
-        "the hub sent another certificate authority than the invitation's: ask the hub's operator"
-    );
+    if fingerprint(&dir.join(CA))? != invitation.ca {
+        let why = "the hub sent another certificate authority than the invitation's: ask the hub's operator";
+        return Err(Refused::untrusted(why));
+    }
     write_public(&dir.join(CERTIFICATE), &enrolled.certificate)?;
     let witness = Some(enrolled.witness);
     let connection = Connection { witness, ..Connection::new(invitation.member.clone(), &invitation.hub) };

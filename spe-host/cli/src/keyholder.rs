@@ -18,6 +18,7 @@ use spe_wire::write_public;
 
 use crate::{
     connect::{self, make_private, vacant},
+    exit::Refused,
     output::{Output, log, told_to_stop},
     show::Table,
 };
@@ -34,23 +35,24 @@ pub(crate) enum KeyholderCommand {
         /// The folder to make; on another machine than any node's, or at least of another user
         dir: PathBuf,
         /// Where to listen
-        #[arg(long, default_value = "127.0.0.1:7444")]
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7444")]
         listen: SocketAddr,
-        /// A name or address under which nodes reach the key holder; the first is written into their invitations
-        #[arg(long = "host", required = true)]
+        /// A name or address under which nodes reach the key holder; may be given several times, the first is written into their invitations
+        #[arg(long = "host", value_name = "HOST", required = true)]
         hosts: Vec<String>,
     },
     /// Let a node in, and write its way here into a folder for `spe node init --keyholder`; works while the key holder runs
     ///
-    /// The folder is the right to this node's keys: hand it over on a way that you both trust.
+    /// The folder is the right to this node's keys: hand it over on a way that you both trust. A node that is invited again has to use the
+    /// new folder: the certificate in the earlier one is refused from then on.
     Invite {
         /// The key holder's folder
         dir: PathBuf,
         /// The node, as the hub knows it
         #[arg(long)]
         node: NodeName,
-        /// Where to write the invitation
-        #[arg(long)]
+        /// The folder to write the invitation into; must not exist
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
     /// Refuse a node from now on; its keys stay
@@ -87,8 +89,8 @@ pub(crate) enum KeyholderCommand {
     Certificates {
         /// The key holder's folder
         dir: PathBuf,
-        /// Where to write them, one file each
-        #[arg(long)]
+        /// The folder to write them into, one file each
+        #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
     /// Check a deletion certificate: nothing else is needed for it than the key holder's public key
@@ -110,7 +112,7 @@ pub(crate) enum KeyholderCommand {
         #[arg(long)]
         dataset: DatasetName,
         /// The node's old file of 32 bytes; destroy it afterwards
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         pseudonym_key: PathBuf,
     },
 }
@@ -150,14 +152,14 @@ pub(crate) struct DestroyArgs {
     /// Only this version of the data key, which is not the newest; everything if left out
     #[arg(long, value_name = "N")]
     version: Option<u32>,
-    /// Who orders it, by function, e.g. "data protection officer"; stands in the certificate
-    #[arg(long)]
+    /// Who orders it, by function, such as "data protection officer"; stands in the certificate
+    #[arg(long, value_name = "WHO")]
     by: String,
-    /// Why, e.g. "the permits have expired"; stands in the certificate
-    #[arg(long)]
+    /// Why, such as "the permits have expired"; stands in the certificate
+    #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Where to write the certificate
-    #[arg(long)]
+    /// Where to write the certificate; without it, `spe keyholder certificates` writes it later
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Do not ask for the dataset's name: for scripts
     #[arg(long)]
@@ -294,10 +296,10 @@ fn confirm(args: &DestroyArgs) -> Result<()> {
     let left: Vec<_> = left.filter(|key| version.is_none_or(|n| key.kind == "data" && key.version == n)).collect();
     if left.is_empty() {
         let place = dir.display();
-        bail!(
+        return Err(Refused::missing(format!(
             "node {node} has no such key of dataset {dataset} left: `spe keyholder list {place}` shows all keys, `spe keyholder certificates \
              {place} --out FOLDER` writes the certificates of those that were destroyed"
-        );
+        )));
     }
     let keys: Vec<_> = left.iter().map(|key| format!("{} {}", key.kind, key.version)).collect();
     let lost = match version {

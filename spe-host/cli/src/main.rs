@@ -15,6 +15,7 @@ mod data;
 mod demo;
 mod desk;
 mod document;
+mod exit;
 mod fitted;
 mod governance;
 mod hub;
@@ -50,8 +51,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use output::{Answered, Output, Shown, Waits};
-use spe_hub::NotDone;
-use spe_kernel::refusal::{Class, Refusal};
 
 /// A secure processing environment for federated health data.
 ///
@@ -177,22 +176,17 @@ fn misused(usage: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
 }
 
-/// Says what went wrong; a refusal's class is the exit code (`docs/operations.md`).
+/// Says what went wrong; its class is the exit code (`docs/operations.md`).
 fn fail(error: &anyhow::Error, output: Output) -> ExitCode {
-    let shown = error.downcast_ref::<Shown>().map(|Shown(refusal)| refusal);
-    let refusal = error.downcast_ref::<Refusal>().or(shown).or_else(|| match error.downcast_ref::<NotDone>() {
-        Some(NotDone::Refused(refusal)) => Some(refusal),
-        _ => None,
-    });
-    let waits = error.downcast_ref::<Waits>().map(|_| Class::Unavailable);
+    let shown = error.is::<Shown>();
     let message = output::tame(&format!("{error:#}"));
-    let answered = shown.is_some() || waits.is_some() || error.downcast_ref::<Answered>().is_some();
+    let answered = shown || error.is::<Waits>() || error.is::<Answered>();
     if output.json && !answered {
-        let said = serde_json::json!({ "error": message, "refusal": refusal });
+        let said = serde_json::json!({ "error": message, "refusal": exit::refusal(error) });
         output.say(&said, String::new).ok();
     }
-    if shown.is_none() || !output.json {
+    if !shown || !output.json {
         eprintln!("error: {message}");
     }
-    ExitCode::from(refusal.map(Refusal::class).or(waits).map_or(1, |class| class.codes().0))
+    ExitCode::from(exit::class(error).map_or(1, |class| class.codes().0))
 }

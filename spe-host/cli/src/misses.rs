@@ -11,7 +11,7 @@ use spe_node::{
     journal::{Miss, Records},
 };
 
-use crate::{output::Output, show::Table};
+use crate::{exit::Refused, output::Output, show::Table};
 
 #[derive(Args)]
 pub(crate) struct MissesArgs {
@@ -31,7 +31,10 @@ pub(crate) fn run(args: &MissesArgs, output: Output) -> Result<()> {
     ensure!(file.exists(), "{} does not exist: the node has not run yet", file.display());
     let records = Records::open(&file)?;
     if let (Some(dataset), Some(reason)) = (&args.resume, &args.reason) {
-        ensure!(!reason.trim().is_empty(), "--reason is empty: say what was looked at, and why the dataset may go on");
+        if reason.trim().is_empty() {
+            let empty = "--reason is empty: say what was looked at, and why the dataset may go on";
+            return Err(Refused::wrong(empty));
+        }
         let resumed =
             records.resume(dataset, reason, &crate::account::account()).context("letting the dataset go on")?;
         let said = json!({ "dataset": dataset, "misses": resumed, "reason": reason.trim() });

@@ -21,6 +21,7 @@ use crate::{
     agreement::{self, NodeAgreementCommand},
     connect::{CONNECTION, SIGNING_KEY, make_private, vacant},
     desk::{self, DeskCommand},
+    exit::Refused,
     incident::{self, IncidentCommand},
     join::{self, JoinArgs},
     key,
@@ -46,10 +47,10 @@ pub(crate) enum NodeCommand {
         /// The folder to make
         dir: PathBuf,
         /// The invitation: the folder that `spe hub invite --node` wrote, or `spe node join` made
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         connection: PathBuf,
         /// The way to the key holder: the folder that `spe keyholder invite` wrote
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         keyholder: PathBuf,
         /// Public key of a data access body whose permits the node accepts; may be given several times
         #[arg(long = "access-body", value_name = "KEY")]
@@ -194,7 +195,7 @@ fn forget(dir: &Path, name: &str, person_key: Option<PublicKey>, output: Output)
     let records = Records::open(&config.ledger_file())?;
     let forgotten = records.forget(name, person_key, &crate::account::account(), Timestamp::now())?;
     if forgotten.tags.is_empty() && forgotten.erased == 0 && forgotten.stays.is_empty() {
-        bail!("the node knows no person of the name {name:?}");
+        return Err(Refused::missing(format!("the node knows no person of the name {name:?}")));
     }
     records.publish(&LogFiles::new(&config.log_dir(), &config.name), &key::read(&config.signing_key_file)?, true)?;
     output.say(&forgotten, || {
@@ -268,8 +269,7 @@ fn init(
     // Last: a folder with this file is a node.
     write_public(&dir.join(FILE), &toml::to_string_pretty(&config)?)?;
     output.say(&serde_json::json!({ "node": name, "dir": dir }), || {
-        let measure =
-            format!("\nbefore it serves, measure this machine: spe node selftest --dir {} --adopt", dir.display());
+        let measure = format!("\nbefore it serves, measure this machine: spe node selftest {} --adopt", dir.display());
         let measure = if unmeasured { "" } else { measure.as_str() };
         format!(
             "node {name} in {}: read policy.toml, then bring data in with: spe data ingest{measure}\n",

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
@@ -15,11 +15,12 @@ use spe_kernel::{
     ids::{DatasetName, Digest, TableName},
     job::Purpose,
     optout::{AsOf, Choice, Entry, History, Scope, Subject, excluded, refused, short},
+    refusal::Refusal,
 };
 use spe_node::{config::NodeConfig, keys::Holder};
-use spe_vault::{Register, Vault};
+use spe_vault::{Register, RegisterError, Vault};
 
-use crate::{connect, output::Output, permit, show::Table};
+use crate::{connect, exit::Refused, output::Output, permit, show::Table};
 
 mod enter;
 use enter::{ChoiceArgs, enter};
@@ -53,7 +54,6 @@ pub(crate) enum OptoutCommand {
 #[derive(Args)]
 pub(crate) struct At {
     /// The node's folder
-    #[arg(long)]
     dir: PathBuf,
     /// The dataset
     #[arg(long)]
@@ -76,7 +76,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     at: At,
     /// A signed permit: which cohort it covers, for each of its purposes
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     permit: Option<PathBuf>,
     /// The digest of an earlier snapshot of the dataset; the current one if left out
     #[arg(long, value_name = "DIGEST", requires = "permit")]
@@ -123,7 +123,7 @@ impl Person {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let named: Vec<Vec<String>> = lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect();
         if named.is_empty() {
-            bail!("{} names nobody", file.display());
+            return Err(Refused::wrong(format!("{} names nobody", file.display())));
         }
         Ok(named)
     }
@@ -164,7 +164,9 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
     let register = at.register()?;
     let named = person.named()?;
     let subjects = at.subjects(&register, &named)?;
-    let [subject] = subjects.as_slice() else { bail!("show is about one person; {} are named", subjects.len()) };
+    let [subject] = subjects.as_slice() else {
+        return Err(Refused::wrong(format!("show is about one person; {} are named", subjects.len())));
+    };
     let history = register.read()?;
     // Entries of before a rotation stand under an older pseudonym until the person is met in the data.
     let (keys, mut own_pseudonyms) = (at.keys()?, vec![*subject]);
@@ -252,7 +254,7 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     // The list can be checked without the key holder; who is in it cannot.
     let own_key = match args.at.register()?.check_key(&args.at.keys()?, &history) {
         Ok(()) => Some(true),
-        Err(spe_vault::RegisterError::Keys(spe_kernel::keys::KeyError::Away(_))) => None,
+        Err(RegisterError::Keys(spe_kernel::keys::KeyError::Away(_))) => None,
         Err(wrong) => return Err(wrong.into()),
     };
     let cohorts = args.permit.as_ref().map(|file| cohorts(args, &config, &history, file)).transpose()?;
@@ -295,10 +297,12 @@ fn cohorts(
     let dataset = &args.at.dataset;
     let listed = Vault::list(&config.vault_dir())?;
     let held = listed.iter().find(|listed| listed.schema.name == *dataset);
-    let held = held.with_context(|| format!("dataset {dataset} is not in the vault"))?;
+    let held = held.ok_or_else(|| RegisterError::NoDataset { dataset: dataset.clone() })?;
     let snapshot = args.snapshot.unwrap_or(held.snapshot);
     if let Some(stray) = args.tables.iter().find(|table| held.schema.table(table).is_none()) {
-        bail!("--table {stray} is not a table of dataset {dataset}");
+        let tables: Vec<_> = held.schema.tables.iter().map(|table| table.name.as_str()).collect();
+        let why = format!("dataset {dataset} has no table {stray}; it has {}", tables.join(", "));
+        return Err(Refused::missing(why));
     }
     let tables = match args.tables.as_slice() {
         [] => held.schema.tables.iter().map(|table| &table.name).collect(),
@@ -306,13 +310,14 @@ fn cohorts(
     };
     let reads = held.schema.categories(tables.into_iter());
     if body.data.iter().all(|data| data.dataset != *dataset) {
-        bail!("{} is not for dataset {dataset}", file.display());
+        let refusal = Refusal::DatasetNotInPermit { dataset: dataset.clone() };
+        return Err(anyhow::Error::from(refusal).context(file.display().to_string()));
     }
     let windows = body.windows(&held.schema, &config.name)?;
     // An exception from opt-outs, where the node accepts it, leaves nobody out.
     let entries = if body.opt_out_exception.is_some() { &[] } else { history.entries() };
     let cohort = |purpose: &Purpose| {
-        let out = excluded(entries, AsOf { at: body.issued_at, purpose: *purpose, reads });
+        let out = excluded(entries, AsOf { at: body.issued_at, purpose: *purpose, reads }, &held.schema);
         (*purpose, out.subjects().len(), windows.digest(out.cohort(snapshot)))
     };
     Ok(body.purposes().map(|purpose| cohort(&purpose)).collect())

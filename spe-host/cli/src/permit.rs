@@ -55,7 +55,9 @@ pub(crate) enum PermitCommand {
 pub(crate) fn run(command: PermitCommand, output: Output) -> Result<()> {
     match command {
         PermitCommand::Draft => output.say(&serde_json::json!({ "template": TEMPLATE }), || TEMPLATE.into()),
-        PermitCommand::Sign(args) => document::sign::<PermitBody>(&args, |body| body.number.to_string(), output),
+        PermitCommand::Sign(args) => {
+            document::sign::<PermitBody>(&args, |body| body.number.to_string(), |_| Ok(()), output)
+        }
         PermitCommand::Show { file } => show(&file, output),
         PermitCommand::Check { file, access_body } => check(&file, access_body, output),
         PermitCommand::Odrl { file } => {

@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::ids::Digest;
 use spe_wire::{
-    ConnectError, HubClient,
+    HubClient,
     governance::{Activity, Entry, Indicator, Period, Register, Unreadable},
 };
 
 use crate::{
     application::{AS_TOLD, standing},
-    connect::{Profile, block_on},
+    connect::{Profile, block_on, stranger},
+    exit::Refused,
     instant::instant,
     output::{Output, tame},
     show::Table,
@@ -34,13 +35,13 @@ pub(crate) enum RegisterCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum ReportCommand {
-    /// The activity report of Art. 59: what the hub's log knows; what it does not, it says
+    /// Show the activity report of Art. 59: what the hub's log knows; what it cannot know is "not recorded"
     Activity {
-        /// From this instant on, such as 2026-01-01T00:00:00Z; from the beginning if left out
-        #[arg(long, value_parser = instant)]
+        /// From this instant on, such as 2027-01-01T00:00:00Z; from the beginning if left out
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         from: Option<Timestamp>,
-        /// Until before this instant; until now if left out
-        #[arg(long, value_parser = instant)]
+        /// Until before this instant, such as 2028-01-01T00:00:00Z; until now if left out
+        #[arg(long, value_name = "TIME", value_parser = instant)]
         until: Option<Timestamp>,
         /// Also write it as CSV
         #[arg(long, value_name = "FILE")]
@@ -57,23 +58,22 @@ pub(crate) struct Reader {
     #[arg(long = "as", value_name = "DIR", env = "SPE_PROFILE")]
     folder: Option<PathBuf>,
     /// The hub's host:port: no member's folder is needed then, or used
-    #[arg(long, requires = "ca")]
+    #[arg(long, value_name = "HOST:PORT", requires = "ca")]
     hub: Option<String>,
     /// Fingerprint of the hub's certificate authority, which the hub's operator publishes (`spe hub fingerprint`)
-    #[arg(long, requires = "hub")]
+    #[arg(long, value_name = "FINGERPRINT", requires = "hub")]
     ca: Option<Digest>,
 }
 
 impl Reader {
     async fn connect(&self) -> Result<HubClient> {
         match (&self.folder, &self.hub, self.ca) {
-            (_, Some(hub), Some(ca)) => HubClient::stranger(hub, ca).await.map_err(|error| match error {
-                // As itself, so that it decides the exit code.
-                ConnectError::Refused(refusal) => refusal.into(),
-                wrong @ ConnectError::File(_) => wrong.into(),
-            }),
+            (_, Some(hub), Some(ca)) => stranger(hub, ca).await,
             (Some(folder), ..) => Profile::of(folder).connect().await,
-            _ => bail!("name a hub: --hub HOST:PORT with --ca FINGERPRINT, or a member's folder with --as DIR"),
+            _ => {
+                let how = "name a hub: --hub HOST:PORT with --ca FINGERPRINT, or a member's folder with --as DIR";
+                Err(Refused::wrong(how))
+            }
         }
     }
 }
@@ -91,7 +91,7 @@ pub(crate) fn run(command: &RegisterCommand, output: Output) -> Result<()> {
             write(&dir.join("applications.csv"), &applications(&register)?)?;
             write(&dir.join("results.csv"), &results(&register))?;
             output.say(&serde_json::json!({ "dir": dir, "entries": register.entries.len() }), || {
-                format!("{} applications written to {}\n", register.entries.len(), dir.display())
+                format!("applications written to {}: {}\n", dir.display(), register.entries.len())
             })
         }
     }

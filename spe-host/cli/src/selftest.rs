@@ -27,7 +27,6 @@ pub(crate) struct SelftestArgs {
     ///
     /// Its records are read, to see how long that takes, and nothing is written or told of them. The node may run meanwhile, but
     /// makes the figures worse.
-    #[arg(long)]
     dir: Option<PathBuf>,
     /// Put what is proposed into the node's policy, in place of its `[release]`
     #[arg(long, requires = "dir")]

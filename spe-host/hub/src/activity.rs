@@ -8,6 +8,7 @@ use spe_kernel::{
     agreement::{Act, AgreementBody},
     document,
     permit::{Article, PermitId, Status},
+    refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
 use spe_wire::governance::{Activity, Entry, Indicator, PartOutcome, Period, PermitState, Register};
@@ -23,8 +24,14 @@ use crate::{
     },
 };
 
-/// The report over a period.
+/// The report over a period, which has a beginning before its end.
 pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Activity, Stop> {
+    if let (Some(from), Some(until)) = (period.from, period.until)
+        && from >= until
+    {
+        let why = format!("it is from {from} until before {until}, and between them is no time: name a later end");
+        return Err(Refusal::Malformed { document: "the report's period".into(), why }.into());
+    }
     let files = Files::all(db)?;
     let dossiers = &files.dossiers;
     let mut counts = Counts::default();
@@ -64,7 +71,7 @@ pub(crate) fn read(db: &Connection, period: Period, now: Timestamp) -> Result<Ac
 
 /// What the hub itself saw of commitments that were not kept, Art. 59(1)(b) and (d). Why is not in it: reasons may name persons.
 fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period: &Period) -> Result<(), Stop> {
-    let (mut lines, mut persons) = (BTreeSet::new(), BTreeSet::new());
+    let (mut lines, mut strange, mut persons) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut suspended, mut ended) = (0, 0);
     let given = lines_given(db)?;
     for event in every(db, What::Revoked, period)? {
@@ -74,8 +81,11 @@ fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period
         match body.target {
             Target::Permit(number) => {
                 let permit = PermitId { number, issuer };
-                // One that was never decided here is a line of its own.
-                lines.insert(given.get(&permit).cloned().unwrap_or(permit))
+                match given.get(&permit) {
+                    Some(line) => lines.insert(line.clone()),
+                    // A number that was mistyped, or one of a permit that never came here: it is no permit that is known to have been revoked.
+                    None => strange.insert(permit),
+                }
             }
             Target::Person(person) => persons.insert((person.name, issuer)),
         };
@@ -88,6 +98,7 @@ fn commitments(db: &Connection, counts: &mut Counts, register: &Register, period
         }
     }
     counts.add("b", "permits revoked, Art. 63(3)", "", lines.len());
+    counts.add("b", "numbers revoked that no decision here gave to a permit", "", strange.len());
     counts.add("b", "persons excluded, Art. 63(3)", "", persons.len());
     counts.add("b", "participation of a node suspended", "", suspended);
     counts.add("b", "participation of a node ended", "", ended);

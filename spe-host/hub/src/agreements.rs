@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use spe_kernel::{
-    agreement::{Act, Agreement, AgreementBody, Party, Standing, Terms},
+    agreement::{Act, Agreement, AgreementBody, Move, Party, Standing, Terms},
     audit::Person,
     document::{self, Document, Opened},
     dsse::{PublicKey, SecretKey},
@@ -18,6 +18,7 @@ use spe_wire::FileError;
 use crate::{
     calendar::Calendar,
     config::Config,
+    sparing,
     stop::{NotDone, Stop},
     store::{
         self,
@@ -29,24 +30,6 @@ use crate::{
 
 /// The terms that a node is offered when it first comes.
 pub const TERMS: &str = include_str!("../../../policies/agreement/participation.md");
-
-/// What the hub's operator does.
-#[derive(Debug, Clone)]
-pub enum Move {
-    /// Offers terms: the first, or others.
-    Offer {
-        /// Their text's digests.
-        terms: Terms,
-        /// The end; none = until it is ended.
-        until: Option<Timestamp>,
-    },
-    /// Suspends, with a reason.
-    Suspend(String),
-    /// Resumes what the hub suspended.
-    Resume,
-    /// Ends it, with a reason.
-    Terminate(String),
-}
 
 fn subject(node: &NodeName) -> String {
     format!("agreement {node}")
@@ -149,7 +132,9 @@ pub(crate) fn exchange(
     let mut envelopes: BTreeMap<Digest, Vec<u8>> = opened.iter().map(Opened::digest).zip(sent).collect();
     let taken = agreement.take(opened)?;
     for why in &taken.left_out {
-        tracing::warn!(%node, "left out of its participation agreement: {why}");
+        if let Some(more) = sparing::line(node, "agreement") {
+            tracing::warn!(%node, "left out of its participation agreement: {why}{more}");
+        }
     }
     let nodes = By { party: node.as_str(), operator: None };
     let new = taken.new.iter().filter_map(|new| Some((agreement.statement(*new)?.signer(), envelopes.remove(new)?)));
@@ -225,9 +210,7 @@ pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
     let hub = witness::key(&config)?.public();
     let db = store::open(&config.store)?;
     let reading = || -> Result<Kept, Stop> {
-        if !members::nodes(&db)?.contains(node) {
-            return Err(Refusal::NotFound { what: format!("node {node}") }.into());
-        }
+        is_member(&db, node)?;
         let (agreement, at) = (read(&db, node, hub)??, Calendar::of_log(&db)?.now());
         let accounts = governance::accounts(&db, &subject(node))?.into_iter();
         let digest = |body: Vec<u8>| document::open::<AgreementBody>(&body).map(|one| one.digest());
@@ -237,27 +220,28 @@ pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
     reading().map_err(NotDone::at(&config.store))
 }
 
+fn is_member(db: &Connection, node: &NodeName) -> Result<(), Stop> {
+    match members::nodes(db)?.contains(node) {
+        true => Ok(()),
+        false => Err(Refusal::NotFound { what: format!("node {node}") }.into()),
+    }
+}
+
 /// Makes a statement of the hub's on the agreement with `node`, for the operator `by`, and says how it stands then. Works beside a running
 /// hub. It counts at once; the node countersigns when it next asks.
 ///
 /// # Errors
-/// The file that cannot be used; nothing that was agreed on.
+/// No such node; as [`Agreement::decide`]; the file that cannot be used.
 pub fn agree(dir: &Path, node: &NodeName, step: Move, by: &Person) -> Result<Standing, NotDone> {
     let config = Config::read(dir)?;
     let key = witness::key(&config)?;
     let mut db = store::open(&config.store)?;
     let stating = || -> Result<Standing, Stop> {
         let writing = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        is_member(&writing, node)?;
         let now = Calendar::of_log(&writing)?.now();
         let mut agreement = read(&writing, node, key.public())??;
-        let offer = agreement.accepted().map(Opened::digest);
-        let nothing = || Refusal::NotFound { what: format!("an agreement with node {node}") };
-        let act = match step {
-            Move::Offer { terms, until } => terms.offered(now, until),
-            Move::Suspend(reason) => Act::Suspend { offer: offer.ok_or_else(nothing)?, reason },
-            Move::Resume => Act::Resume { offer: offer.ok_or_else(nothing)? },
-            Move::Terminate(reason) => Act::Terminate { offer: offer.ok_or_else(nothing)?, reason },
-        };
+        let act = agreement.decide(Party::Hub, step, now)?;
         let by = By { operator: Some(by), ..By::HUB };
         state(&writing, &mut agreement, (&by, &key), act, now)?;
         settle(&writing, node, &agreement, now)?;

@@ -20,7 +20,7 @@ use spe_wire::{
 use crate::{
     config::{CONFIG_FILE, Config},
     roles::{Listed, ROLES_DEFAULT},
-    stop::Stop,
+    stop::{NotDone, Stop},
     store::{
         self,
         invitations::{self, Welcome},
@@ -56,16 +56,16 @@ pub fn init(dir: &Path, hosts: &[String], listen: SocketAddr) -> Result<Config, 
 /// trust, and delete it here: who has it is the member.
 ///
 /// # Errors
-/// The file that cannot be read or written; a member of that role and name who is listed already.
-pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, FileError> {
+/// [`NotDone::Refused`]: a member of that role and name who is listed already; the file that cannot be read or written.
+pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, NotDone> {
     let config = Config::read(dir)?;
     let bundle = bundle(dir, role);
     let identity = Authority::load(&config.authority)?.issue(role, &[]).map_err(FileError::at(&bundle))?;
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let listing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-    members::list(&listing, role, identity.fingerprint()).map_err(FileError::at(&config.store))?;
-    greet(&listing, role).map_err(FileError::at(&config.store))?;
+    members::list(&listing, role, identity.fingerprint()).map_err(NotDone::at(&config.store))?;
+    greet(&listing, role).map_err(NotDone::at(&config.store))?;
     fs::create_dir_all(&bundle).map_err(FileError::at(&bundle))?;
     identity.save(&bundle)?;
     let ca = bundle.join("ca.pem");
@@ -80,8 +80,8 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, FileError> {
 /// Invites a member who makes the key alone: lists a one-time token's hash, and gives the line that the member joins with.
 ///
 /// # Errors
-/// The file that cannot be read or written; a member of that role and name who is listed already.
-pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invitation, FileError> {
+/// [`NotDone::Refused`]: a member of that role and name who is listed already; the file that cannot be read or written.
+pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invitation, NotDone> {
     let config = Config::read(dir)?;
     let token = Token::random().map_err(FileError::at(&config.store))?;
     let ca = fingerprint(&config.ca())?;
@@ -89,8 +89,8 @@ pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invi
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let inviting = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     let hash = token_hash(token.expose_text());
-    invitations::insert(&inviting, role, hash, until).map_err(FileError::at(&config.store))?;
-    greet(&inviting, role).map_err(FileError::at(&config.store))?;
+    invitations::insert(&inviting, role, hash, until).map_err(NotDone::at(&config.store))?;
+    greet(&inviting, role).map_err(NotDone::at(&config.store))?;
     inviting.commit().map_err(at)?;
     Ok(Invitation { hub: config.public, ca, member: role.clone(), token, until })
 }
@@ -105,15 +105,15 @@ fn greet(db: &Connection, role: &Role) -> Result<(), Stop> {
 ///
 /// # Errors
 /// The file that cannot be used.
-pub fn roles_of(dir: &Path, person: &PersonName, given: Option<&[Listed]>) -> Result<Vec<Listed>, FileError> {
+pub fn roles_of(dir: &Path, person: &PersonName, given: Option<&[Listed]>) -> Result<Vec<Listed>, NotDone> {
     let config = Config::read(dir)?;
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let assigning = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     if let Some(given) = given {
-        members::assign(&assigning, person, given).map_err(FileError::at(&config.store))?;
+        members::assign(&assigning, person, given).map_err(NotDone::at(&config.store))?;
     }
-    let roles = members::roles(&assigning, person).map_err(FileError::at(&config.store))?;
+    let roles = members::roles(&assigning, person).map_err(NotDone::at(&config.store))?;
     assigning.commit().map_err(at)?;
     Ok(roles)
 }
@@ -149,21 +149,21 @@ pub(crate) fn enrol(
 /// out because of one of them, it is let in when that node offers it again: at the latest when it next connects.
 ///
 /// # Errors
-/// Nobody of that role and name is listed; the file that cannot be written.
-pub fn dismiss(dir: &Path, role: &Role) -> Result<(), FileError> {
+/// [`NotDone::Refused`]: nobody of that role and name is listed; the file that cannot be written.
+pub fn dismiss(dir: &Path, role: &Role) -> Result<(), NotDone> {
     let config = Config::read(dir)?;
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let striking = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-    members::strike(&striking, role).map_err(FileError::at(&config.store))?;
+    members::strike(&striking, role).map_err(NotDone::at(&config.store))?;
     if let Role::Node(node) = role {
         let gone = Refusal::NotAllowed { who: role.to_string(), what: "answer: it has left the federation".into() };
-        jobs::give_up(&striking, node, &gone).map_err(FileError::at(&config.store))?;
-        nodes::withdraw(&striking, node).map_err(FileError::at(&config.store))?;
+        jobs::give_up(&striking, node, &gone).map_err(NotDone::at(&config.store))?;
+        nodes::withdraw(&striking, node).map_err(NotDone::at(&config.store))?;
     }
     striking.commit().map_err(at)?;
     let bundle = bundle(dir, role);
-    if bundle.exists() { fs::remove_dir_all(&bundle).map_err(FileError::at(&bundle)) } else { Ok(()) }
+    if bundle.exists() { Ok(fs::remove_dir_all(&bundle).map_err(FileError::at(&bundle))?) } else { Ok(()) }
 }
 
 fn bundle(dir: &Path, role: &Role) -> PathBuf {

@@ -24,6 +24,7 @@ use crate::{
     patience::{Clock, Patience},
     presence::{News, Presence},
     roles::{Endpoint, authorise},
+    sparing,
     stop::Stop,
     store::{
         self, Store, governance, jobs, nodes,
@@ -180,9 +181,11 @@ impl Hub {
             Ok((node, left_out))
         };
         let (node, left_out) = self.store.write(offer).await?;
-        // One line an offer, however many datasets: a node must not flood the log.
-        if let Some(first) = left_out.first() {
-            tracing::warn!(%node, left_out = left_out.len(), "left out of the catalogue: {first}");
+        // One line an offer, however many datasets, and few an hour: a node must not flood the log.
+        if let Some(first) = left_out.first()
+            && let Some(more) = sparing::line(&node, "catalogue")
+        {
+            tracing::warn!(%node, left_out = left_out.len(), "left out of the catalogue: {first}{more}");
         }
         Ok(node)
     }
@@ -192,16 +195,18 @@ impl Hub {
         let job = id.clone();
         let record = move |db: &rusqlite::Transaction<'_>| {
             let node = authorise(db, peer, Endpoint::Report)?.node()?;
-            outcomes::record(db, &node, &job, report)
+            Ok((outcomes::record(db, &node, &job, report)?, node))
         };
-        let (recorded, turn) = self.store.write(record).await?;
+        let ((recorded, turn), node) = self.store.write(record).await?;
         if !matches!(recorded, Recorded::Known) {
             self.follow(id, turn);
         }
         match recorded {
             Recorded::New | Recorded::Known => Ok(()),
             Recorded::Invalid(why) => {
-                tracing::warn!("{why}");
+                if let Some(more) = sparing::line(&node, "report") {
+                    tracing::warn!(%node, "{why}{more}");
+                }
                 Err(why.into())
             }
         }

@@ -19,12 +19,13 @@ mod records;
 mod register;
 pub mod roles;
 mod service;
+mod sparing;
 mod stop;
 mod store;
 pub mod view;
 mod witness;
 
-pub use agreements::{Kept, Move, TERMS, agree, agreement, agreements};
+pub use agreements::{Kept, TERMS, agree, agreement, agreements};
 pub use calendar::Calendar;
 pub use config::{CONFIG_FILE as FILE, Config};
 pub use enrolment::{dismiss, init, invite, invite_by_token, roles_of};

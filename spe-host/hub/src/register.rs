@@ -65,15 +65,13 @@ fn entry(dossier: &Dossier, results: &mut Vec<PublishedResult>, now: Timestamp) 
 
 fn entry_part(part: &Part, now: Timestamp) -> EntryPart {
     let permit = part.permit();
-    // What is missing is between applicant and data access body; why something was refused is public.
-    let reasons = if part.outcome(now).is_some() { part.reasons(now) } else { Vec::new() };
     EntryPart {
         node: part.node.clone(),
         datasets: part.datasets.clone(),
         status: part.status(now),
         outcome: part.outcome(now),
         decided_at: part.decided_at(now),
-        reasons,
+        reasons: part.public_reasons(now),
         permit: permit.map(|permit| permit.number.clone()),
         valid_from: permit.map(|permit| permit.valid_from),
         valid_until: permit.map(|permit| permit.valid_until),

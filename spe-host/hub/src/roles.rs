@@ -236,7 +236,10 @@ pub(crate) fn authorise(db: &Connection, peer: Peer, endpoint: Endpoint) -> Resu
             listed.retain(|one| roles.contains(&one.role));
             if listed.is_empty() {
                 let names = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
-                return refuse(format!("person {person}"), format!("do {endpoint}: it is for the roles {names}"));
+                let what = format!(
+                    "do {endpoint}: it is for the roles {names}; the hub's operator gives roles (`spe hub roles`)"
+                );
+                return refuse(format!("person {person}"), what);
             }
             Who::Person(person, listed)
         }

@@ -17,6 +17,7 @@ use spe_wire::{FileError, Peer, Token, write_secret};
 use crate::{
     Config, Hub,
     roles::{Endpoint, authorise},
+    sparing,
     stop::Stop,
     store::{
         self, nodes,
@@ -83,7 +84,7 @@ impl Hub {
                 Ok(Reply::Cosigned(shown.cosign(name.name(), &secret, time).map_err(wrong)?))
             }
             Found::Unknown { size } => Ok(Reply::From(size)),
-            Found::Besides { cosigned, number } => Err(refuse(&node, cosigned, number)),
+            Found::Besides { cosigned, name } => Err(refuse(&node, cosigned, &name)),
         }
     }
 }
@@ -94,8 +95,8 @@ enum Found {
     Continued(SignedCheckpoint),
     /// The node is to prove that it continues a tree of that size.
     Unknown { size: u64 },
-    /// It does not continue what was cosigned: it is of the history of that number, from 1, besides that one.
-    Besides { cosigned: u64, number: u32 },
+    /// It does not continue what was cosigned: it is of the history of that name besides that one.
+    Besides { cosigned: u64, name: String },
 }
 
 fn wrong(why: LogError) -> Stop {
@@ -103,11 +104,13 @@ fn wrong(why: LogError) -> Stop {
 }
 
 /// The same words for the same history: the node's operator acknowledges each once, and the next one stops the node again.
-fn refuse(node: &NodeName, cosigned: u64, number: u32) -> Stop {
+fn refuse(node: &NodeName, cosigned: u64, name: &str) -> Stop {
     let why = format!(
-        "its witness has cosigned another log of it, of {cosigned} entries, and this is history {number} besides that one"
+        "its witness has cosigned another log of it, of {cosigned} entries, and this is history {name} besides that one"
     );
-    tracing::error!(%node, "AUDIT LOG NOT COSIGNED: {why}; the evidence: spe hub witness show");
+    if let Some(more) = sparing::line(node, "another history") {
+        tracing::error!(%node, "AUDIT LOG NOT COSIGNED: {why}; the evidence: spe hub witness show{more}");
+    }
     Refusal::RolledBack { node: node.clone(), why }.into()
 }
 
@@ -131,11 +134,11 @@ fn look(db: &rusqlite::Transaction<'_>, peer: Peer, ask: &Ask) -> Result<(NodeNa
         Verdict::Forked(_) => keep("forked", &ask.to_text())?,
         // Of the same checkpoint it was found just now.
         Verdict::Unknown { .. }
-            if besides.as_ref().is_some_and(|b| b.known.size == ask.old && b.shown == ask.checkpoint) => {}
+            if besides.as_ref().is_some_and(|b| b.known.is_judged_from(ask.old) && b.shown == ask.checkpoint) => {}
         Verdict::Unknown { size } => return Ok((node, Found::Unknown { size })),
     }
     let found = besides_which(db, &node, besides, ask, &key)?;
-    Ok((node, found.map_or_else(|size| Found::Unknown { size }, |number| Found::Besides { cosigned, number })))
+    Ok((node, found.map_or_else(|size| Found::Unknown { size }, |name| Found::Besides { cosigned, name })))
 }
 
 /// Of which history `ask` is, besides the one that was cosigned: of the last that was seen, if it continues that, or of a new one. Or from which
@@ -146,13 +149,13 @@ fn besides_which(
     last: Option<Besides>,
     ask: &Ask,
     key: &NoteKey,
-) -> Result<Result<u32, u64>, Stop> {
+) -> Result<Result<String, u64>, Stop> {
     let shown = SignedCheckpoint::open(&ask.checkpoint, key).map_err(|why| malformed(node, &why))?;
-    let number = match last {
-        None => 1,
+    let name = match last {
+        None => another()?,
         Some(last) => match judge(Some(last.known), ask, key).map_err(|why| malformed(node, &why))? {
-            Verdict::Consistent(_) => last.number,
-            Verdict::Shorter(_) | Verdict::Forked(_) => last.number + 1,
+            Verdict::Consistent(_) => last.name,
+            Verdict::Shorter(_) | Verdict::Forked(_) => another()?,
             Verdict::Unknown { size } => {
                 witness::remember_besides(db, node, &Besides { shown: ask.checkpoint.clone(), ..last })?;
                 return Ok(Err(size));
@@ -160,16 +163,24 @@ fn besides_which(
         },
     };
     let (size, root) = shown.tree();
-    witness::remember_besides(
-        db,
-        node,
-        &Besides { number, known: Known { size, root }, shown: ask.checkpoint.clone() },
-    )?;
-    Ok(Ok(number))
+    let seen = Besides { name, known: Known { size, root }, shown: ask.checkpoint.clone() };
+    witness::remember_besides(db, node, &seen)?;
+    Ok(Ok(seen.name))
+}
+
+/// The name of another history.
+///
+/// # Security
+/// Random, so that none comes again, also not at a hub whose store was put back from an older copy: what a node's operator acknowledged is one
+/// history, and must not hide the next. Watched by `a_hub_whose_store_was_put_back_gives_no_history_a_name_again`.
+fn another() -> Result<String, Fault> {
+    Ok(Digest::of(Token::random()?.expose_text().as_bytes()).short())
 }
 
 /// Nothing that the node has signed, and so nothing against it: it may ask again.
 fn malformed(node: &NodeName, why: &LogError) -> Refusal {
-    tracing::warn!(%node, "audit log not cosigned: {why}");
+    if let Some(more) = sparing::line(node, "proof") {
+        tracing::warn!(%node, "audit log not cosigned: {why}{more}");
+    }
     Refusal::Malformed { document: format!("the log of node {node}"), why: why.to_string() }
 }

@@ -5,6 +5,7 @@
 //! whatever order they arrive. So either party can suspend or end it alone and at once, also while the other cannot be reached. The other
 //! signs too as soon as it learns of it: every change has two signatures in the end, and none waits for the second.
 
+mod moves;
 mod odrl;
 mod stated;
 mod terms;
@@ -19,6 +20,7 @@ use crate::{
     refusal::Refusal,
 };
 
+pub use moves::Move;
 pub use odrl::odrl;
 pub use stated::{Agreement, Change, Taken};
 pub use terms::{Sha256, Terms};
@@ -26,6 +28,9 @@ pub use terms::{Sha256, Terms};
 /// Statements of one party on one node's participation, and as many countersignatures: neither fills the other's disk. The other party's
 /// are not counted with them, so that it can always suspend or end it.
 pub const STATEMENTS_MAX: usize = 1_000;
+
+/// Bytes of a reason: with it a statement is well below what the hub and its nodes tell one another in one piece.
+pub const REASON_BYTES_MAX: usize = 2_000;
 
 /// What one party states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,12 +151,21 @@ impl Document for AgreementBody {
             Act::Offer { from, until: Some(until), .. } if from >= until => {
                 Err(malformed::<Self>("act.offer.from is not before act.offer.until"))
             }
-            Act::Suspend { reason, .. } | Act::Terminate { reason, .. } if reason.trim().is_empty() => {
-                Err(malformed::<Self>("reason is empty: the other party is told why"))
-            }
+            Act::Suspend { reason, .. } | Act::Terminate { reason, .. } => check_reason(reason),
             _ => Ok(()),
         }
     }
+}
+
+/// The other party is told why, in some words on one line.
+fn check_reason(reason: &str) -> Result<(), Refusal> {
+    let why = match reason.len() {
+        _ if reason.trim().is_empty() => "reason is empty: the other party is told why".into(),
+        size if size > REASON_BYTES_MAX => format!("reason has {size} bytes; the limit is {REASON_BYTES_MAX}"),
+        _ if reason.chars().any(char::is_control) => "reason has a line break or another control character".into(),
+        _ => return Ok(()),
+    };
+    Err(malformed::<AgreementBody>(why))
 }
 
 /// Whose statement it is.
@@ -161,6 +175,16 @@ pub enum Party {
     Hub,
     /// The node.
     Node,
+}
+
+impl Party {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Hub => Self::Node,
+            Self::Node => Self::Hub,
+        }
+    }
 }
 
 /// How an agreement stands.

@@ -4,6 +4,7 @@
 
 mod event;
 mod paid;
+mod salt;
 
 use std::{fmt, str::FromStr};
 
@@ -15,6 +16,7 @@ use crate::{disclosure::Released, dsse::PublicKey, fault::Fault, gate::Cleared, 
 
 pub use event::{Answer, Event, PermitRef, Statement};
 pub use paid::PaidUnder;
+pub use salt::Salt;
 
 /// [`Entry::format`] of this version.
 pub const ENTRY_FORMAT: &str = "spe.log/1";
@@ -26,6 +28,10 @@ pub const RETENTION_DAYS_MIN: u32 = 365;
 /// # Privacy
 /// Says nothing about a data subject, and names no natural person: who acted is an [`ActorId`], and what that stands for is kept
 /// elsewhere, where it can be erased. Watched by `no_name_key_or_address_is_in_the_log` in `spe-host/cli/tests/it/audit.rs`.
+///
+/// Whoever holds a receipt, and the witness, has hashes of entries that are none of theirs, and could guess what these say: which permit
+/// somebody else uses, say. So each has a salt of its own, without which no guess can be checked. Watched by
+/// `the_hash_of_an_entry_tells_of_no_guess_whether_it_is_right` in `spe-host/node/src/journal/log/tests/hidden.rs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -38,6 +44,9 @@ pub struct Entry {
     pub actor: ActorId,
     /// What happened.
     pub event: Event,
+    /// Hides the entry from whoever has its hash. None in entries of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Salt>,
 }
 
 fn to_the_millisecond<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
@@ -45,10 +54,10 @@ fn to_the_millisecond<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S::
 }
 
 impl Entry {
-    /// An entry of this version.
-    pub fn new(at: Timestamp, actor: ActorId, event: Event) -> Self {
+    /// An entry of this version; `salt` is its own, and drawn at random.
+    pub fn new(at: Timestamp, actor: ActorId, event: Event, salt: Salt) -> Self {
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
-        Self { format: ENTRY_FORMAT.into(), at, actor, event }
+        Self { format: ENTRY_FORMAT.into(), at, actor, event, salt: Some(salt) }
     }
 
     /// The bytes that are hashed.
@@ -99,15 +108,12 @@ impl Who {
     }
 }
 
-/// 32 random bytes that hide what a commitment is about. Erased, nobody can tell any more.
-pub type Salt = [u8; 32];
-
 /// A random-looking name for something that is itself kept elsewhere: the first 16 bytes of SHA-256 of a salt and it.
 ///
 /// # Privacy
 /// Without the salt, not even a guess can be checked; with it, nobody can say later that it stood for something else.
 fn commitment(salt: &Salt, content: &[u8]) -> String {
-    let hash: [u8; 32] = Sha256::new().chain_update(salt).chain_update(content).finalize().into();
+    let hash: [u8; 32] = Sha256::new().chain_update(salt.as_bytes()).chain_update(content).finalize().into();
     Digest::from_bytes(hash).hex().chars().take(32).collect()
 }
 
@@ -212,4 +218,22 @@ pub fn check_retention(days: u32) -> Result<u32, String> {
         "log_retention_days = {days}: Regulation (EU) 2025/327, Art. 73(1)(e) has access logs kept for at least one year, \
          so it must be {RETENTION_DAYS_MIN} or more"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be a bug: an entry of an earlier version that is not read, or not written again to the byte; a salt that is none.
+    #[test]
+    fn an_entry_of_an_earlier_version_reads_as_it_was() {
+        let before = r#"{"format":"spe.log/1","at":"2026-01-01T00:00:00.000Z","actor":"node","event":{"kind":"node-stopped","software":"spe"}}"#;
+        let entry = Entry::parse(before.as_bytes()).expect("an entry");
+        assert_eq!(entry.salt, None);
+        assert_eq!(entry.to_bytes().expect("bytes"), before.as_bytes());
+        let new = Entry::new(entry.at, entry.actor, entry.event, [7; 32].into()).to_bytes().expect("bytes");
+        assert_eq!(Entry::parse(&new).map(|entry| entry.salt), Ok(Some([7; 32].into())));
+        let short = String::from_utf8(new).expect("text").replace("0707", "");
+        assert!(Entry::parse(short.as_bytes()).is_err(), "a salt of no length");
+    }
 }

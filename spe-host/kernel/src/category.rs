@@ -160,6 +160,21 @@ impl Categories {
         self.0 & other.0 != 0
     }
 
+    /// Whether all of them are among the others.
+    pub const fn within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    /// A bit for each, the first point of the article lowest.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Those of [`Self::bits`]; `None` of bits that are no category's.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits & !Self::ALL.0 == 0 { Some(Self(bits)) } else { None }
+    }
+
     /// Those of either.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

@@ -137,6 +137,13 @@ impl DatasetSchema {
         tables.map(category).reduce(Categories::and).unwrap_or(Categories::ALL)
     }
 
+    /// Whether its tables differ in their categories, so that somebody can refuse some of them and not the others.
+    pub fn is_of_several_categories(&self) -> bool {
+        let mut categories = self.tables.iter().map(|table| table.category);
+        let first = categories.next();
+        categories.any(|category| Some(category) != first)
+    }
+
     /// Rows of `table` at any one node, at most: what is declared, or [`ROWS_PER_SUBJECT_DEFAULT`] for each data subject, and
     /// [`ROWS_MAX_LEAST`] where that is less. Public either way; the time that reading takes is a function of it (`pace`).
     pub fn rows_max(&self, table: &TableSchema) -> u64 {

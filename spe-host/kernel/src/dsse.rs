@@ -172,7 +172,7 @@ pub fn verify(envelope: &[u8], payload_type: &str, document: &str) -> Result<Ver
     let malformed = |why: String| Refusal::Malformed { document: document.into(), why };
     let open: Envelope = serde_json::from_slice(envelope).map_err(|e| malformed(e.to_string()))?;
     if open.payload_type != payload_type {
-        return Err(malformed(format!("it is a {:.64}, not a {payload_type}", open.payload_type)));
+        return Err(malformed(format!("it is of the type {:.64}, and not {payload_type}", open.payload_type)));
     }
     let [signature] = open.signatures.as_slice() else {
         return Err(malformed("exactly one signature is expected".into()));

@@ -46,6 +46,7 @@ pub mod refusal;
 pub mod revocation;
 pub mod rounds;
 pub mod schema;
+pub mod sparing;
 pub mod statistic;
 pub mod tlog;
 pub mod units;

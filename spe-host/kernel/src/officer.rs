@@ -228,9 +228,16 @@ mod tests {
         let other_name = VerdictBody { officer: "max".parse().unwrap(), ..body() };
         let other_format = VerdictBody { format: "spe.verdict/0".into(), ..body() };
         let long = VerdictBody { reason: "x".repeat(REASON_BYTES_MAX + 1), ..body() };
-        for (body, seed) in
-            [(body(), 2), (body(), 9), (other_duty, 1), (other_node, 1), (other_name, 2), (other_format, 1), (long, 1)]
-        {
+        for (body, seed) in [
+            (body(), 2),
+            (body(), 9),
+            (other_duty, 1),
+            (other_node, 1),
+            (other_name.clone(), 1),
+            (other_name, 2),
+            (other_format, 1),
+            (long, 1),
+        ] {
             assert!(verify(&body, seed).is_err(), "{body:?} signed by {seed}");
         }
     }

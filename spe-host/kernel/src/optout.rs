@@ -23,6 +23,8 @@ pub use history::{Addition, Clock, ClockBehind, Damage, Decision, Header, Histor
 
 /// Longest [`Channel`], in bytes.
 pub const CHANNEL_BYTES_MAX: usize = 64;
+/// Separates the digests of cohorts with people who are in them for the rows that they have from all others.
+const ELSEWHERE_CONTEXT: &str = "spe 2026-11-23 cohort without those who have rows only in what they refused";
 /// Separates the digests of cohorts from all others.
 const COHORT_CONTEXT: &str = "spe 2026-01-01 cohort of a snapshot without those who opted out";
 
@@ -162,17 +164,26 @@ impl AsOf {
 
 /// Who is left out: sorted, each once. No `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Excluded(Vec<Subject>);
+pub struct Excluded {
+    /// Whatever rows they have.
+    everywhere: Vec<Subject>,
+    /// If all the rows that they have in the dataset are of these categories.
+    elsewhere: Vec<(Subject, Categories)>,
+}
 
-/// Who had opted out, by the state of a register that `as_of` names: of all or some of the data that is read.
+/// Who had opted out, by the state of a register that `as_of` names, for a dataset of that schema: of all or some of the data that is read;
+/// or of other data of it, and so of being there without rows, where they have none but in that.
 ///
 /// # Privacy
 /// Claim: an entry made at `t` changes nothing for any `as_of` before `t`, and counts for every one from `t` on once it is in
 /// effect. Watched by the model test in `spe-host/kernel/tests/it/optout.rs`.
-pub fn excluded(entries: &[Entry], as_of: AsOf) -> Excluded {
+pub fn excluded(entries: &[Entry], as_of: AsOf, schema: &DatasetSchema) -> Excluded {
     let AsOf { at, purpose, reads } = as_of;
-    let out = refused(entries, at, purpose).into_iter().filter(|(_, categories)| categories.meets(reads));
-    Excluded(out.map(|(subject, _)| subject).collect())
+    let out = refused(entries, at, purpose).into_iter();
+    let (everywhere, mut elsewhere): (Vec<_>, Vec<_>) = out.partition(|(_, categories)| categories.meets(reads));
+    let held = schema.categories(schema.tables.iter().map(|table| &table.name));
+    elsewhere.retain(|(_, categories)| categories.meets(held));
+    Excluded { everywhere: everywhere.into_iter().map(|(subject, _)| subject).collect(), elsewhere }
 }
 
 /// Who had opted out of the use of which data for `purpose`, by the state of a register at an instant: ascending, each once.
@@ -203,14 +214,14 @@ pub fn refused(entries: &[Entry], at: Timestamp, purpose: Purpose) -> Vec<(Subje
 }
 
 impl Excluded {
-    /// Their pseudonyms, ascending.
+    /// Pseudonyms of those who are left out whatever rows they have, ascending.
     pub fn subjects(&self) -> &[Subject] {
-        &self.0
+        &self.everywhere
     }
 
-    /// Whether `subject` is left out.
-    pub fn holds(&self, subject: &Subject) -> bool {
-        self.0.binary_search(subject).is_ok()
+    /// Pseudonyms of those who are left out if all their rows are of the categories beside them, ascending.
+    pub fn elsewhere(&self) -> &[(Subject, Categories)] {
+        &self.elsewhere
     }
 
     /// What identifies the data that is left of `snapshot`: the snapshot's own digest when nobody is left out.
@@ -218,14 +229,24 @@ impl Excluded {
     /// # Privacy
     /// It stands in answers. Claim: it tells whether two cohorts are the same and nothing else, for pseudonyms are 128 bits that nobody
     /// outside can guess; that a choice changed can be told (`docs/threat-model.md`). It is made of the register alone and not of who is
-    /// in the data.
+    /// in the data: whoever is left out for the rows that they have counts whether they have them or not.
     pub fn cohort(&self, snapshot: Digest) -> Digest {
-        if self.0.is_empty() {
-            return snapshot;
+        let digest = |hasher: &blake3::Hasher| Digest::from_bytes(*hasher.finalize().as_bytes());
+        let mut left = snapshot;
+        if !self.everywhere.is_empty() {
+            let mut hasher = blake3::Hasher::new_derive_key(COHORT_CONTEXT);
+            hasher.update(left.as_bytes()).update(self.everywhere.as_flattened());
+            left = digest(&hasher);
         }
-        let mut hasher = blake3::Hasher::new_derive_key(COHORT_CONTEXT);
-        hasher.update(snapshot.as_bytes()).update(self.0.as_flattened());
-        Digest::from_bytes(*hasher.finalize().as_bytes())
+        if !self.elsewhere.is_empty() {
+            let mut hasher = blake3::Hasher::new_derive_key(ELSEWHERE_CONTEXT);
+            hasher.update(left.as_bytes());
+            for (subject, categories) in &self.elsewhere {
+                hasher.update(subject).update(&categories.bits().to_le_bytes());
+            }
+            left = digest(&hasher);
+        }
+        left
     }
 }
 

@@ -245,7 +245,7 @@ mod tests {
             number: number.parse().expect("a number"),
             issuer: SecretKey::from_seed(&[1; 32]).public(),
         };
-        let paid = PaidUnder { permit: permit("p-1"), document: Digest::of(b"document"), salt: [7; 32] };
+        let paid = PaidUnder { permit: permit("p-1"), document: Digest::of(b"document"), salt: [7; 32].into() };
         let answer = Answer {
             plan: Digest::of(b"plan"),
             dataset: "d".parse().expect("a name"),
@@ -263,7 +263,7 @@ mod tests {
                 software: "spe".into(),
             };
             let at = "2030-01-01T00:00:00Z".parse().expect("a time");
-            let entry = Entry::new(at, ActorId::node(), event).to_bytes().expect("an entry");
+            let entry = Entry::new(at, ActorId::node(), event, [9; 32].into()).to_bytes().expect("an entry");
             let opening = opening.map(|opening| opening.to_bytes().expect("bytes"));
             let proof = LogProof { entry, opening, index: 0, path: vec![], checkpoint: "none".into() };
             logged(&proof.to_text()).map(|logged| logged.paid_under)
@@ -271,7 +271,7 @@ mod tests {
         let hidden = Some(paid.commitment());
         assert_eq!(said(hidden, Some(&paid)), Ok(Some(paid.clone())));
         assert_eq!((said(hidden, None), said(None, None)), (Ok(None), Ok(None)));
-        let other_salt = PaidUnder { salt: [8; 32], ..paid.clone() };
+        let other_salt = PaidUnder { salt: [8; 32].into(), ..paid.clone() };
         let other_permit = PaidUnder { permit: permit("p-2"), ..paid.clone() };
         for (hidden, forged) in [(hidden, &other_salt), (hidden, &other_permit), (None, &paid)] {
             let refused = said(hidden, Some(forged));

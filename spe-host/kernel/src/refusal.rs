@@ -180,6 +180,12 @@ pub enum Refusal {
     /// Hub and node have no live agreement.
     #[error("there is no live participation agreement with node {node}: {why}")]
     AgreementNotLive { node: NodeName, why: String },
+    #[error("nothing was stated on the agreement with node {node}: {why}")]
+    NothingToState { node: NodeName, why: String },
+    #[error(
+        "this is not the text of the terms: theirs is {offered}, this is {given}; ask the hub's operator for the text"
+    )]
+    OtherTerms { offered: String, given: String },
     /// Cancelled by the researcher.
     #[error(
         "the job was cancelled; if it was charged already, the same question asked again is answered without a new charge"
@@ -294,9 +300,11 @@ impl Refusal {
     /// The refusal's class.
     pub const fn class(&self) -> Class {
         match self {
-            Self::Malformed { .. } | Self::WrongPermit { .. } | Self::PlanUnfit { .. } | Self::ModuleRefused { .. } => {
-                Class::Invalid
-            }
+            Self::Malformed { .. }
+            | Self::WrongPermit { .. }
+            | Self::PlanUnfit { .. }
+            | Self::ModuleRefused { .. }
+            | Self::OtherTerms { .. } => Class::Invalid,
             Self::BadSignature { .. }
             | Self::UntrustedKey { .. }
             | Self::LoginRequired { .. }
@@ -337,6 +345,7 @@ impl Refusal {
             | Self::OfficerSilent { .. }
             | Self::RolledBack { .. }
             | Self::AgreementNotLive { .. }
+            | Self::NothingToState { .. }
             | Self::Cancelled => Class::Precondition,
             Self::Unavailable { .. } => Class::Unavailable,
             Self::Internal { .. } => Class::Internal,

@@ -163,7 +163,7 @@ impl Store {
 
     pub(crate) fn dismiss(&mut self, node: &NodeName) -> Result<(), StoreError> {
         match self.0.execute("DELETE FROM member WHERE node = ?1", [node.as_str()])? {
-            0 => Err(StoreError::Wrong(format!("{node} is not a node of this key holder"))),
+            0 => Err(StoreError::Gone(format!("node {node}"))),
             _ => Ok(()),
         }
     }
@@ -267,7 +267,8 @@ impl Store {
             }
         }
         if made.is_empty() {
-            return Err(no_key(dataset));
+            let at = only.map(|node| format!(" at node {node}")).unwrap_or_default();
+            return Err(StoreError::Gone(format!("any key of dataset {dataset}{at}")));
         }
         transaction.commit()?;
         Ok(made)
@@ -311,7 +312,7 @@ impl Store {
             rows.map(|row| row.map(deleted)).collect::<Result<Vec<_>, _>>()?
         };
         if deleted.is_empty() {
-            return Err(StoreError::Gone(format!("such a key of dataset {dataset} for node {node}")));
+            return Err(StoreError::Gone(format!("such a key of dataset {dataset} at node {node}")));
         }
         transaction.execute(DESTROY, names)?;
         if version == 0 {

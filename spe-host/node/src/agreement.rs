@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use spe_kernel::{
     fault::Fault,
     ids::{Digest, NodeName},
     refusal::{Refusal, Stop},
+    sparing::Sparing,
 };
 use spe_wire::{HubClient, limits::STATEMENTS_MAX};
 use tokio::task::spawn_blocking;
@@ -33,6 +34,12 @@ use crate::{
 
 /// The folder's name in a node's data folder.
 pub const FOLDER: &str = "agreement";
+
+/// Lines about what the hub states and is none. As the log itself, there is one in a process.
+static LEFT_OUT: Mutex<Sparing> = Mutex::new(Sparing::new());
+
+/// Statements of the hub that a connection remembers: more than a hub can make on one agreement.
+const HEARD_MAX: usize = 10 * STATEMENTS_MAX;
 
 /// What the hub answers to what it is told: all that it has stated.
 pub type Answer = Result<Vec<Vec<u8>>, Refusal>;
@@ -82,7 +89,10 @@ impl<'a> Book<'a> {
             opened.iter().map(Opened::digest).zip(envelopes.iter().map(Vec::as_slice)).collect();
         let taken = agreement.take(opened)?;
         for why in &taken.left_out {
-            tracing::warn!("left out of the agreement with the hub: {why}");
+            let more = LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).line(Timestamp::now());
+            if let Some(more) = more {
+                tracing::warn!("left out of the agreement with the hub: {why}{more}");
+            }
         }
         Ok(taken.new.into_iter().filter_map(|new| Some((new, *all.get(&new)?))).collect())
     }
@@ -116,6 +126,24 @@ impl<'a> Book<'a> {
         Ok(self.files.keep(digest, &envelope, who)?)
     }
 
+    /// Keeps what the hub states, and signs nothing.
+    ///
+    /// # Errors
+    /// A statement that is none, or cannot be kept.
+    pub fn hear(&self, stated: &[Vec<u8>]) -> Result<(), Stop> {
+        let _turn = self.files.turn()?;
+        self.keep(stated).map(drop)
+    }
+
+    /// Part of the caller's turn.
+    fn keep(&self, stated: &[Vec<u8>]) -> Result<Agreement, Stop> {
+        let mut agreement = self.read()?;
+        for (digest, envelope) in self.take(&mut agreement, stated)? {
+            self.files.keep(digest, envelope, &Who::Node)?;
+        }
+        Ok(agreement)
+    }
+
     /// Keeps what the hub states, and signs what waits for the node's signature: the first offer, since whoever runs a node with an invitation
     /// joins on its terms, and each suspension, resumption and end, as received. Later offers the operator accepts. Says whether it signed
     /// something.
@@ -128,10 +156,7 @@ impl<'a> Book<'a> {
     /// A statement that is none, or cannot be kept.
     pub fn answer(&self, stated: &[Vec<u8>], now: Timestamp) -> Result<(Agreement, bool), Stop> {
         let _turn = self.files.turn()?;
-        let mut agreement = self.read()?;
-        for (digest, envelope) in self.take(&mut agreement, stated)? {
-            self.files.keep(digest, envelope, &Who::Node)?;
-        }
+        let mut agreement = self.keep(stated)?;
         let offered = agreement.latest_offer().filter(|_| agreement.accepted().is_none()).map(Opened::digest);
         let received = agreement.uncountersigned(Party::Node).into_iter();
         let acts: Vec<Act> = received.map(|statement| Act::Countersign { statement }).collect();
@@ -161,6 +186,10 @@ impl<'a> Book<'a> {
             }
             Some(Err(why)) => return Err(why.into()),
             Some(Ok(mut stated)) => {
+                // A hub that states something else each time takes no more memory for it.
+                if passed.heard.len() > HEARD_MAX {
+                    passed.heard.clear();
+                }
                 stated.retain(|one| passed.heard.insert(Digest::of(one)));
                 passed.news |= !stated.is_empty();
                 if stated.is_empty() || !self.answer(&stated, Timestamp::now())?.1 {

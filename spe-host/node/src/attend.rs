@@ -5,6 +5,7 @@
 
 mod escort;
 mod queue;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ use tokio::{
 use self::{
     escort::HubEscort,
     queue::{Queue, Work},
+    trouble::Trouble,
 };
 use crate::{
     agreement::Passed,
@@ -108,23 +110,6 @@ async fn dial(
     }
 }
 
-/// Why there is no connection, told when it begins and when it changes: a hub that is down for a night is one line.
-#[derive(Default)]
-struct Trouble(Option<String>);
-
-impl Trouble {
-    fn tell(&mut self, why: &str) {
-        if self.0.as_deref() != Some(why) {
-            tracing::warn!("not connected, trying again: {why}");
-            self.0 = Some(why.to_owned());
-        }
-    }
-
-    fn is_over(&mut self) {
-        self.0 = None;
-    }
-}
-
 /// Takes assignments as long as the connection lasts.
 async fn take(
     site: &Arc<Site>,
@@ -159,33 +144,43 @@ async fn take(
         match assignment {
             None => return Ok(()),
             Some(Assignment::Run { job, submission }) => match permitted(site, submission).await {
-                Ok(submission) => put(queue, client, &job, Work { submission, next: None }).await?,
+                Ok(work) => put(queue, client, &job, work).await?,
                 Err(why) => {
-                    tracing::info!(%job, "refused: {why}");
+                    trouble.refused(&job, &why);
                     client.report(&job, encode(&why)).await?;
                 }
             },
             Some(Assignment::Round { job, submission, next }) => {
-                put(queue, client, &job, Work { submission, next: Some(next) }).await?;
+                put(queue, client, &job, Work { submission, next: Some(next), person: None }).await?;
             }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
             Some(Assignment::Revoke { envelope }) => {
-                keep(site, "a revocation", move |site| {
+                keep(site, trouble, "a revocation", move |site| {
                     let kept = site.revoke(&envelope);
                     site.publish(false);
                     kept
                 })
                 .await;
             }
-            Some(Assignment::Permit { envelope }) => keep(site, "a permit", move |site| site.learn(&envelope)).await,
+            Some(Assignment::Permit { envelope }) => {
+                keep(site, trouble, "a permit", move |site| site.learn(&envelope)).await;
+            }
             Some(Assignment::Cancel { job }) => client.report(&job, encode(&Refusal::Cancelled)).await?,
         }
     }
 }
 
 /// Keeps a document that the hub passed on. It is durable, or told to the operator, before the next assignment is looked at.
-async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(), Stop> + Send + 'static) {
+///
+/// # Security
+/// A hub that passes on rubbish without end fills no disk: [`Trouble`].
+async fn keep(
+    site: &Arc<Site>,
+    trouble: &mut Trouble,
+    what: &str,
+    keep: impl FnOnce(&Site) -> Result<(), Stop> + Send + 'static,
+) {
     let site = Arc::clone(site);
     let keeping = spawn_blocking(move || {
         let kept = keep(&site);
@@ -197,18 +192,20 @@ async fn keep(site: &Arc<Site>, what: &str, keep: impl FnOnce(&Site) -> Result<(
     match keeping.await {
         Ok(Ok(())) => {}
         // The hub signs nothing: one that no trusted body signed is the hub's own trouble.
-        Ok(Err(Stop::Refused(why))) => {
-            tracing::warn!("the hub passed on {what} that is none here: {why}");
-        }
+        Ok(Err(Stop::Refused(why))) => trouble.none_here(what, &why),
         Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
         Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),
     }
 }
 
 /// A job that may wait for its turn.
-async fn permitted(site: &Arc<Site>, submission: Submission) -> Result<Submission, Refusal> {
+async fn permitted(site: &Arc<Site>, submission: Submission) -> Result<Work, Refusal> {
     let site = Arc::clone(site);
-    let looked = spawn_blocking(move || site.is_permitted(&submission).map(|()| submission)).await;
+    let looked = spawn_blocking(move || {
+        let person = Some(site.is_permitted(&submission)?);
+        Ok(Work { submission, next: None, person })
+    })
+    .await;
     looked.unwrap_or_else(|panicked| {
         tracing::error!("looking at a job: {panicked}");
         Err(unavailable("the node"))
@@ -283,7 +280,7 @@ impl Ended {
 /// One job through the corridor.
 async fn go(
     site: &Arc<Site>,
-    Work { submission, next }: Work,
+    Work { submission, next, person }: Work,
     mut escort: HubEscort,
     pinned: Option<PublicKey>,
 ) -> Ended {
@@ -328,7 +325,7 @@ async fn go(
     };
     tracing::info!(job = %escort.job, charged = escort.charged, "{outcome}");
     let Submitted { job, permit, next } = submitted;
-    let parked = waits.then_some(Work { submission: Submission { job, permit }, next });
+    let parked = waits.then_some(Work { submission: Submission { job, permit }, next, person });
     Ended { frame, charged: escort.charged && escort.round == 0, parked }
 }
 

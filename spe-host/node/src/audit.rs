@@ -5,7 +5,7 @@ use spe_kernel::{
     audit::{Event, Who},
     document,
     fault::Fault,
-    ids::{DatasetName, Digest},
+    ids::{DatasetName, Digest, PersonName},
     job::Job,
     keys::KeyError,
     permit::{PermitBody, Version},
@@ -145,23 +145,25 @@ impl Site {
     }
 
     /// Refuses a job before it takes any room among those that wait, if no data access body that this node trusts has permitted anything to
-    /// who signed it: anybody can make keys, and would keep others out.
+    /// who signed it: anybody can make keys, and would keep others out. Else says whom the permit names, for that person's share of the room.
     ///
     /// # Security
-    /// The one who signed is named by key, or the permit names somebody by login, which is looked at in the job's turn. Watched by
-    /// `who_has_no_permit_takes_no_room` in `spe-host/cli/tests/it/crowded.rs`.
+    /// The one who signed is named by key, or the permit names somebody by login, which is looked at in the job's turn: until then the share is
+    /// that of whom the job itself says, among those, so that who has somebody's permit can fill no more than the share of whom it names. Watched
+    /// by `who_has_no_permit_takes_no_room` in `spe-host/cli/tests/it/crowded.rs`.
     ///
     /// # Errors
     /// What is wrong with permit or job.
-    pub(crate) fn is_permitted(&self, submission: &Submission) -> Result<(), Refusal> {
+    pub(crate) fn is_permitted(&self, submission: &Submission) -> Result<PersonName, Refusal> {
         let look = || {
             let permit = document::open::<PermitBody>(&submission.permit)?.trusting(&self.policy.access_bodies)?;
             let job = Job::verify(&submission.job)?;
-            let by_login = permit.body().persons.iter().any(|person| person.identity.is_some());
-            match by_login || names(permit.body(), &job) {
-                true => Ok(()),
-                false => Err(Refusal::PersonNotInPermit { person: job.body().person.clone() }),
-            }
+            let persons = || permit.body().persons.iter();
+            let by_key = persons().find(|person| person.key == Some(job.signer()));
+            let by_login = persons().filter(|person| person.identity.is_some());
+            let named = by_key.or_else(|| by_login.max_by_key(|person| person.name == job.body().person));
+            let stranger = || Refusal::PersonNotInPermit { person: job.body().person.clone() };
+            named.map(|person| person.name.clone()).ok_or_else(stranger)
         };
         look().inspect_err(|why| match why {
             Refusal::UntrustedKey { .. } | Refusal::PersonNotInPermit { .. } => self.count_stranger(),

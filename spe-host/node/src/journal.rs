@@ -103,4 +103,4 @@ fn in_use(path: &Path, error: &rusqlite::Error) -> Fault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

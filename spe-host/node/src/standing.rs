@@ -208,3 +208,71 @@ impl Site {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spe_kernel::{
+        document::{self, Document},
+        dsse::SecretKey,
+        ids::Digest,
+        permit::{Status, Version},
+        revocation::{RevocationBody, Target},
+    };
+
+    use super::*;
+    use crate::journal::tests::File;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().expect("a time")
+    }
+
+    fn number(text: &str) -> PermitNumber {
+        text.parse().expect("a number")
+    }
+
+    /// A revocation of the permit of that number, by the data access body of that key.
+    fn revocation(of: &str, effective_at: Timestamp, body: &SecretKey) -> Revocation {
+        let revocation = RevocationBody {
+            format: RevocationBody::FORMAT.into(),
+            issuer: "Body".into(),
+            issued_at: at("2026-01-01T00:00:00Z"),
+            effective_at,
+            reason: "the conditions were not kept".into(),
+            target: Target::Permit(number(of)),
+        };
+        Revocation::verify(&document::sign(&revocation, body), &[body.public()]).expect("a revocation")
+    }
+
+    /// What would be a bug: a line that goes on until the later of two revocations, or until the one that came last; one that ends though another
+    /// body took a permit of that number back.
+    #[test]
+    fn of_two_revocations_of_a_line_the_earlier_counts_in_whatever_order_they_come() {
+        let (file, body, another) =
+            (File::new("standing"), SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let records = Records::open(&file.0).expect("a file");
+        let line = PermitId { number: number("p-1"), issuer: body.public() };
+        let amended = Version {
+            digest: Digest::of(b"p-2"),
+            number: number("p-2"),
+            status: Status::Amended,
+            replaces: Some(number("p-1")),
+            issued_at: at("2026-01-01T00:00:00Z"),
+            valid_from: at("2026-01-01T00:00:00Z"),
+            valid_until: at("2027-01-01T00:00:00Z"),
+        };
+        assert!(records.learn(&line, &amended, at("2026-02-01T00:00:00Z")).expect("its line may have it"));
+        let (earlier, later) = (at("2026-03-01T00:00:00Z"), at("2026-09-01T00:00:00Z"));
+        for order in [[later, earlier], [earlier, later]] {
+            let standing = Standing::default();
+            standing.revocations().push(revocation("p-2", at("2026-02-01T00:00:00Z"), &another));
+            let since = |standing: &Standing| standing.revoked_since(line.issuer, &[number("p-1")]);
+            standing.learn(&records).expect("readable");
+            assert_eq!(since(&standing), None, "another body's revocation");
+            for effective_at in order {
+                standing.revocations().push(revocation("p-2", effective_at, &body));
+                standing.learn(&records).expect("readable");
+            }
+            assert_eq!(since(&standing), Some(earlier), "learnt in the order {order:?}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl Site {
     /// # Errors
     /// Nothing like it waits; the records cannot be read.
     pub fn earlier_tables(&self, matter: Matter) -> Result<EarlierTables, Stop> {
-        let missing = || Refusal::NotFound { what: format!("something about {} that waits", matter.digest()) };
+        let missing = || Refusal::NotFound { what: format!("something about {} that waits", matter.digest().short()) };
         let about = self.records().about(matter)?.ok_or_else(missing)?;
         let About { plan, cohort } = serde_json::from_value(about).map_err(|_| missing())?;
         let Earlier { in_all, newest } = self.records().earlier_exact(plan.dataset(), (plan.digest(), cohort))?;

@@ -20,8 +20,9 @@ use crate::{journal::ShownBy, site::Site};
 
 /// How long an answer waits for the witness. It leaves without a cosignature then, and its receipt says so by having none.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Asked again this often where the hub has seen more of the log than the node remembers, or two histories of it.
-const QUESTIONS_MAX: usize = 4;
+/// Asked again this often where the hub has seen more of the log than the node remembers, or two histories of it, each of a size that is a power of
+/// two: then it asks from the next size, too.
+const QUESTIONS_MAX: usize = 6;
 
 /// Why a checkpoint is not cosigned.
 enum Unwitnessed {

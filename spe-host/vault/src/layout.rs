@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use spe_kernel::{
-    dataset::{ColumnType, TableSchema},
+    dataset::{ColumnType, DatasetSchema, TableSchema},
     ids::TableName,
 };
 
 /// The column of pseudonyms, first in every file. Not a [`spe_kernel::ids::ColumnName`], so no column can clash.
 pub(crate) const SUBJECT: &str = "@subject";
+/// The column of the categories of the tables in which a subject has rows, in lists of subjects; as [`SUBJECT`], no other's name.
+pub(crate) const CATEGORIES: &str = "@categories";
 /// Rows in a batch in memory.
 pub(crate) const BATCH_ROWS: usize = 8_192;
 
@@ -30,9 +32,11 @@ fn subject_field() -> Field {
     Field::new(SUBJECT, DataType::FixedSizeBinary(16), false)
 }
 
-/// The subjects of a partition: pseudonyms only.
-pub(crate) fn subjects_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![subject_field()]))
+/// The subjects of a partition: pseudonyms, and where tables differ in their categories, of which each subject has rows
+/// ([`Categories::bits`](spe_kernel::category::Categories::bits)); snapshots of before have no such column, which is read as missing values.
+pub(crate) fn subjects_schema(dataset: &DatasetSchema) -> SchemaRef {
+    let categories = dataset.is_of_several_categories().then(|| Field::new(CATEGORIES, DataType::Int32, true));
+    Arc::new(Schema::new([subject_field()].into_iter().chain(categories).collect::<Vec<_>>()))
 }
 
 /// The subject column and all columns of `table`, in declared order.

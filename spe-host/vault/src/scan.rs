@@ -6,7 +6,8 @@
 //!
 //! # Privacy
 //! Who opted out is passed over with all their rows, before anything is copied: nobody later on the way can see that they were there
-//! (`tests/it/optout.rs`).
+//! (`tests/it/optout.rs`). So is who refused other data than the plan reads and has no rows but in that: it depends on one's own rows and
+//! choices alone, so that leaving a person out stays leaving a person out (`tests/it/refused_rows.rs`).
 //! The population does not depend on the plan: a subject whose rows are all filtered out appears with none, and so
 //! contributes what the module gives for nobody's rows. In which block a subject is depends on the pseudonym alone, so that
 //! one person more or less changes one block, and a block of nobody appears like any other. Chunks are fresh copies without
@@ -14,9 +15,17 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use datafusion::{arrow::array::AsArray, logical_expr::Expr, prelude::SessionContext};
+use datafusion::{
+    arrow::{
+        array::{AsArray, RecordBatch},
+        datatypes::Int32Type,
+    },
+    logical_expr::Expr,
+    prelude::SessionContext,
+};
 use futures::TryStreamExt;
 use spe_kernel::{
+    category::Categories,
     dataset::ColumnType,
     disclosure::Confidential,
     fault::Fault,
@@ -28,7 +37,7 @@ use spe_kernel::{
 };
 
 use crate::{
-    layout::{self, BATCH_ROWS, SUBJECT},
+    layout::{self, BATCH_ROWS, CATEGORIES, SUBJECT},
     optout::Cohort,
     predicate::{column, expression},
     pseudonym::{Pseudonym, range_of},
@@ -65,11 +74,18 @@ impl Default for ScanSizes {
     }
 }
 
+/// Of which categories each subject of `batch` has rows, where that was read and is known.
+fn of_rows(batch: &RecordBatch) -> Vec<Option<Categories>> {
+    let bits = batch.column_by_name(CATEGORIES).and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let known = |bits: Option<i32>| Categories::from_bits(u32::try_from(bits?).ok()?);
+    bits.map_or_else(|| vec![None; batch.num_rows()], |bits| bits.iter().map(known).collect())
+}
+
 /// What all parts of a scan have in common.
 pub(crate) struct Scan {
     dir: PathBuf,
     subjects: Reader,
-    excluded: Arc<[Pseudonym]>,
+    excluded: Arc<[(Pseudonym, Categories)]>,
     tables: Vec<TableScan>,
     sizes: ScanSizes,
 }
@@ -94,8 +110,8 @@ pub struct PartitionScan {
 struct Opened {
     units: Units,
     subjects: Rows,
-    /// Subjects of the current batch that are still to come, last first.
-    waiting: Vec<Pseudonym>,
+    /// Subjects of the current batch that are still to come, last first, and of which categories they have rows, if that is known.
+    waiting: Vec<(Pseudonym, Option<Categories>)>,
     exclusion: Exclusion,
     tables: Vec<Cursor>,
 }
@@ -103,12 +119,15 @@ struct Opened {
 impl Scan {
     pub(crate) fn new(dataset: &Dataset, plan: &Plan, cohort: &Cohort, sizes: ScanSizes) -> Result<Self, Fault> {
         let session = files::session(sizes.batch_rows);
+        // Read only where it decides about somebody.
+        let decides = cohort.excluded.iter().any(|(_, refused)| *refused != Categories::ALL);
+        let of_rows = decides.then_some(CATEGORIES);
         let subjects = Reader {
             session: session.clone(),
             lock: dataset.lock.clone(),
-            schema: layout::subjects_schema(),
+            schema: layout::subjects_schema(&dataset.schema),
             filter: None,
-            columns: vec![column(SUBJECT)],
+            columns: [SUBJECT].into_iter().chain(of_rows).map(column).collect(),
         };
         let table = |input| TableScan::new(dataset, input, cohort, &session);
         let tables = plan.inputs().iter().map(table).collect::<Result<_, _>>()?;
@@ -212,8 +231,8 @@ impl Opened {
 
     /// The first subject of the cohort whose rows were not taken yet. Who comes before and is excluded is passed over.
     async fn subject(&mut self) -> Result<Option<Pseudonym>, Fault> {
-        while let Some(subject) = self.listed().await? {
-            if !self.exclusion.holds(&subject) {
+        while let Some((subject, rows)) = self.listed().await? {
+            if !self.exclusion.holds(&subject, rows) {
                 return Ok(Some(subject));
             }
             self.waiting.pop();
@@ -225,7 +244,7 @@ impl Opened {
     }
 
     /// The first subject of the dataset whose rows were not taken yet.
-    async fn listed(&mut self) -> Result<Option<Pseudonym>, Fault> {
+    async fn listed(&mut self) -> Result<Option<(Pseudonym, Option<Categories>)>, Fault> {
         while self.waiting.is_empty() {
             let batch = self.subjects.try_next().await.map_err(Fault::while_(DOING))?;
             let Some(batch) = batch else { return Ok(None) };
@@ -233,7 +252,8 @@ impl Opened {
             let column = column.ok_or_else(|| Fault::new(DOING, "the column of pseudonyms is missing"))?;
             let (subjects, _) = column.value_data().as_chunks();
             self.exclusion.meet(subjects)?;
-            self.waiting = subjects.iter().rev().copied().collect();
+            self.waiting = subjects.iter().copied().zip(of_rows(&batch)).collect();
+            self.waiting.reverse();
         }
         Ok(self.waiting.last().copied())
     }

@@ -101,7 +101,7 @@ impl HubClient {
         let dialled = Self::dial(endpoint, Dial { tls: TlsConnector::from(tls.0), hub: hub.into(), name }).await;
         dialled.map_err(|error| match error {
             ConnectError::Refused(Refusal::Unavailable { what }) if what.contains(OTHER_AUTHORITY) => {
-                let what = format!("be taken for the hub of this invitation: {OTHER_AUTHORITY} ({ca})");
+                let what = format!("be taken for the hub that is meant: {OTHER_AUTHORITY} ({ca})");
                 Refusal::NotAllowed { who: format!("the hub at {hub}"), what }.into()
             }
             other => other,

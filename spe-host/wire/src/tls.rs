@@ -97,7 +97,7 @@ impl ClientTls {
 }
 
 /// What a member-to-be is told when the hub is not the one of the invitation.
-pub(crate) const OTHER_AUTHORITY: &str = "it shows no certificate authority with the invitation's fingerprint";
+pub(crate) const OTHER_AUTHORITY: &str = "it shows no certificate authority with the fingerprint that was given";
 
 /// Finds the authority by its fingerprint among what the hub shows; from there on the usual check.
 ///

@@ -27,6 +27,13 @@ pub(super) fn standing(standing: &Standing) -> String {
     tame(&line)
 }
 
+/// How it stands at `now`, a line; where several stops are in force, a line each.
+pub(super) fn stands(agreement: &Agreement, now: Timestamp) -> String {
+    let stops = agreement.stops();
+    let all = if stops.is_empty() { vec![agreement.standing(now)] } else { stops };
+    all.iter().map(|one| standing(one) + "\n").collect()
+}
+
 /// All changes, oldest first.
 pub(super) fn changes(agreement: &Agreement, accounts: &Accounts) -> Vec<Value> {
     let change = |Change { by, statement, second }: Change<'_>| {
@@ -35,8 +42,12 @@ pub(super) fn changes(agreement: &Agreement, accounts: &Accounts) -> Vec<Value> 
             json!({ "act": second.body().act.name(), "at": second.body().signed_at, "document": second.digest(),
                 "signer": second.signer() })
         });
+        let (terms, sha256) = match body.act {
+            Act::Offer { terms, terms_sha256, .. } => (Some(terms), terms_sha256),
+            _ => (None, None),
+        };
         json!({ "act": body.act.name(), "by": agreement.name(by), "account": accounts.get(&document), "at": body.signed_at,
-            "reason": body.act.reason(), "document": document, "signer": statement.signer(), "second": second })
+            "reason": body.act.reason(), "terms": terms, "terms_sha256": sha256, "document": document, "signer": statement.signer(), "second": second })
     };
     agreement.changes().into_iter().map(change).collect()
 }

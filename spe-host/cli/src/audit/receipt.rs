@@ -14,6 +14,7 @@ use spe_kernel::{
 
 use crate::{
     connect::read,
+    exit::Refused,
     output::{Answered, Output},
 };
 
@@ -70,7 +71,10 @@ pub(super) fn verify(
         let signed = dsse::verify(&envelope, ANSWER_TYPE, "the answer")
             .with_context(|| format!("{} is not a signed answer", answer.display()))?;
         opened.is_for(&envelope).with_context(at)?;
-        ensure!(signed.signer == key, "{} is signed by {}, not by the node's key", answer.display(), signed.signer);
+        if signed.signer != key {
+            let other = format!("{} is signed by {}, not by the node's key", answer.display(), signed.signer);
+            return Err(Refused::untrusted(other));
+        }
         let answer: Answer = serde_json::from_slice(&signed.payload).context("reading the answer")?;
         ensure!(answer.node == node, "the answer is of node {}, and the receipt of node {node}", answer.node);
     }

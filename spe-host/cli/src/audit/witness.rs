@@ -19,16 +19,16 @@ use crate::{connect::read, key, output::Output};
 #[derive(Args)]
 pub(crate) struct WitnessArgs {
     /// The log's checkpoint; its tiles are beside it
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     checkpoint: PathBuf,
     /// The node's public key
     #[arg(long, value_name = "KEY")]
     node_key: PublicKey,
     /// What this witness has seen so far; made at the first time
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     state: PathBuf,
-    /// The witness's secret key: spe key new
-    #[arg(long)]
+    /// The witness's secret key file (`spe key new`)
+    #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }
 

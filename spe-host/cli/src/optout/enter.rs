@@ -1,6 +1,6 @@
 //! Entering what persons have decided.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
@@ -12,7 +12,7 @@ use spe_kernel::{
 use spe_vault::Vault;
 
 use super::{At, Person, torn, word};
-use crate::output::Output;
+use crate::{exit::Refused, output::Output};
 
 #[derive(Args)]
 pub(crate) struct ChoiceArgs {
@@ -26,10 +26,10 @@ pub(crate) struct ChoiceArgs {
     /// Only data of this category, a point of Art. 51(1): a to q; may be given several times; any data if left out
     #[arg(long = "category", value_name = "C")]
     categories: Vec<Category>,
-    /// Since when it holds, e.g. 2027-01-31T00:00:00Z; now if left out. It never reaches back before its entry
+    /// Since when it holds, such as 2027-01-31T00:00:00Z; now if left out. It never reaches back before its entry
     #[arg(long, value_name = "TIME", value_parser = crate::instant::instant)]
     effective: Option<Timestamp>,
-    /// How the choice came, e.g. "web form" or "letter"; nothing about the person
+    /// How the choice came, such as "web form" or "letter"; nothing about the person
     #[arg(long, value_name = "TEXT", default_value = "intake desk")]
     source: Channel,
     /// The clock was ahead when the last entry was made, and is right now
@@ -41,7 +41,8 @@ pub(crate) struct ChoiceArgs {
 fn check_source(named: &[Vec<String>], source: &Channel) -> Result<()> {
     let values = named.iter().flatten().map(|value| value.trim());
     if values.filter(|value| value.len() >= 4).any(|value| source.as_str().contains(value)) {
-        bail!("the source contains a person's id: it says how the choice came, and nothing about the person");
+        let why = "the source contains a person's id: it says how the choice came, and nothing about the person";
+        return Err(Refused::wrong(why));
     }
     Ok(())
 }

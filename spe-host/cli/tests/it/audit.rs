@@ -278,7 +278,7 @@ fn the_size_of_the_log_tells_neither_of_opt_outs_nor_of_strangers() {
     let first = entries(&place);
     place.ask("rho=0.11", &[]);
     let second = entries(&place);
-    place.ok(&["node", "optout", "add", "--dir", "north", "--dataset", "rand-hie", "--id", "somebody"]);
+    place.ok(&["node", "optout", "add", "north", "--dataset", "rand-hie", "--id", "somebody"]);
     place.ask("rho=0.12", &[]);
     let third = entries(&place);
     assert_eq!(third - second, second - first, "an opt-out shows in the size of the log");

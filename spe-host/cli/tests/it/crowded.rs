@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::place::{DECLARATION, Place, eventually, example, outcome};
 
-/// Bytes of each job, of which a node keeps 32 MiB for its officers: eight have room.
+/// Bytes of each job, of which a node keeps 32 MiB for its officers, and half of it for one person: four have room.
 const JOB_BYTES: usize = 4_100_000;
-const ROOM: u32 = 8;
+const ROOM: u32 = 4;
 
 fn at(place: &Place, job: &str) -> Value {
     outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north")
@@ -41,11 +41,11 @@ fn what_finds_no_room_to_wait_for_an_officer_is_told_so_and_keeps_its_answer() {
     let refused = at(&place, &late);
     assert_eq!(refused["why"]["refusal"], "unavailable", "{refused}");
     assert!(refused["why"]["what"].as_str().unwrap().contains("officer"), "{refused}");
-    assert_eq!(place.spent("north"), "rho=0.9", "it was paid for, once");
+    assert_eq!(place.spent("north"), "rho=0.5", "it was paid for, once");
     assert!(waiting.iter().all(|job| at(&place, job)["stage"] == "awaits-release"), "others lost their room");
     // The officers decide about all of them, and it is asked for again.
     let matters = place.ok(&["node", "desk", "list", "north"]);
-    assert_eq!(matters.as_array().unwrap().len(), 9, "what finds no room is not shown to officers");
+    assert_eq!(matters.as_array().unwrap().len(), 5, "what finds no room is not shown to officers");
     for matter in matters.as_array().unwrap() {
         let matter = matter["matter"]["release"].as_str().unwrap();
         let approve = ["node", "desk", "approve", "north", matter, "--officer", "ola", "--key", "ola.key"];
@@ -53,7 +53,7 @@ fn what_finds_no_room_to_wait_for_an_officer_is_told_so_and_keeps_its_answer() {
     }
     let again = detach(&place, ROOM);
     eventually("it is answered", || at(&place, &again)["outcome"] == "answered");
-    assert_eq!(place.spent("north"), "rho=0.9", "it was charged again");
+    assert_eq!(place.spent("north"), "rho=0.5", "it was charged again");
 }
 
 /// What would be a bug: somebody with a permit that they signed themselves, whose jobs fill the room of those that wait, or are not even counted.

@@ -98,7 +98,7 @@ fn a_node_that_nobody_measured_does_not_open() {
     place.node_at_default_pace("north", &crate::place::example("examples/data/rand-hie.toml"), "site = \"1\"", "rho=2");
     place.policy("north", "unmeasured = true", "");
     let (code, said) = place.fails(&["node", "run", "north"]);
-    assert!(code == 1 && said.contains("spe node selftest --dir north --adopt"), "{said}");
+    assert!(code == 1 && said.contains("spe node selftest north --adopt"), "{said}");
     place.policy("north", "hold = \"deadline\"", "hold = \"slot\"");
     place.start_hub();
     place.start_node("north");

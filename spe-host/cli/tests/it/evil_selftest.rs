@@ -34,7 +34,7 @@ fn an_operator_can_try_all_attacks_in_a_minute() {
     place.policy("north", "hold = \"slot\"", "hold = \"deadline\"");
     place.policy("north", "fuel_per_second = 100_000_000", "fuel_per_second = 999_000_000_000_000");
     let start = Instant::now();
-    let (said, code) = place.view(&["node", "selftest", "--dir", "north"]);
+    let (said, code) = place.view(&["node", "selftest", "north"]);
     assert!(start.elapsed() < Duration::from_secs(240), "it took {:?}, four times what is promised", start.elapsed());
     assert_eq!(code, 1, "doubts, and an exit code that says that all is well");
     assert_eq!(said["held"], true, "{said}");
@@ -57,7 +57,7 @@ fn an_operator_can_try_all_attacks_in_a_minute() {
 
 /// A measurement that is adopted is enough to serve, and one that somebody made better is not.
 fn adopts(place: &mut Place) {
-    let (said, _) = place.view(&["node", "selftest", "--dir", "north", "--adopt"]);
+    let (said, _) = place.view(&["node", "selftest", "north", "--adopt"]);
     assert!(said["adopted"].as_str().unwrap().ends_with("north/policy.toml"), "{said}");
     place.start_hub();
     place.start_node("north");

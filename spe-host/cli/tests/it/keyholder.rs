@@ -77,7 +77,7 @@ impl World {
     }
 
     fn optout(&self, command: &str, more: &[&str]) -> Value {
-        self.place.ok(&[&["node", "optout", command, "--dir", "north", "--dataset", "visits"], more].concat())
+        self.place.ok(&[&["node", "optout", command, "north", "--dataset", "visits"], more].concat())
     }
 
     fn destroy(&self) {

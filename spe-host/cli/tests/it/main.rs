@@ -16,6 +16,7 @@
 mod agreements;
 mod audit;
 mod canary;
+mod codes;
 mod commands;
 mod corridor;
 mod crowded;

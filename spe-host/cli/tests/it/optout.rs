@@ -112,8 +112,8 @@ pub fn permit(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str]
     permit_for(place, name, issued_at, purposes, &[]);
 }
 
-/// The same, which covers more columns of the first dataset.
-pub fn permit_for(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str], more: &[&str]) {
+/// The same, which covers those columns of the first dataset as genetic data, too.
+pub fn permit_for(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&str], genes: &[&str]) {
     let mut permit: toml::Table = toml::from_str(&std::fs::read_to_string(place.path("permit.toml")).unwrap()).unwrap();
     permit["number"] = number(name).into();
     permit["original"] = number(name).into();
@@ -122,16 +122,21 @@ pub fn permit_for(place: &Place, name: &str, issued_at: Timestamp, purposes: &[&
     let mut columns: Vec<String> =
         ["coins", "mdvis", "xage", "totadm", "disea", "hlthg", "hlthf", "hlthp"].map(|c| format!("years.{c}")).to_vec();
     columns.extend(["mdvis", "mhi", "year", "female"].map(|c| format!("years.{c}")));
-    columns.extend(more.iter().map(ToString::to_string));
     permit["data"][0]["columns"] = columns.into();
-    let canaries = toml::Table::from_iter([
-        ("dataset".into(), "canaries".into()),
-        ("category".into(), "a".into()),
-        ("format".into(), "table".into()),
-        ("pseudonymised".into(), true.into()),
-        ("columns".into(), vec![toml::Value::from("subjects.coordinate")].into()),
-    ]);
-    permit["data"].as_array_mut().unwrap().push(canaries.into());
+    let entry = |dataset: &str, category: &str, columns: &[&str]| {
+        toml::Table::from_iter([
+            ("dataset".into(), dataset.into()),
+            ("category".into(), category.into()),
+            ("format".into(), "table".into()),
+            ("pseudonymised".into(), true.into()),
+            ("columns".into(), columns.to_vec().into()),
+        ])
+    };
+    let data = permit["data"].as_array_mut().unwrap();
+    data.push(entry("canaries", "a", &["subjects.coordinate"]).into());
+    if !genes.is_empty() {
+        data.push(entry("rand-hie", "f", genes).into());
+    }
     let draft = format!("{name}.draft.toml");
     std::fs::write(place.path(&draft), toml::to_string(&permit).unwrap()).unwrap();
     place.ok(&["permit", "sign", &draft, "--key", "access-body.key", "--out", &format!("{name}.json")]);
@@ -178,7 +183,7 @@ fn ingest(place: &Place, node: &str, declaration: &Path, table: &str) {
 /// The register of a dataset at a node, as the desk types it.
 pub fn optout(place: &Place, node: &str, command: &str, more: &[&str]) -> Value {
     let dataset = if more.contains(&"canaries") { &[][..] } else { &["--dataset", "rand-hie"] };
-    place.ok(&[&["node", "optout", command, "--dir", node], dataset, more].concat())
+    place.ok(&[&["node", "optout", command, node], dataset, more].concat())
 }
 
 /// Every tenth person opts out.
@@ -262,7 +267,7 @@ fn a_module_never_sees_who_opted_out() {
     optout(&place, "north", "withdraw", &back);
     permit_now(&place, "later");
     assert_eq!(singers("later"), expected.into_iter().chain([27]).collect());
-    let args = ["node", "optout", "add", "--dir", "north", "--dataset", "canaries", "--id", "p3"];
+    let args = ["node", "optout", "add", "north", "--dataset", "canaries", "--id", "p3"];
     let (_, message) = place.fails(&args);
     assert!(message.contains("2 columns") && !message.contains("p3"), "{message}");
 }

@@ -29,8 +29,8 @@ fn who_refuses_genetic_data_is_in_what_reads_none() {
     let songs: String = people.iter().enumerate().map(|(i, (id, _))| format!("{id},{i}\n")).collect();
     std::fs::write(place.path("genes.csv"), format!("zper,coordinate\n{songs}")).unwrap();
     let years = std::fs::read_to_string(example(DECLARATION)).unwrap();
-    let years = years.replacen("name = \"years\"\n", "name = \"years\"\ncategory = \"a\"\n", 1);
-    assert!(years.contains("category = \"a\""), "the declaration has another shape");
+    let years = years.replacen("name = \"years\"\n", "name = \"years\"\ncategory = \"c\"\n", 1);
+    assert!(years.contains("category = \"c\""), "the declaration has another shape");
     std::fs::write(place.path("both.toml"), format!("{years}\n{GENES}")).unwrap();
     place.ok(&["hub", "invite", "hub", "--node", "north", "--out", "invitation"]);
     let body = &place.access_body;
@@ -66,7 +66,7 @@ fn who_refuses_genetic_data_is_in_what_reads_none() {
     optout(&place, "north", "withdraw", &["--id", ada, "--category", "f"]);
     permit_for(&place, "later", Timestamp::now(), &["b"], &["subjects.coordinate"]);
     assert_eq!(silent(&ask("bench-canary", "later")), [0; 0], "who came back is still left out");
-    let args = ["node", "optout", "add", "--dir", "north", "--dataset", "rand-hie", "--id", ada, "--category", "z"];
+    let args = ["node", "optout", "add", "north", "--dataset", "rand-hie", "--id", ada, "--category", "z"];
     let (_, message) = place.fails(&args);
     assert!(message.contains("a to q"), "{message}");
 }

@@ -76,7 +76,7 @@ fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
 
     let canary = "CANARY-19770525";
     let ids = ["--id", canary, "--source", "web form"];
-    let said = place.run(&[&["node", "optout", "add", "--dir", "north", "--dataset", "rand-hie"], &ids[..]].concat());
+    let said = place.run(&[&["node", "optout", "add", "north", "--dataset", "rand-hie"], &ids[..]].concat());
     let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
     assert!(said.contains("1 person opted out of everything") && !said.contains(canary), "{said}");
     assert!(said.contains("earlier ones are not affected"), "{said}");
@@ -115,7 +115,7 @@ fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
     let outputs = [own.to_string(), list.to_string(), verified.to_string()];
     assert!(outputs.iter().all(|said| !said.contains(canary)));
     let text = |command: &str| {
-        let said = place.run(&["node", "optout", command, "--dir", "north", "--dataset", "rand-hie"]).stdout;
+        let said = place.run(&["node", "optout", command, "north", "--dataset", "rand-hie"]).stdout;
         String::from_utf8(said).unwrap()
     };
     assert!(text("list").contains("policymaking: 1") && text("verify").contains("2 entries, whole and in order"));
@@ -143,7 +143,7 @@ fn a_damaged_register_stops_jobs_before_they_are_charged() {
         assert_eq!(refused["why"]["refusal"], "internal", "{refused}");
         let told = std::fs::read_to_string(place.path("north.log")).unwrap();
         assert!(told.contains(why), "the operator is not told: {told}");
-        let (_, message) = place.fails(&["node", "optout", "verify", "--dir", "north", "--dataset", "rand-hie"]);
+        let (_, message) = place.fails(&["node", "optout", "verify", "north", "--dataset", "rand-hie"]);
         assert!(message.contains(why) && message.contains("backup"), "{message}");
     }
     assert_eq!(place.spent("north"), "rho=0");
@@ -159,7 +159,7 @@ fn desks_work_at_the_same_time_and_may_die() {
     let file: String = (0..2_000).map(|i| format!("many-{i}\n")).collect();
     std::fs::write(place.path("many.ids"), file).unwrap();
     let desk = |args: &[&str]| {
-        let fixed = ["node", "optout", "add", "--json", "--dir", "north", "--dataset", "rand-hie"];
+        let fixed = ["node", "optout", "add", "--json", "north", "--dataset", "rand-hie"];
         let mut command = Command::new(SPE);
         command.args(fixed).args(args).current_dir(place.dir.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.spawn().unwrap()
@@ -207,7 +207,7 @@ fn what_is_wrong_is_said_and_enters_nothing() {
     let before = std::fs::read(&log).unwrap();
     let file: String = (0..500).map(|i| format!("many-{i}\n")).collect();
     std::fs::write(place.path("many.ids"), file).unwrap();
-    let add = ["node", "optout", "add", "--dir", "north", "--dataset", "rand-hie"];
+    let add = ["node", "optout", "add", "north", "--dataset", "rand-hie"];
     let message = place.fails_on_a_full_disk(&[&add[..], &["--ids-file", "many.ids"]].concat());
     assert!(message.contains("optout.log") && message.contains("too large"), "{message}");
     assert_eq!(std::fs::read(&log).unwrap(), before);
@@ -227,7 +227,7 @@ fn what_is_wrong_is_said_and_enters_nothing() {
     says(&["--id", " "], &["0 values"]);
     says(&["--ids-file", "nowhere"], &["nowhere"]);
     says(&[], &["--id"]);
-    let (_, message) = place.fails(&["node", "optout", "add", "--dir", "north", "--dataset", "rand-hei", "--id", "x"]);
+    let (_, message) = place.fails(&["node", "optout", "add", "north", "--dataset", "rand-hei", "--id", "x"]);
     assert!(message.contains("rand-hei") && message.contains("spe data list"), "{message}");
     assert_eq!(std::fs::read(&log).unwrap(), before, "something was entered");
     // From standard input, so that no id is in a shell's history or a list of processes.

@@ -124,7 +124,7 @@ fn nothing_else_holds(place: &Place, node_key: &str, hers: &LogProof) {
     other_permit.permit.number = "dap-2026-0002".parse().unwrap();
     let other_document =
         PaidUnder { document: Digest::of(&fs::read(place.path("other.json")).unwrap()), ..paid.clone() };
-    let other_salt = PaidUnder { salt: [0; 32], ..paid.clone() };
+    let other_salt = PaidUnder { salt: [0; 32].into(), ..paid.clone() };
     for other in [other_permit, other_document, other_salt] {
         let forged = LogProof { opening: Some(other.to_bytes().unwrap()), ..hers.clone() };
         refused(&forged, "made for another permit or salt");

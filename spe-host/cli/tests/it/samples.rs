@@ -93,6 +93,17 @@ fn every_sample_policy_parses() {
     }
 }
 
+/// What would be a bug: a folder of samples that nobody who reads the list of them finds.
+#[test]
+fn every_folder_of_policies_is_listed() {
+    let listed = std::fs::read_to_string(example("policies/README.md")).unwrap();
+    for entry in std::fs::read_dir(example("policies")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let is_folder = entry.file_type().unwrap().is_dir();
+        assert!(!is_folder || listed.contains(&format!("`{name}/`")), "policies/README.md does not list {name}/");
+    }
+}
+
 fn policy(name: &str) -> NodePolicy {
     toml::from_str(&std::fs::read_to_string(example(&format!("policies/node/{name}.toml"))).unwrap()).unwrap()
 }

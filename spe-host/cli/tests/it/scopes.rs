@@ -1,6 +1,9 @@
 //! Each clause of a permit, violated in turn at a real node: refused by the clause's name, nothing charged, nothing read.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use spe_kernel::refusal::Refusal;
@@ -58,7 +61,17 @@ fn strangers(place: &Place) -> i64 {
     ledger.query_row("SELECT jobs FROM log_stranger", [], |row| row.get(0)).unwrap()
 }
 
-fn running(declaration: &std::path::Path) -> Place {
+/// The examples' declaration in `dir`, with that line more about its table.
+fn declared(dir: &Path, line: &str) -> PathBuf {
+    let text = std::fs::read_to_string(example(DECLARATION)).unwrap();
+    let with = text.replacen("name = \"years\"\n", &format!("name = \"years\"\n{line}\n"), 1);
+    assert!(with != text, "the declaration has another shape");
+    let file = dir.join("declared.toml");
+    std::fs::write(&file, with).unwrap();
+    file
+}
+
+fn running(declaration: &Path) -> Place {
     let mut place = Place::new("rho=1");
     place.node_of("north", declaration, "site = \"1\"", "rho=2");
     place.start_all(&["north"]);
@@ -69,7 +82,8 @@ fn running(declaration: &std::path::Path) -> Place {
 /// asked or in the node's log; a stranger who can write into that log.
 #[test]
 fn each_scope_of_a_permit_is_kept_by_the_node() {
-    let mut place = running(&example(DECLARATION));
+    let dir = tempfile::tempdir().unwrap();
+    let mut place = running(&declared(dir.path(), "category = \"c\""));
     let stranger = place.access_body.clone();
     let digest = format!("blake3:{}", "0".repeat(64));
     let all = "years.coins years.mdvis years.year".split(' ').collect::<Vec<_>>();
@@ -82,6 +96,7 @@ fn each_scope_of_a_permit_is_kept_by_the_node() {
             &|p| drop(p["data"][0].as_table_mut().unwrap().insert("nodes".into(), list(&["south"]))),
             "Art. 68(10)(a)",
         ),
+        ("category", &|p| p["data"][0]["category"] = "a".into(), "Art. 68(10)(a)"),
         ("column", &|p| p["data"][0]["columns"] = list(&["years.coins"]), "Art. 68(10)(a)"),
         ("access", &|p| p["data"][0]["pseudonymised"] = false.into(), "Art. 68(10)(a)"),
         (
@@ -215,10 +230,7 @@ fn an_amended_permit_takes_the_place_of_the_one_before_and_shares_its_cap() {
 #[test]
 fn a_time_range_is_data_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
-    let text = std::fs::read_to_string(example(DECLARATION)).unwrap();
-    let timed = dir.path().join("timed.toml");
-    std::fs::write(&timed, text.replacen("name = \"years\"\n", "name = \"years\"\ntime = \"year\"\n", 1)).unwrap();
-    let place = running(&timed);
+    let place = running(&declared(dir.path(), "time = \"year\""));
     let range = |range: &'static str| {
         move |p: &mut toml::Table| drop(p["data"][0].as_table_mut().unwrap().insert("time_range".into(), toml(range)))
     };

@@ -67,8 +67,8 @@ impl Desk {
         let known = nodes::all(db)?;
         let mut parts = Vec::new();
         for node in about {
-            let part =
-                dossier.part(node).ok_or_else(|| Refusal::NotFound { what: format!("a part for node {node}") })?;
+            let none = || Refusal::NotFound { what: format!("a part of node {node} of {}", dossier.id) };
+            let part = dossier.part(node).ok_or_else(none)?;
             if !self.nodes.contains(node) {
                 return self.refuse(format!("act for node {node}: the person's roles do not name it"));
             }
@@ -103,7 +103,7 @@ pub(crate) fn notify(
     for part in parts {
         let event = filed(&desk.person, id, (What::Notice, Some(&part.node)), envelope.clone(), now);
         if !governance::has(db, &event)? {
-            may_follow(part, &notice.body().step, now)?;
+            may_follow(id, part, &notice.body().step, now)?;
             governance::append(db, &event)?;
         }
     }
@@ -137,7 +137,7 @@ pub(crate) fn decide(
         let event = filed(&desk.person, id, (What::Decision, Some(&part.node)), body.clone(), now);
         if !governance::has(db, &event)? {
             dated(decision.body(), &dossier, now)?;
-            may_decide(&desk, part, permit.as_ref(), now)?;
+            may_decide(&desk, (id, part), permit.as_ref(), now)?;
             governance::append(db, &event)?;
         }
     }
@@ -176,8 +176,13 @@ fn decided(dossier: &Dossier, decision: &DecisionBody) -> Vec<NodeName> {
 }
 
 /// A first decision on a part that is open, or one whose permit takes the place of the one given.
-fn may_decide(desk: &Desk, part: &Part, permit: Option<&Opened<PermitBody>>, now: Timestamp) -> Result<(), Stop> {
-    let refuse = |why: &str| desk.refuse(format!("decide on the part of node {}: {why}", part.node));
+fn may_decide(
+    desk: &Desk,
+    (id, part): (&ApplicationId, &Part),
+    permit: Option<&Opened<PermitBody>>,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let refuse = |why: &str| desk.refuse(format!("decide on the part of node {} of {id}: {why}", part.node));
     // Of the same line, or a node would not know that it takes the other's place.
     let amends = |new: &Opened<PermitBody>, old: &Opened<PermitBody>| {
         let (new_line, old_line) = (Version::opened(new).0, Version::opened(old).0);
@@ -198,9 +203,9 @@ fn may_decide(desk: &Desk, part: &Part, permit: Option<&Opened<PermitBody>>, now
     }
 }
 
-fn may_follow(part: &Part, step: &Step, now: Timestamp) -> Result<(), Refusal> {
+fn may_follow(id: &ApplicationId, part: &Part, step: &Step, now: Timestamp) -> Result<(), Refusal> {
     let refuse = |error: ProcedureError| Refusal::NotAllowed {
-        who: "a notice".into(),
+        who: format!("a notice on {id}"),
         what: format!("follow for the part of node {}: {error}", part.node),
     };
     if part.status(now) != part.procedure.now().status {
@@ -236,7 +241,7 @@ pub(crate) fn complete(
     let event = filed(&person, id, (What::Added, None), envelope, now);
     if !governance::has(db, &event)? {
         if !dossier.parts.iter().any(|part| part.awaits(now)) {
-            let what = "add to this application: no part waits for anything, or its four weeks are over".into();
+            let what = format!("add to {id}: no part waits for anything, or its four weeks are over");
             return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
         }
         governance::append(db, &event)?;
@@ -255,7 +260,7 @@ pub(crate) fn withdraw(
     let event = filed(&person, id, (What::Withdrawn, None), Vec::new(), now);
     if !governance::has(db, &event)? {
         if dossier.parts.iter().all(|part| part.status(now).is_final()) {
-            let what = "take this application back: every part is decided".into();
+            let what = format!("take {id} back: every part is decided");
             return Err(Refusal::NotAllowed { who: person.to_string(), what }.into());
         }
         governance::append(db, &event)?;
@@ -278,10 +283,14 @@ fn whole(db: &Connection, id: &ApplicationId, now: Timestamp) -> Result<Applicat
 
 /// That a document is about the very text of the application.
 fn about(dossier: &Dossier, document: &str, (number, digest): (&PermitNumber, Digest)) -> Result<(), Refusal> {
-    if dossier.application.body().number == *number && dossier.application.digest() == digest {
+    let (own_number, own_digest) = (&dossier.application.body().number, dossier.application.digest());
+    if own_number == number && own_digest == digest {
         return Ok(());
     }
-    let why = "it is about another application, or another version of it".into();
+    let why = format!(
+        "it is about application {number} with the digest {digest}, and {} is application {own_number} with the digest {own_digest}",
+        dossier.id
+    );
     Err(Refusal::Malformed { document: document.into(), why })
 }
 

@@ -37,6 +37,9 @@ use crate::{
     },
 };
 
+/// What the hub's ids of applications begin with.
+const ID_PREFIX: &str = "application-";
+
 /// What one person may submit in all: the register keeps every application.
 const APPLICATIONS_PER_PERSON_MAX: i64 = 50;
 
@@ -76,7 +79,7 @@ fn id_of(application: &Application) -> Result<ApplicationId, Refusal> {
     let short: String = application.digest().hex().chars().take(16).collect();
     let wrong =
         |e: spe_kernel::ids::IdError| Refusal::Malformed { document: "the application".into(), why: e.to_string() };
-    format!("application-{short}").parse().map_err(wrong)
+    format!("{ID_PREFIX}{short}").parse().map_err(wrong)
 }
 
 /// Who submits it is the person whose key signed it.
@@ -85,7 +88,11 @@ fn own(person: &PersonName, application: &Application) -> Result<(), Refusal> {
     if application.body().persons.iter().any(|one| one.key == signer && one.name == *person) {
         return Ok(());
     }
-    let what = "submit this application: it is signed with the key of another of its persons".into();
+    let number = &application.body().number;
+    let what = format!(
+        "submit application {number}: it is signed with {}, which is not the key that it has for {person} under [[persons]]",
+        application.signer()
+    );
     Err(Refusal::NotAllowed { who: person.to_string(), what })
 }
 
@@ -165,7 +172,12 @@ pub(crate) fn show(
     if seen.is_empty() { Err(unknown(id).into()) } else { Ok(dossier.view(&seen, now)) }
 }
 
-/// To whoever may not see it, it does not exist.
+/// To whoever may not see it, it does not exist. Who names it by the applicant's number is told which name is meant.
 fn unknown(id: &ApplicationId) -> Refusal {
-    Refusal::NotFound { what: format!("application {id}") }
+    let meant = if id.as_str().starts_with(ID_PREFIX) {
+        ""
+    } else {
+        " (the hub's id is meant, `application-…`: `spe application list` has it beside the applicant's number)"
+    };
+    Refusal::NotFound { what: format!("application {id}{meant}") }
 }

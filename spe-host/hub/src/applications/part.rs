@@ -18,6 +18,9 @@ use spe_wire::governance::{Actor, DueView, PartOutcome, PartView, PermitStanding
 use super::files::Revocations;
 use crate::{stop::Stop, store::governance::What};
 
+/// Why there is no permit where nobody completed the application.
+const LAPSED: &str = "Art. 68(4): the application was not completed within four weeks";
+
 /// A node's part.
 pub(crate) struct Part {
     pub(crate) node: NodeName,
@@ -179,11 +182,20 @@ impl Part {
             (Some(Given::Nothing { reasons, .. }), _) => {
                 reasons.iter().map(|reason| format!("{}: {}", reason.article, reason.text)).collect()
             }
-            (_, Some(PartOutcome::Lapsed)) => {
-                let missing = self.missing.join("; ");
-                vec![format!("Art. 68(4): the application was not completed within four weeks; missing was: {missing}")]
-            }
+            (_, Some(PartOutcome::Lapsed)) => vec![format!("{LAPSED}; missing was: {}", self.missing.join("; "))],
             _ => self.missing.clone(),
+        }
+    }
+
+    /// Why there is no permit, as everybody may know it.
+    ///
+    /// # Privacy
+    /// What is missing is between applicant and data access body. Watched by `of_a_part_that_lapsed_the_public_sees_the_article`.
+    pub(crate) fn public_reasons(&self, now: Timestamp) -> Vec<String> {
+        match self.outcome(now) {
+            Some(PartOutcome::Lapsed) => vec![LAPSED.into()],
+            Some(PartOutcome::Refused) => self.reasons(now),
+            Some(PartOutcome::Granted) | None => Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::rows;
 use crate::stop::Stop;
 
 /// What [`upgrade`] makes.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// Version 2, from which the others are made.
 const TABLES: &str = "
@@ -119,6 +119,10 @@ pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
     if version == 6 {
         db.execute_batch(ACCOUNTS)?;
         version = 7;
+    }
+    if version == 7 {
+        db.execute_batch(super::witness::NAMED)?;
+        version = 8;
     }
     if version != found {
         db.pragma_update(None, "user_version", version)?;

@@ -47,9 +47,20 @@ pub(crate) const BESIDES: &str = "
     ) STRICT;
 ";
 
+/// Version 8: histories have names, which do not come again where numbers would. Those that were numbered keep their number as a name: by it
+/// they were acknowledged.
+pub(crate) const NAMED: &str = "
+    ALTER TABLE besides RENAME TO numbered;
+    CREATE TABLE besides (
+        node TEXT PRIMARY KEY, name TEXT NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, shown TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO besides SELECT node, CAST(number AS TEXT), size, root, shown FROM numbered;
+    DROP TABLE numbered;
+";
+
 /// A history besides the one that was cosigned, as far as it was seen.
 pub(crate) struct Besides {
-    pub(crate) number: u32,
+    pub(crate) name: String,
     pub(crate) known: Known,
     /// The checkpoint that was last found not to continue what was cosigned.
     pub(crate) shown: String,
@@ -103,18 +114,18 @@ pub(crate) fn remember(db: &Connection, node: &NodeName, shown: &SignedCheckpoin
 
 /// The last history of a node's log besides the one that was cosigned.
 pub(crate) fn besides(db: &Connection, node: &NodeName) -> Result<Option<Besides>, Stop> {
-    first(db, "SELECT number, size, root, shown FROM besides WHERE node = ?1", [node.as_str()], |row| {
+    first(db, "SELECT name, size, root, shown FROM besides WHERE node = ?1", [node.as_str()], |row| {
         let known = Known { size: size(row)?, root: parsed(row, "root")? };
-        Ok(Besides { number: row.get("number")?, known, shown: row.get("shown")? })
+        Ok(Besides { name: row.get("name")?, known, shown: row.get("shown")? })
     })
 }
 
 pub(crate) fn remember_besides(db: &Connection, node: &NodeName, besides: &Besides) -> Result<(), Stop> {
-    let sql = "INSERT INTO besides (node, number, size, root, shown) VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (node) DO UPDATE SET number = ?2, size = ?3, root = ?4, shown = ?5";
-    let Besides { number, known: Known { size, root }, shown } = besides;
+    let sql = "INSERT INTO besides (node, name, size, root, shown) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (node) DO UPDATE SET name = ?2, size = ?3, root = ?4, shown = ?5";
+    let Besides { name, known: Known { size, root }, shown } = besides;
     let size = i64::try_from(*size).map_err(Fault::while_("storing a size"))?;
-    db.execute(sql, params![node.as_str(), number, size, root.to_string(), shown])?;
+    db.execute(sql, params![node.as_str(), name, size, root.to_string(), shown])?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use jiff::ToSpan;
 use spe_hub::Record;
 use spe_kernel::{
     document::{Document, sign},
+    notice::Step,
     permit::{Article, PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
@@ -19,7 +20,7 @@ use crate::{
     answers::Claim,
     applications::{Case, NODES},
     federation::plan,
-    papers::{application, body_of, granting, now, permit_for, refusing},
+    papers::{application, body_of, granting, notice, now, permit_for, refusing},
 };
 
 pub(crate) async fn public(case: &Case) -> HubClient {
@@ -75,6 +76,28 @@ async fn the_register_names_applicants_and_nobody_else() {
     assert!(register.contains("Art. 61(4)"), "a measure without its provision");
     for hidden in ["anna", "assessor-north", "by post", "its head", &case.anna.key.public().to_string()] {
         assert!(!register.contains(hidden), "{hidden:?} is public: {register}");
+    }
+}
+
+/// What would be a bug: what a data access body wrote to an applicant in public, because nobody answered it in time; a part that lapsed and does not
+/// say why; an applicant or access body who cannot read what was missing any more.
+#[tokio::test]
+async fn of_a_part_that_lapsed_the_public_sees_the_article() {
+    let case = Case::new().await;
+    let asking = Step::InformationNeeded { missing: vec!["anna is to say which year".into()] };
+    let asked = notice(&case.envelope, &["middle"], asking, &body_of("middle"));
+    case.assessors[1].hub.notify(&case.id, asked).await.unwrap();
+    (case.federation.set_time)(now() + 960.hours());
+    let register = public(&case).await.register().await.unwrap();
+    let part = register.entries[0].parts.iter().find(|part| part.node.as_str() == "middle").unwrap();
+    assert_eq!(part.outcome, Some(PartOutcome::Lapsed));
+    assert_eq!(part.reasons, ["Art. 68(4): the application was not completed within four weeks"]);
+    let register = serde_json::to_string(&register).unwrap();
+    assert!(!register.contains("which year"), "what was missing is public: {register}");
+    for reader in [&case.anna, &case.assessors[1]] {
+        let view = reader.hub.application(&case.id).await.unwrap();
+        let part = view.parts.iter().find(|part| part.node.as_str() == "middle").unwrap();
+        assert!(part.reasons[0].contains("missing was: anna is to say which year"), "{}: {part:?}", reader.name);
     }
 }
 
@@ -140,6 +163,8 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     assert_eq!(points.into_iter().collect::<String>(), "abcdefghijk", "a point of Art. 59(1) is missing");
     let before = hub.activity(Period { from: None, until: Some(now()) }).await.unwrap();
     assert!(before.indicators.iter().all(|one| one.name != "parts granted"), "a permit before its time");
+    let backwards = hub.activity(Period { from: Some(now()), until: Some(now()) }).await;
+    assert!(matches!(backwards, Err(Refusal::Malformed { .. })), "a report over no time at all: {backwards:?}");
     let revocation = |number: &str| RevocationBody {
         format: RevocationBody::FORMAT.into(),
         issuer: "a data access body".into(),
@@ -153,6 +178,7 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
         let body = RevocationBody { reason: format!("anna did not publish {again}"), ..revocation("permit-1") };
         case.assessors[0].hub.revoke(sign(&body, &body_of("north"))).await.unwrap();
     }
+    case.assessors[0].hub.revoke(sign(&revocation("permit-of-nobody"), &body_of("north"))).await.unwrap();
     let recorded_at = now();
     for count in [3, 2, -1] {
         let of = "accuracy".to_owned();
@@ -173,6 +199,8 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     let forked = value(&report, "audit logs of nodes that the hub found with two histories", "");
     assert_eq!(forked, Some("2"), "one log that was found out twice, and another");
     assert_eq!(value(&report, "permits revoked, Art. 63(3)", ""), Some("1"), "one line that was revoked twice");
+    let strange = value(&report, "numbers revoked that no decision here gave to a permit", "");
+    assert_eq!(strange, Some("1"), "a number that nobody knows is no permit");
     assert_eq!(value(&report, "data quality labels", "accuracy"), Some("4"));
     assert!(report.indicators.iter().all(|one| one.point != "i" || one.of == "accuracy"), "recorded, and not recorded");
     assert_eq!(value(&report, "average number of days between application and permit", "data permits"), Some("10.0"));

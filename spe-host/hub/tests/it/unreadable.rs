@@ -7,9 +7,9 @@ use std::{
 
 use jiff::{Timestamp, ToSpan};
 use rusqlite::Connection;
-use spe_hub::{Config, Hub, Move, TERMS, agree, agreement, agreements};
+use spe_hub::{Config, Hub, TERMS, agree, agreement, agreements};
 use spe_kernel::{
-    agreement::{Act, AgreementBody, Standing, Terms},
+    agreement::{Act, AgreementBody, Move, Standing, Terms},
     document::{open, sign},
     federation::Outcome,
     ids::{ApplicationId, Digest},

@@ -1,7 +1,8 @@
 //! The hub as the witness of its nodes' logs: what it keeps against a node, anybody can judge again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fs};
 
+use rusqlite::Connection;
 use spe_hub::evidence;
 use spe_kernel::{
     receipt::log_key,
@@ -81,35 +82,91 @@ async fn a_history_that_was_acknowledged_is_watched_on() {
     let federation = Federation::found().await;
     let north = federation.node("north").await;
     north.hub.offer(north.offer()).await.unwrap();
-    let log =
-        |rewritten, from| Log::of(std::iter::repeat_n("entry", from).chain(std::iter::repeat_n(rewritten, 60 - from)));
     let [first, second, third] = [log("entry", 5), log("second", 5), log("third", 13)];
-    // As a node asks: from what it was told last.
-    let show = async |log: &Log, size: u64| {
-        let mut old = 3;
-        loop {
-            match north.hub.witness(&log.ask(&north, old, size)).await {
-                Ok((Reply::From(from), _)) if from <= size && from != old => old = from,
-                Ok((Reply::From(from), _)) => return Some(format!("asks for {from} again")),
-                Ok((Reply::Cosigned(_), _)) => return None,
-                Err(Refusal::RolledBack { why, .. }) => return Some(why),
-                Err(other) => panic!("{other}"),
-            }
-        }
-    };
-    assert_eq!(show(&first, 21).await, None);
-    let history = |why: Option<String>| {
-        let why = why.expect("another history was cosigned");
+    assert_eq!(show(&north, &first, 21).await, None);
+    let history = async |log, size| {
+        let why = show(&north, log, size).await.expect("another history was cosigned");
         assert!(why.contains("of 21 entries"), "{why}");
-        why.rsplit_once("history ").unwrap().1.split(' ').next().unwrap().parse::<u32>().unwrap()
+        why
     };
+    let said = history(&second, 7).await;
     // Shorter than what was cosigned, as long, and longer: one history, in the same words.
-    for size in [7, 9, 19, 21, 23, 30] {
-        assert_eq!(history(show(&second, size).await), 1, "of {size} entries");
+    for size in [9, 19, 21, 23, 30] {
+        assert_eq!(history(&second, size).await, said, "of {size} entries");
     }
-    assert_eq!(history(show(&second, 25).await), 2, "an old copy of the second history was put back");
-    assert_eq!(history(show(&second, 26).await), 2, "it goes on");
-    assert_eq!(history(show(&third, 40).await), 3, "another one, longer than the second");
-    assert_eq!(history(show(&third, 41).await), 3);
-    assert_eq!(show(&first, 22).await, None, "the right files are back");
+    let copy = history(&second, 25).await;
+    assert_ne!(copy, said, "an old copy of the second history was put back");
+    assert_eq!(history(&second, 26).await, copy, "it goes on");
+    let other = history(&third, 40).await;
+    assert!(other != said && other != copy, "another one, longer than the second: {other}");
+    assert_eq!(history(&third, 41).await, other);
+    assert_eq!(show(&north, &first, 22).await, None, "the right files are back");
+}
+
+/// A log of 60 entries, of which those after the first `from` are others.
+fn log(rewritten: &'static str, from: usize) -> Log {
+    Log::of(std::iter::repeat_n("entry", from).chain(std::iter::repeat_n(rewritten, 60 - from)))
+}
+
+/// Asks as a node does, from what it was told last: none if the log is cosigned, else why not.
+async fn show(north: &Node, log: &Log, size: u64) -> Option<String> {
+    let mut old = 3;
+    loop {
+        match north.hub.witness(&log.ask(north, old, size)).await {
+            Ok((Reply::From(from), _)) if from <= size && from != old => old = from,
+            Ok((Reply::From(from), _)) => return Some(format!("asks for {from} again")),
+            Ok((Reply::Cosigned(_), _)) => return None,
+            Err(Refusal::RolledBack { why, .. }) => return Some(why),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// What would be a bug: a new history that has the words by which another one was acknowledged, so that it stops nobody, because the hub has
+/// forgotten that one.
+#[tokio::test]
+async fn a_hub_whose_store_was_put_back_gives_no_history_a_name_again() {
+    let mut federation = Federation::found().await;
+    let north = federation.node("north").await;
+    north.hub.offer(north.offer()).await.unwrap();
+    let [first, second, third] = [log("entry", 5), log("second", 5), log("third", 13)];
+    assert_eq!(show(&north, &first, 21).await, None);
+    let [store, copy] = ["hub.sqlite", "copy.sqlite"].map(|name| federation.dir.path().join(name));
+    Connection::open(&store).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let acknowledged = show(&north, &second, 25).await.expect("another history was cosigned");
+    // Also where it begins with the very checkpoint that the other one began with: what followed that may have been put back.
+    for log in [&third, &second] {
+        federation.stop().await;
+        ["hub.sqlite-wal", "hub.sqlite-shm"].map(|name| fs::remove_file(federation.dir.path().join(name)).ok());
+        fs::remove_file(&store).unwrap();
+        fs::copy(&copy, &store).unwrap();
+        federation.start(|_| {}).await;
+        let said = show(&north, log, 25).await.expect("another history was cosigned");
+        assert!(said.contains("history "), "{said}");
+        assert_ne!(said, acknowledged, "what was acknowledged hides another history");
+    }
+}
+
+/// What would be a bug: a second history that is refused like a damaged message, which stops nobody and is kept nowhere, because the hub has seen
+/// as many entries as a power of two.
+#[tokio::test]
+async fn a_fork_from_a_power_of_two_stops_the_node_and_is_kept() {
+    let federation = Federation::found().await;
+    let north = federation.node("north").await;
+    north.hub.offer(north.offer()).await.unwrap();
+    let [first, second, third] = [log("entry", 5), log("second", 5), log("third", 6)];
+    assert_eq!(show(&north, &first, 8).await, None);
+    let said = show(&north, &second, 16).await.expect("a second history was cosigned");
+    assert!(said.contains("history "), "{said}");
+    let other = show(&north, &third, 20).await.expect("a third history was cosigned");
+    assert!(other.contains("history ") && other != said, "{other}");
+    let key = log_key(&north.name, north.key.public()).unwrap();
+    let kept = evidence(federation.dir.path()).unwrap();
+    assert_eq!(kept.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["forked", "forked"]);
+    for one in kept {
+        let (size, root) = SignedCheckpoint::open(&one.seen, &key).unwrap().tree();
+        let again = judge(Some(Known { size, root }), &Ask::parse(&one.shown).unwrap(), &key);
+        assert!(matches!(again, Ok(Verdict::Forked(_))), "the evidence does not prove it: {again:?}");
+    }
+    assert_eq!(show(&north, &first, 22).await, None, "the right files are back");
 }

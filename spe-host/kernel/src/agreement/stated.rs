@@ -43,6 +43,8 @@ pub struct Change<'a> {
     pub second: Option<&'a Opened<AgreementBody>>,
 }
 
+const PARTIES: [Party; 2] = [Party::Hub, Party::Node];
+
 /// How a party has stopped it.
 struct Stopped {
     /// Since when, without a resumption in between.
@@ -84,7 +86,7 @@ impl Agreement {
         }
     }
 
-    /// Takes a statement in, and says whether it is new.
+    /// Takes a statement in, and says whether it is new. A copy of the other party's, to the number and the microsecond, is not.
     ///
     /// # Errors
     /// One about another node, of neither party, that is not that party's to make, or beyond the [`STATEMENTS_MAX`] of that party.
@@ -227,24 +229,19 @@ impl Agreement {
         offers.max_by_key(turn)
     }
 
-    /// The offer that the node accepted last: what is agreed on.
+    /// What is agreed on: of the offers that the node has accepted, the hub's latest. So neither goes back alone to what was agreed on
+    /// before.
     pub fn accepted(&self) -> Option<&Opened<AgreementBody>> {
-        let accepting = |statement: &&Opened<AgreementBody>| matches!(statement.body().act, Act::Accept { .. });
-        let last = self.of(Party::Node).filter(accepting).max_by_key(turn)?;
-        let Act::Accept { offer } = &last.body().act else { return None };
-        self.of(Party::Hub).find(|statement| statement.digest() == *offer)
+        let offers = self.of(Party::Hub).filter(|one| matches!(one.body().act, Act::Offer { .. }));
+        offers.filter(|offer| self.second(offer).is_some()).max_by_key(turn)
     }
 
     /// How it stands at `now`.
     pub fn standing(&self, now: Timestamp) -> Standing {
         let Some(agreed) = self.accepted() else { return Standing::Open };
         let Act::Offer { terms, from, until, .. } = &agreed.body().act else { return Standing::Open };
-        let stopped = [Party::Hub, Party::Node].map(|party| self.stopped(party, agreed.digest()));
-        let mut stopped: Vec<_> = stopped.into_iter().flatten().map(|stopped| stopped.standing).collect();
-        // What is ended is ended, whatever the other party says.
-        stopped.sort_by_key(|one| !matches!(one, Standing::Terminated { .. }));
-        if let Some(stopped) = stopped.into_iter().next() {
-            return stopped;
+        if let Some(stop) = self.stops().into_iter().next() {
+            return stop;
         }
         match until {
             Some(until) if *until <= now => Standing::Over { until: *until },
@@ -253,15 +250,35 @@ impl Agreement {
         }
     }
 
-    /// Since when what is agreed on has been stopped without a break: by the party that stopped it first, where both did.
-    pub(super) fn stopped_since(&self) -> Option<Timestamp> {
-        let agreed = self.accepted()?.digest();
-        let stopped = [Party::Hub, Party::Node].into_iter().filter_map(|party| self.stopped(party, agreed));
-        stopped.map(|stopped| stopped.since).min()
+    /// What keeps it from being live: each party's suspension or end of it that is in force, an end first: what is ended is ended, whatever
+    /// the other party says.
+    pub fn stops(&self) -> Vec<Standing> {
+        let mut stops: Vec<_> = PARTIES.into_iter().filter_map(|party| self.stop(party)).collect();
+        stops.sort_by_key(|one| !matches!(one, Standing::Terminated { .. }));
+        stops
     }
 
-    /// How a party stopped the agreement on that offer, if it did.
-    fn stopped(&self, party: Party, agreed: Digest) -> Option<Stopped> {
+    /// A party's last word, where it is a suspension or an end.
+    pub(super) fn stop(&self, party: Party) -> Option<Standing> {
+        Some(self.stopped(party)?.standing)
+    }
+
+    /// Since when what is agreed on has been stopped without a break: by the party that stopped it first, where both did.
+    pub(super) fn stopped_since(&self) -> Option<Timestamp> {
+        PARTIES.into_iter().filter_map(|party| self.stopped(party)).map(|stopped| stopped.since).min()
+    }
+
+    /// How a party stopped what is agreed on, if it did.
+    ///
+    /// # Security
+    /// Its stops count that name what is agreed on, and all that it has stated after it offered or accepted that: a suspension by the hub is
+    /// not got rid of by accepting an offer from before it. Watched by `an_offer_from_before_a_suspension_does_not_lift_it`.
+    fn stopped(&self, party: Party) -> Option<Stopped> {
+        let agreed = self.accepted()?;
+        let opening = if party == Party::Hub { agreed } else { self.second(agreed)? };
+        let counts = |one: &Opened<AgreementBody>, offer: &Digest| {
+            *offer == agreed.digest() || one.body().number >= opening.body().number
+        };
         let mut all: Vec<_> = self.of(party).collect();
         all.sort_by_key(turn);
         let mut stopped: Option<Stopped> = None;
@@ -269,15 +286,15 @@ impl Agreement {
             let (by, at) = (self.name(party), statement.body().signed_at);
             let since = stopped.as_ref().map_or(at, |stopped| stopped.since.min(at));
             match &statement.body().act {
-                Act::Terminate { offer, reason } if *offer == agreed => {
+                Act::Terminate { offer, reason } if counts(statement, offer) => {
                     let standing = Standing::Terminated { by, at, reason: reason.clone() };
                     return Some(Stopped { since, standing });
                 }
-                Act::Suspend { offer, reason } if *offer == agreed => {
+                Act::Suspend { offer, reason } if counts(statement, offer) => {
                     let standing = Standing::Suspended { by, at, reason: reason.clone() };
                     stopped = Some(Stopped { since, standing });
                 }
-                Act::Resume { offer } if *offer == agreed => stopped = None,
+                Act::Resume { offer } if counts(statement, offer) => stopped = None,
                 _ => {}
             }
         }
@@ -287,15 +304,15 @@ impl Agreement {
     /// Nothing, if it is live at `now`.
     ///
     /// # Errors
-    /// [`Refusal::AgreementNotLive`], which says how it stands.
+    /// [`Refusal::AgreementNotLive`], which says how it stands, and not why: researchers read it, and reasons are the parties' own.
     pub fn live(&self, now: Timestamp) -> Result<(), Refusal> {
         let why = match self.standing(now) {
             Standing::Live { .. } => return Ok(()),
             Standing::Open => "nothing was agreed on yet".into(),
             Standing::NotYet { from } => format!("it begins at {from}"),
             Standing::Over { until } => format!("it was over at {until}"),
-            Standing::Suspended { by, reason, .. } => format!("{by} suspended it: {reason}"),
-            Standing::Terminated { by, reason, .. } => format!("{by} ended it: {reason}"),
+            Standing::Suspended { by, at, .. } => format!("{by} suspended it at {at}"),
+            Standing::Terminated { by, at, .. } => format!("{by} ended it at {at}"),
         };
         Err(Refusal::AgreementNotLive { node: self.node.clone(), why })
     }

@@ -84,7 +84,7 @@ impl Terms {
     /// Nothing, if these are the terms of `offer`, by each digest that it has.
     ///
     /// # Errors
-    /// Another text, or no offer.
+    /// [`Refusal::OtherTerms`]; no offer.
     pub fn are_those_of(self, offer: &Opened<AgreementBody>) -> Result<(), Refusal> {
         let Act::Offer { terms, terms_sha256, .. } = &offer.body().act else {
             return Err(malformed::<AgreementBody>("it is no offer, and has no terms"));
@@ -92,11 +92,7 @@ impl Terms {
         if *terms == self.blake3 && terms_sha256.is_none_or(|offered| offered == self.sha256) {
             return Ok(());
         }
-        let offered = terms_sha256.map_or_else(String::new, |offered| format!(" and {offered}"));
-        let why = format!(
-            "its terms are the text with {terms}{offered}, and this is another: {} and {}; ask the hub's operator for the text",
-            self.blake3, self.sha256
-        );
-        Err(malformed::<AgreementBody>(why))
+        let offered = terms_sha256.map_or_else(|| terms.to_string(), |sha256| format!("{terms}, {sha256}"));
+        Err(Refusal::OtherTerms { offered, given: format!("{}, {}", self.blake3, self.sha256) })
     }
 }

@@ -1,6 +1,6 @@
 //! Under which permit an answer was paid for: hidden in the entry of its release, and told to whoever has that permit.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Serialize};
 
 use super::{PermitRef, Salt};
 use crate::{fault::Fault, ids::Digest};
@@ -19,20 +19,8 @@ pub struct PaidUnder {
     pub permit: PermitRef,
     /// Digest of the signed document.
     pub document: Digest,
-    /// 32 random bytes.
-    #[serde(serialize_with = "hex", deserialize_with = "of_hex")]
+    /// Drawn once for the answer.
     pub salt: Salt,
-}
-
-fn hex<S: Serializer>(salt: &Salt, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&Digest::from_bytes(*salt).hex())
-}
-
-fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Salt, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse::<Digest>()
-        .map(|bytes| *bytes.as_bytes())
-        .map_err(|_| D::Error::custom("a salt is 64 hexadecimal digits"))
 }
 
 impl PaidUnder {
@@ -43,7 +31,7 @@ impl PaidUnder {
     pub fn commitment(&self) -> Digest {
         let Self { permit, document, salt } = self;
         let hidden = [document.as_bytes(), permit.issuer.as_bytes().as_slice(), permit.number.as_str().as_bytes()];
-        Digest::from_bytes(*blake3::keyed_hash(salt, &hidden.concat()).as_bytes())
+        Digest::from_bytes(*blake3::keyed_hash(salt.as_bytes(), &hidden.concat()).as_bytes())
     }
 
     /// As it leaves and is kept: one line of JSON.
@@ -73,14 +61,14 @@ mod tests {
     fn one_commitment_stands_for_one_permit() {
         let issuer = |seed| SecretKey::from_seed(&[seed; 32]).public();
         let permit = |number: &str, seed| PermitRef { number: number.parse().expect("a number"), issuer: issuer(seed) };
-        let paid = PaidUnder { permit: permit("p-1", 1), document: Digest::of(b"document"), salt: [7; 32] };
+        let paid = PaidUnder { permit: permit("p-1", 1), document: Digest::of(b"document"), salt: [7; 32].into() };
         let same = PaidUnder::parse(&paid.to_bytes().expect("bytes")).expect("it reads itself");
         assert_eq!((same.commitment(), &same), (paid.commitment(), &paid));
         for other in [
             PaidUnder { permit: permit("p-2", 1), ..paid.clone() },
             PaidUnder { permit: permit("p-1", 2), ..paid.clone() },
             PaidUnder { document: Digest::of(b"another"), ..paid.clone() },
-            PaidUnder { salt: [8; 32], ..paid.clone() },
+            PaidUnder { salt: [8; 32].into(), ..paid.clone() },
         ] {
             assert_ne!(other.commitment(), paid.commitment(), "{other:?}");
         }

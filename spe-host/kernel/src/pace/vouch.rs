@@ -23,7 +23,7 @@ pub enum Unvouched {
     /// Neither measured, nor served from all the same.
     #[error(
         "[release] says hold = \"deadline\", and nobody has measured this machine: a module could be late for one person on purpose. \
-         Run `spe node selftest --dir {dir} --adopt`, which takes a minute; or accept that, with unmeasured = true in [release]"
+         Run `spe node selftest {dir} --adopt`, which takes a minute; or accept that, with unmeasured = true in [release]"
     )]
     Unmeasured {
         /// The node's folder.
@@ -35,7 +35,7 @@ pub enum Unvouched {
     /// Other numbers, or another machine.
     #[error(
         "[release] is not what `spe node selftest` measured here on {at}: a number was changed, or this is another machine or version \
-         ({machine}). Run `spe node selftest --dir {dir} --adopt`"
+         ({machine}). Run `spe node selftest {dir} --adopt`"
     )]
     Changed {
         /// When it was measured.
@@ -48,7 +48,7 @@ pub enum Unvouched {
     /// Guests of which nobody knows how long they take.
     #[error(
         "guest_memory_bytes_max = {allowed}, but the memory_bytes of [[release.guests]] must go up, and end with no less: they are \
-         {few} and {many}. Run `spe node selftest --dir {dir} --adopt`, or lower it"
+         {few} and {many}. Run `spe node selftest {dir} --adopt`, or lower it"
     )]
     Memory {
         /// What a guest may have.
@@ -120,7 +120,7 @@ mod tests {
     fn a_deadline_needs_a_measurement_or_a_word() {
         let pace = Pace::default();
         let refused = vouched(&pace).expect_err("nobody vouched").to_string();
-        assert!(refused.contains("spe node selftest --dir north --adopt"), "no advice: {refused}");
+        assert!(refused.contains("spe node selftest north --adopt"), "no advice: {refused}");
         assert_eq!(vouched(&Pace { hold: Hold::Slot, ..pace }), Ok(()));
         assert_eq!(vouched(&Pace { unmeasured: true, ..pace }), Ok(()));
         let measured = pace.measured_on(HERE, Timestamp::UNIX_EPOCH);

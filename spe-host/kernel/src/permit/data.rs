@@ -27,7 +27,7 @@ pub struct PermitData {
     /// The nodes whose part of it is covered; empty = every node that accepts the permit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeName>,
-    /// Its category, a point of Art. 51(1): `a` to `q`.
+    /// The category of the tables that its columns are in, a point of Art. 51(1): `a` to `q`. Tables of another are in an entry of their own.
     pub category: Category,
     /// The columns, each written `table.column`.
     pub columns: Vec<String>,
@@ -53,9 +53,8 @@ impl PermitData {
 
     /// Whether both are about a table of one dataset at one node.
     pub(super) fn meets(&self, other: &Self) -> bool {
-        let at_one = |node: &NodeName| other.is_at(node);
         self.dataset == other.dataset
-            && (self.nodes.is_empty() || other.nodes.is_empty() || self.nodes.iter().any(at_one))
+            && (self.nodes.is_empty() || self.nodes.iter().any(|node| other.is_at(node)))
             && self.tables().any(|table| other.tables().any(|theirs| theirs == table))
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     filter::Filter,
     ids::NodeName,
     job::Job,
+    manifest::Input,
     plan::Plan,
     refusal::{Clause, Refusal},
 };
@@ -24,6 +25,10 @@ pub(crate) fn covers(permit: &Permit, job: &Job, offer: &Offer, node: &NodeName)
 }
 
 /// Columns that are read and columns that a filter names count alike.
+///
+/// # Privacy
+/// The category that a data holder declares for a table binds the permit, and not the other way round: data of a category that nobody decided
+/// on is not read under the name of another. Watched by `a_declared_category_binds_the_permit`.
 fn data(body: &PermitBody, plan: &Plan, schema: &DatasetSchema, node: &NodeName) -> Result<(), Refusal> {
     let dataset = plan.dataset();
     let named: Vec<&PermitData> = body.data.iter().filter(|d| d.dataset == *dataset).collect();
@@ -34,30 +39,40 @@ fn data(body: &PermitBody, plan: &Plan, schema: &DatasetSchema, node: &NodeName)
     if here.is_empty() {
         return Err(Refusal::NodeNotInPermit { dataset: dataset.clone(), node: node.clone() });
     }
-    for column in columns(plan, schema)? {
-        let Some(entry) = here.iter().find(|d| d.columns.contains(&column)) else {
-            return Err(Refusal::ColumnNotInPermit { dataset: dataset.clone(), column });
-        };
-        if body.article == Article::Permit && !entry.pseudonymised {
-            let rule = format!(
-                "it gives anonymised access to dataset {dataset}, and a module of one's own reads pseudonymised records; a data request \
-                 (Art. 69) may ask approved questions of it"
-            );
-            return Err(Refusal::PermitForbids { clause: Clause::Data, rule });
+    let forbid = |rule: String| Err(Refusal::PermitForbids { clause: Clause::Data, rule });
+    for input in plan.inputs() {
+        for column in columns(input, schema)? {
+            let covering: Vec<&PermitData> = here.iter().copied().filter(|d| d.columns.contains(&column)).collect();
+            let Some(first) = covering.first() else {
+                return Err(Refusal::ColumnNotInPermit { dataset: dataset.clone(), column });
+            };
+            let declared = schema.table(&input.table).and_then(|table| table.category);
+            let mut covering =
+                covering.iter().filter(|d| declared.is_none_or(|category| category == d.category)).peekable();
+            if let (None, Some(category)) = (covering.peek(), declared) {
+                return forbid(format!(
+                    "table {} of dataset {dataset} is declared as data of category {category} (Art. 51(1)), and it covers column {column} as \
+                     data of category {}; another permit may, with that column in an entry of `data` with category = \"{category}\"",
+                    input.table, first.category
+                ));
+            }
+            if body.article == Article::Permit && !covering.any(|d| d.pseudonymised) {
+                return forbid(format!(
+                    "it gives anonymised access to dataset {dataset}, and a module of one's own reads pseudonymised records; a data \
+                     request (Art. 69) may ask approved questions of it"
+                ));
+            }
         }
     }
     Ok(())
 }
 
-/// Every column that the plan touches, written `table.column`.
-fn columns(plan: &Plan, schema: &DatasetSchema) -> Result<Vec<String>, Refusal> {
-    let mut all = Vec::new();
-    for input in plan.inputs() {
-        all.extend(input.columns.iter().map(|column| format!("{}.{column}", input.table)));
-        if let (Some(text), Some(table)) = (&input.filter, schema.table(&input.table)) {
-            let filter = Filter::parse(text, table).map_err(|e| Refusal::PlanUnfit { why: e.to_string() })?;
-            all.extend(filter.columns().iter().map(|column| format!("{}.{column}", input.table)));
-        }
+/// Every column that the plan touches of a table, written `table.column`.
+fn columns(input: &Input, schema: &DatasetSchema) -> Result<Vec<String>, Refusal> {
+    let mut all: Vec<String> = input.columns.iter().map(|column| format!("{}.{column}", input.table)).collect();
+    if let (Some(text), Some(table)) = (&input.filter, schema.table(&input.table)) {
+        let filter = Filter::parse(text, table).map_err(|e| Refusal::PlanUnfit { why: e.to_string() })?;
+        all.extend(filter.columns().iter().map(|column| format!("{}.{column}", input.table)));
     }
     Ok(all)
 }

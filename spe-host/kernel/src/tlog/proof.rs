@@ -44,7 +44,7 @@ const NOT_CONSISTENT: LogError = LogError::NotProven { what: "consistency proof"
 /// The root of the first `old.0` entries of the tree `new`, as `path` proves it: another than `old.1` in a tree with another history.
 ///
 /// Where `old.0` is a power of two, the path does not hold that root: it begins with the one that is expected. One that leads to `new` proves
-/// it right; of one that does not, nobody can tell what it was about.
+/// it right; of one that does not, nobody can tell what it was about: the path from `old.0 + 1` holds it.
 ///
 /// # Errors
 /// [`LogError::NotProven`]: the path does not lead to the root of `new`, and proves nothing.

@@ -53,14 +53,27 @@ pub struct Known {
     pub root: TreeHash,
 }
 
+impl Known {
+    /// The size from which the path to a larger tree has this root in it, where that from its own has not: its first hash is the entry that follows,
+    /// which is joined with this root.
+    fn next(&self) -> Option<u64> {
+        (self.size > 1 && self.size.is_power_of_two()).then(|| self.size.saturating_add(1))
+    }
+
+    /// Whether a path from `size` may show that another tree does not continue this one.
+    pub fn is_judged_from(&self, size: u64) -> bool {
+        size == self.size || self.next() == Some(size)
+    }
+}
+
 /// What a witness finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It continues what was seen: remember it, then sign it.
     Consistent(SignedCheckpoint),
-    /// The log does not know what the witness saw last: ask again from that size.
+    /// The log does not know what the witness saw last, or its path from there shows nothing: ask again from that size.
     Unknown {
-        /// The size that was seen last.
+        /// The size that was seen last, or the next one.
         size: u64,
     },
     /// The log is shorter than it was: an old copy was restored.
@@ -79,8 +92,10 @@ pub enum Verdict {
 /// and a good one may be sent later. Watched by `a_witness_signs_only_what_continues` and
 /// `a_witness_accuses_of_nothing_that_was_not_signed`.
 ///
-/// One fork is refused like that, and not accused: where the size that was seen is a power of two, its root is not in the path. It is not
-/// signed either, and the log cannot go on with a witness.
+/// Where the size that was seen is a power of two, its root is not in the path, and a path that does not lead to the signed root may be damaged as
+/// well as that of another tree. The path from the next size has that root: it is asked for, and judged by. There is one where two entries or more
+/// were seen, and are followed by two or more: until then such a fork is an error like a damaged path, and not signed either. Watched by
+/// `a_fork_from_a_power_of_two_is_accused_by_the_path_from_the_next_size`.
 ///
 /// # Errors
 /// Not signed by the log, or a path that does not lead to what it signed: then it says nothing about the log.
@@ -91,13 +106,21 @@ pub fn judge(known: Option<Known>, ask: &Ask, key: &NoteKey) -> Result<Verdict, 
     if size < known.size {
         return Ok(Verdict::Shorter(shown));
     }
-    // At the same size there is nothing to prove.
-    let proof = if size == known.size { Some(&[][..]) } else { (ask.old == known.size).then_some(ask.path.as_slice()) };
-    let Some(path) = proof else { return Ok(Verdict::Unknown { size: known.size }) };
-    if beginning((known.size, known.root), shown.tree(), path)? == known.root {
-        Ok(Verdict::Consistent(shown))
-    } else {
-        Ok(Verdict::Forked(shown))
+    let next = known.next().filter(|next| *next < size);
+    let (expected, path) = match ask.path.first() {
+        // There is nothing to prove.
+        _ if size == known.size => (known, &[][..]),
+        _ if ask.old == known.size => (known, ask.path.as_slice()),
+        Some(last) if next == Some(ask.old) => {
+            (Known { size: ask.old, root: TreeHash::of_both(known.root, *last) }, ask.path.as_slice())
+        }
+        _ => return Ok(Verdict::Unknown { size: known.size }),
+    };
+    match (beginning((expected.size, expected.root), shown.tree(), path), next) {
+        (Ok(root), _) if root == expected.root => Ok(Verdict::Consistent(shown)),
+        (Ok(_), _) => Ok(Verdict::Forked(shown)),
+        (Err(_), Some(size)) if ask.old == known.size => Ok(Verdict::Unknown { size }),
+        (Err(why), _) => Err(why),
     }
 }
 

@@ -99,6 +99,18 @@ fn each_rule_of_the_operator_binds() {
     }
 }
 
+/// What would be a bug: many rounds, each with a time of its own to be looked at, for the least that one may cost.
+#[test]
+fn every_round_costs_what_a_job_must_cost_at_least() {
+    let mut raw = serde_json::to_value(plan("rho=0.1", 0)).unwrap();
+    raw["rounds"] = serde_json::json!({ "count": 3, "state": ["w"] });
+    let asked = JobBody { plan: serde_json::from_value(raw).unwrap(), ..job() };
+    let least = |text: &str| NodePolicy { loss_per_job_min: vec![loss(text)], ..policy() };
+    assert_eq!(ask(&permit(), &asked, &least("rho=0.1")).unwrap().charge().loss, loss("rho=0.3"));
+    let refused = refusal(&permit(), &asked, &least("rho=0.100000000001"));
+    assert!(matches!(&refused, Refusal::PolicyForbids { rule } if rule.contains("at least")), "{refused}");
+}
+
 #[test]
 fn a_job_for_other_nodes_is_refused() {
     let elsewhere = JobBody { nodes: vec!["south".parse().unwrap()], ..job() };

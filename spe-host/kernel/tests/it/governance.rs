@@ -8,7 +8,7 @@ use spe_kernel::{
     document,
     dsse::{SecretKey, sign},
     ids::{DatasetName, Digest, NodeName},
-    permit::PermitBody,
+    permit::{PermitBody, PermitData},
     refusal::Refusal,
     revocation::{Revocation, RevocationBody},
 };
@@ -127,9 +127,25 @@ fn a_decision_is_on_one_application_and_gives_one_permit() {
     assert!(positive.answers(&other).is_err(), "the application was changed after the decision");
     let elsewhere = decide(decision(json!({ "positive": { "permit": Digest::of(b"another") } }))).unwrap();
     assert!(elsewhere.gives(Some(&given)).is_err());
-    let mut stray = decision(json!({ "positive": { "permit": digest } }));
-    stray["part"] = json!([{ "dataset": "other" }]);
-    assert!(decide(stray).unwrap().answers(&asked).is_err(), "nobody asked for that dataset");
+    let changed = |at: &str, value: Value| {
+        let mut changed = decision(json!({ "positive": { "permit": digest } }));
+        changed[at] = value;
+        decide(changed).unwrap()
+    };
+    let stray = changed("part", json!([{ "dataset": "other" }]));
+    assert!(stray.answers(&asked).is_err(), "nobody asked for that dataset");
+    let renumbered = changed("application", json!("p-2"));
+    assert!(renumbered.answers(&asked).is_err(), "it names another application than its digest");
+    assert!(renumbered.gives(Some(&given)).is_err(), "its permit is for another application");
+    let at_north = apply(&with("/data/0/nodes", json!(["north"])), &person_key()).unwrap();
+    let decided_at = |node: &str| {
+        let mut decided = decision(json!({ "positive": { "permit": digest } }));
+        decided["application_digest"] = json!(at_north.digest());
+        decided["part"] = json!([{ "dataset": "care", "nodes": [node] }]);
+        decide(decided).unwrap().answers(&at_north)
+    };
+    assert_eq!(decided_at("north"), Ok(()));
+    assert!(decided_at("south").is_err(), "nobody asked for the data of that node");
     let reasons = json!([{ "article": "Art. 66(3)", "text": "not needed" }]);
     let negative = decide(decision(json!({ "negative": { "reasons": reasons, "offers_answer": true } }))).unwrap();
     assert!(!negative.is_positive() && negative.answers(&asked).is_ok());
@@ -175,15 +191,51 @@ fn a_permit_holds_where_it_was_decided_and_nowhere_else() {
     assert!(narrow.contains("at node south"), "{narrow}");
 }
 
+/// What would be a bug: a decision on one dataset that lets a permit hold for another at the same node, or a part that is granted by a permit for
+/// another dataset.
+#[test]
+fn a_permit_holds_for_the_datasets_that_were_decided() {
+    let parts: Vec<(NodeName, DatasetName)> = [("north", "care"), ("north", "labs"), ("south", "labs")]
+        .map(|(node, dataset)| (node.parse().unwrap(), dataset.parse().unwrap()))
+        .to_vec();
+    let judge = |decided: &[(&str, &[&str])], permitted: &[(&str, &[&str])]| {
+        let mut body = permit();
+        let data = |(dataset, nodes): &(&str, &[&str])| PermitData {
+            dataset: dataset.parse().unwrap(),
+            nodes: nodes.iter().map(|node| node.parse().unwrap()).collect(),
+            ..permit().data[0].clone()
+        };
+        body.data = permitted.iter().map(data).collect();
+        let mut decision = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
+        decision["part"] =
+            decided.iter().map(|(dataset, nodes)| json!({ "dataset": dataset, "nodes": nodes })).collect();
+        let pairs = parts.iter().map(|(node, dataset)| (node, dataset));
+        decide(decision).unwrap().confines(&body, pairs).map_err(|why| why.to_string())
+    };
+    let (north, both) = (&["north"][..], &["north", "south"][..]);
+    assert_eq!(judge(&[("care", &[]), ("labs", &[])], &[("care", north), ("labs", both)]), Ok(()));
+    assert_eq!(judge(&[("care", north)], &[("care", north), ("care", north)]), Ok(()), "data of two categories");
+    for (decided, permitted, says) in [
+        (&[("care", north)][..], &[("care", north), ("labs", north)][..], "dataset labs, on which it does not decide"),
+        (&[("care", &[])], &[("care", both)], "names node south for dataset care"),
+        (&[("care", north), ("labs", north)], &[("labs", north)], "grants dataset care at node north"),
+    ] {
+        let refused = judge(decided, permitted).expect_err(says);
+        assert!(refused.contains(says), "{refused:?} does not say {says:?}");
+    }
+}
+
 #[test]
 fn a_decision_gives_reasons_and_is_a_trusted_persons() {
     let bad = |body: Value| assert!(matches!(decide(body), Err(Refusal::Malformed { .. })));
     bad(decision(json!({ "negative": { "reasons": [] } })));
     bad(decision(json!({ "negative": { "reasons": [{ "article": "because", "text": "no" }] } })));
     bad(decision(json!({ "negative": { "reasons": [{ "article": "Art. 68(1)(c)", "text": " " }] } })));
-    let mut nobody = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
-    nobody["decided_by"] = json!("");
-    bad(nobody);
+    for name in ["", " "] {
+        let mut nobody = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
+        nobody["decided_by"] = json!(name);
+        bad(nobody);
+    }
     let mut nothing = decision(json!({ "positive": { "permit": Digest::of(b"p") } }));
     nothing["part"] = json!([]);
     bad(nothing);
@@ -225,6 +277,11 @@ fn a_person_is_excluded_for_a_time_by_one_data_access_body() {
     let login = serde_json::from_value(json!({ "issuer": "https://login", "subject": "7" })).unwrap();
     assert!(excluded.excludes(&ada, Some(&login), issuer, now), "the same login under another name");
     assert!(!excluded.excludes(&ada, None, issuer, now));
+    let other = serde_json::from_value(json!({ "issuer": "https://login", "subject": "8" })).unwrap();
+    assert!(!excluded.excludes(&ada, Some(&other), issuer, now), "somebody else's login");
+    let nameless = json!({ "person": { "name": "eve", "until": "2035-02-01T00:00:00Z" } });
+    let nameless = revoke(revocation(nameless), &body_key()).unwrap();
+    assert!(!nameless.excludes(&ada, None, issuer, now), "everybody without a login is kept out");
     assert!(!excluded.excludes(&eve, None, person_key().public(), now), "permits of another data access body");
     assert_eq!(excluded.line(), None);
     let longer = json!({ "person": { "name": "eve", "until": "2035-02-01T00:00:01Z" } });
@@ -240,8 +297,10 @@ fn a_line_is_revoked_by_who_granted_it() {
     let line = revoke(revocation(json!({ "permit": "p-1" })), &body_key()).unwrap().line().unwrap();
     assert_eq!((line.number.as_str(), line.issuer), ("p-1", body_key().public()));
     assert!(matches!(revoke(revocation(json!({ "permit": "p-1" })), &person_key()), Err(Refusal::UntrustedKey { .. })));
-    let mut silent = revocation(json!({ "permit": "p-1" }));
-    silent["reason"] = json!("");
-    assert!(matches!(revoke(silent, &body_key()), Err(Refusal::Malformed { .. })));
+    for reason in ["", " "] {
+        let mut silent = revocation(json!({ "permit": "p-1" }));
+        silent["reason"] = json!(reason);
+        assert!(matches!(revoke(silent, &body_key()), Err(Refusal::Malformed { .. })));
+    }
     let _: ApplicationBody = serde_json::from_value(application()).unwrap();
 }

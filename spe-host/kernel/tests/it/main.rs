@@ -23,6 +23,7 @@ mod forbidden;
 mod gate;
 mod governance;
 mod ledger;
+mod line;
 mod manifest;
 mod optout;
 mod pace;

@@ -14,7 +14,7 @@ use spe_kernel::{
     refusal::Refusal,
 };
 
-use crate::fixture::{body_key, permit};
+use crate::fixture::{body_key, permit, schema};
 
 mod register;
 use register::{Disk, decision};
@@ -42,7 +42,7 @@ fn as_of(hours: i64) -> AsOf {
 }
 
 fn out(entries: &[Entry], hours: i64, purpose: Purpose) -> Vec<Subject> {
-    excluded(entries, AsOf { purpose, ..as_of(hours) }).subjects().to_vec()
+    excluded(entries, AsOf { purpose, ..as_of(hours) }, &schema()).subjects().to_vec()
 }
 
 fn categories(points: &str) -> Categories {
@@ -55,12 +55,12 @@ fn an_opt_out_counts_from_its_entry_until_it_is_taken_back() {
     let entries = [entry(ADA, Choice::OptsOut, 10, 10), entry(ADA, Choice::ComesBack, 20, 20)];
     assert_eq!([9, 10, 19, 20].map(|hours| out(&entries, hours, RESEARCH).len()), [0, 1, 1, 0]);
     let snapshot = Digest::of(b"snapshot");
-    let cohort = |hours| excluded(&entries, as_of(hours)).cohort(snapshot);
+    let cohort = |hours| excluded(&entries, as_of(hours), &schema()).cohort(snapshot);
     assert_eq!(cohort(9), snapshot, "with nobody left out, the cohort is the snapshot");
     assert_eq!(cohort(20), snapshot, "everybody is back");
     assert_ne!(cohort(10), snapshot, "answers about two cohorts would be taken for one");
     assert_eq!(cohort(10), cohort(19), "one cohort would be paid for twice");
-    assert_ne!(cohort(10), excluded(&entries, as_of(10)).cohort(Digest::of(b"new")));
+    assert_ne!(cohort(10), excluded(&entries, as_of(10), &schema()).cohort(Digest::of(b"new")));
 }
 
 /// What would be a bug: a date in a letter that reaches back behind the day on which the letter was entered, or a plan for next year
@@ -121,7 +121,7 @@ fn a_choice_is_about_the_categories_that_it_names() {
     ];
     let out = |hours, purpose, reads: &str| {
         let as_of = AsOf { at: at(hours), purpose, reads: categories(reads) };
-        excluded(&entries, as_of).subjects().to_vec()
+        excluded(&entries, as_of, &schema()).subjects().to_vec()
     };
     assert_eq!(out(1, RESEARCH, "f"), [ADA, BEN]);
     assert_eq!(out(1, RESEARCH, "a"), [BEN]);
@@ -135,23 +135,59 @@ fn a_choice_is_about_the_categories_that_it_names() {
     assert_eq!(refused[1].1.to_string(), "b,c,d,e,g,h,i,j,k,l,m,n,o,p,q");
 }
 
-/// What would be a bug: a table of no declared category that is read as if nobody had refused anything.
-#[test]
-fn a_table_that_does_not_say_of_which_category_it_is_may_be_of_any() {
-    let table = |name: &str, category: Option<&str>| TableSchema {
+/// A dataset with tables of those names and categories.
+fn of_tables(tables: &[(&str, Option<&str>)]) -> DatasetSchema {
+    let table = |(name, category): &(&str, Option<&str>)| TableSchema {
         name: name.parse().unwrap(),
         rows_max: None,
         category: category.map(|point| point.parse().unwrap()),
         time: None,
         columns: Vec::new(),
     };
-    let schema = DatasetSchema {
+    DatasetSchema {
         name: "care".parse().unwrap(),
         title: String::new(),
         overlap: 1,
         subjects_max: 1,
-        tables: vec![table("visits", Some("a")), table("genes", Some("f")), table("other", None)],
+        tables: tables.iter().map(table).collect(),
+    }
+}
+
+/// What would be a bug: somebody who refused all data that there is of them and is counted by jobs on other data of the dataset; a choice about
+/// data that the dataset has none of, which makes an answered question another one; two cohorts under one digest.
+#[test]
+fn who_refused_other_data_is_left_out_where_there_is_no_more_of_them() {
+    let refusing = |subject, points: &str| Entry {
+        scope: Scope::of(&[], &categories(points).iter().collect::<Vec<_>>()),
+        ..entry(subject, Choice::OptsOut, 1, 1)
     };
+    let both = of_tables(&[("visits", Some("a")), ("genes", Some("f"))]);
+    let of = |schema: &DatasetSchema, reads: &str, entries: &[Entry]| {
+        let as_of = AsOf { at: at(9), purpose: RESEARCH, reads: categories(reads) };
+        let out = excluded(entries, as_of, schema);
+        (out.subjects().to_vec(), out.elsewhere().to_vec(), out.cohort(Digest::of(b"snapshot")))
+    };
+    let (genes, biobanks) = (refusing(ADA, "f"), refusing(BEN, "q"));
+    let (everywhere, elsewhere, digest) = of(&both, "a", &[genes.clone(), biobanks.clone()]);
+    assert_eq!((everywhere, elsewhere), (vec![], vec![(ADA, categories("f"))]));
+    assert_eq!(digest, of(&both, "a", std::slice::from_ref(&genes)).2, "the dataset has no data of biobanks");
+    let (everywhere, elsewhere, read) = of(&both, "f", std::slice::from_ref(&genes));
+    assert_eq!((everywhere, elsewhere), (vec![ADA], vec![]));
+    let wider = of(&both, "a", &[refusing(ADA, "f,g")]).2;
+    let another = of(&both, "a", &[refusing(BEN, "f")]).2;
+    let distinct: BTreeSet<_> = [digest, read, wider, another, Digest::of(b"snapshot")].into_iter().collect();
+    assert_eq!(distinct.len(), 5);
+    let one = of_tables(&[("visits", Some("a")), ("stays", Some("a"))]);
+    let (_, elsewhere, digest) = of(&one, "a", std::slice::from_ref(&genes));
+    assert_eq!((elsewhere, digest), (vec![], Digest::of(b"snapshot")), "there is no other data");
+    let unsaid = of_tables(&[("visits", Some("a")), ("other", None)]);
+    assert_eq!(of(&unsaid, "a", &[biobanks]).1, [(BEN, categories("q"))], "the other table may be of biobanks");
+}
+
+/// What would be a bug: a table of no declared category that is read as if nobody had refused anything.
+#[test]
+fn a_table_that_does_not_say_of_which_category_it_is_may_be_of_any() {
+    let schema = of_tables(&[("visits", Some("a")), ("genes", Some("f")), ("other", None)]);
     let reads = |names: &[&str]| {
         let names: Vec<TableName> = names.iter().map(|name| name.parse().unwrap()).collect();
         schema.categories(names.iter())
@@ -244,7 +280,7 @@ proptest! {
                 }
                 let [a, b, q] = ["a", "b", "q"].map(|point| clerk(&told, now, purpose, point.parse().unwrap()));
                 let reading = |reads: &str| {
-                    excluded(&entries, AsOf { at: at(now), purpose, reads: categories(reads) }).subjects().to_vec()
+                    excluded(&entries, AsOf { at: at(now), purpose, reads: categories(reads) }, &schema()).subjects().to_vec()
                 };
                 prop_assert_eq!(reading("a"), a.iter().copied().collect::<Vec<_>>());
                 prop_assert_eq!(reading("b,q"), b.union(&q).copied().collect::<Vec<_>>());

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use spe_kernel::{
-    dataset::DatasetSchema,
+    dataset::{DatasetSchema, TableSchema},
     ids::Digest,
     job::Purpose,
     permit::{
-        Amount, Article, Currency, Line, OptOutException, Permit, PermitBody, PermitPerson, Review, Role, Standing,
-        Status, TimeRange, Version, agreement,
+        Amount, Article, Currency, OptOutException, Permit, PermitBody, PermitData, PermitPerson, Review, Role, Status,
+        TimeRange, agreement,
     },
     purpose::{ApplicantBody, Article53},
     refusal::{Clause, Refusal},
@@ -81,13 +81,40 @@ fn what_contradicts_itself_is_refused() {
         &|p| p.persons.push(PermitPerson { name: "ada".parse().unwrap(), ..second(Role::DataUser) }),
         "the same name",
     );
+    wrong(
+        &|p| p.persons.push(PermitPerson { key: p.persons[0].key, ..second(Role::DataUser) }),
+        "persons ada and bob have the same key",
+    );
+    let by_login = |subject: &str| {
+        let identity = serde_json::from_value(json!({ "issuer": "https://login", "subject": subject })).unwrap();
+        move |person: &mut PermitPerson| (person.key, person.identity) = (None, Some(identity))
+    };
+    let logins = |first: &'static str, other: &'static str| {
+        move |p: &mut PermitBody| {
+            p.persons.push(second(Role::DataUser));
+            by_login(first)(&mut p.persons[0]);
+            by_login(other)(&mut p.persons[1]);
+        }
+    };
+    wrong(&logins("7", "7"), "persons ada and bob have the same identity");
+    assert!(read(logins("7", "8")).is_ok(), "neither has a key, which is nothing that they have in common");
     wrong(&|p| p.replaces = Some("p-0".parse().unwrap()), "granted");
     wrong(&|p| p.original = "p-0".parse().unwrap(), "granted");
     wrong(&|p| p.status = Status::Amended, "amended or renewed");
     wrong(&|p| (p.status, p.original) = (Status::Renewed, "p-0".parse().unwrap()), "amended or renewed");
+    wrong(&|p| (p.status, p.replaces) = (Status::Amended, Some("p-0".parse().unwrap())), "has a new number");
+    wrong(
+        &|p| (p.status, p.original, p.replaces) = (Status::Amended, "p-0".parse().unwrap(), Some(p.number.clone())),
+        "has a new number",
+    );
+    for until in ["2030-01-01T00:00:00Z", "2029-12-31T00:00:00Z"] {
+        wrong(&|p| p.valid_until = at(until), "valid_from is not before");
+    }
     wrong(&|p| p.plans = vec![Digest::of(b"plan")], "article = 69");
     wrong(&|p| (p.article, p.data[0].pseudonymised) = (Article::Request, false), "names none");
-    wrong(&|p| p.data[0].columns.push("days".into()), "table.column");
+    for column in ["days", "Visits!.days", "visits.Days!"] {
+        wrong(&|p| p.data[0].columns.push(column.into()), "table.column");
+    }
     for (national_law, reason) in [("", "rare disease"), ("§ 1", " ")] {
         let unfounded = OptOutException { national_law: national_law.into(), reason: reason.into() };
         wrong(&|p| p.opt_out_exception = Some(unfounded.clone()), "national law");
@@ -110,6 +137,32 @@ fn what_contradicts_itself_is_refused() {
     wrong(&twice(vec![]), "different time ranges");
     wrong(&twice(vec!["north"]), "different time ranges");
     assert!(read(twice(vec!["south"])).is_ok(), "each node has one time range");
+    wrong(&|p| (twice(vec!["north"])(p), p.data[0].nodes.clear()).1, "different time ranges");
+    let beside = |change: &dyn Fn(&mut PermitData)| {
+        read(|p| {
+            twice(vec!["north"])(p);
+            change(&mut p.data[1]);
+        })
+    };
+    assert!(beside(&|data| data.dataset = "labs".parse().unwrap()).is_ok(), "each dataset has one time range");
+    assert!(beside(&|data| data.columns = vec!["tests.when".into()]).is_ok(), "each table has one time range");
+}
+
+/// What would be a bug: a permit that is used before it was issued, before its first instant, or from its end on.
+#[test]
+fn a_permit_is_valid_from_its_first_instant_until_before_its_end() {
+    let verify = |issued_at: &str, now: &str| {
+        let body = PermitBody { issued_at: at(issued_at), ..permit() };
+        Permit::verify(&body.sign(&body_key()), &[body_key().public()], at(now)).map(drop)
+    };
+    let before = "2029-01-01T00:00:00Z";
+    for now in ["2030-01-01T00:00:00Z", "2030-12-31T23:59:59.999Z"] {
+        assert_eq!(verify(before, now), Ok(()), "at {now}");
+    }
+    assert!(matches!(verify(before, "2029-12-31T23:59:59.999Z"), Err(Refusal::PermitNotYetValid { .. })));
+    assert!(matches!(verify(before, "2031-01-01T00:00:00Z"), Err(Refusal::PermitExpired { .. })));
+    let future = verify("2030-06-01T00:00:00Z", "2030-05-31T23:59:59.999Z");
+    assert!(matches!(future, Err(Refusal::PermitFromTheFuture { .. })), "{future:?}");
 }
 
 #[test]
@@ -186,6 +239,18 @@ fn a_time_range_is_a_condition_on_rows() {
     );
 }
 
+/// What would be a bug: a table of which nothing is covered, and that is cut, or keeps a whole permit from being used.
+#[test]
+fn a_time_range_is_of_the_tables_of_its_entry() {
+    let mut two = timed(json!({"type": "date"}));
+    let beside = TableSchema { name: "tests".parse().unwrap(), time: None, ..two.tables[0].clone() };
+    two.tables.push(beside);
+    let range = TimeRange { from: Some("2015-01-01".parse().unwrap()), until: None };
+    let body = read(|p| p.data[0].time_range = Some(range)).unwrap();
+    let windows = body.windows(&two, &"north".parse().unwrap()).unwrap();
+    assert!(windows.of(&"visits".parse().unwrap()).is_some() && windows.of(&"tests".parse().unwrap()).is_none());
+}
+
 #[test]
 fn a_time_range_on_a_table_without_time_is_refused() {
     let range = TimeRange { from: Some("2015-01-01".parse().unwrap()), until: None };
@@ -196,6 +261,12 @@ fn a_time_range_on_a_table_without_time_is_refused() {
     let elsewhere =
         read(|p| (p.data[0].time_range, p.data[0].nodes) = (Some(range), vec!["south".parse().unwrap()])).unwrap();
     assert!(elsewhere.windows(&schema(), &"north".parse().unwrap()).unwrap().is_empty(), "it is about another node");
+    let of_another =
+        read(|p| (p.data[0].time_range, p.data[0].dataset) = (Some(range), "labs".parse().unwrap())).unwrap();
+    assert!(
+        of_another.windows(&schema(), &"north".parse().unwrap()).unwrap().is_empty(),
+        "it is about another dataset"
+    );
 }
 
 /// What would be a bug: answers under two time ranges that are taken for answers about the same data.
@@ -213,108 +284,9 @@ fn every_time_range_is_data_of_its_own() {
     let distinct: std::collections::BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
     assert_eq!(digest(from("2015-01-01")), all[1]);
-}
-
-fn version(number: &str, status: Status, replaces: Option<&str>, (from, until): (&str, &str)) -> Version {
-    Version {
-        digest: Digest::of(number.as_bytes()),
-        number: number.parse().unwrap(),
-        status,
-        replaces: replaces.map(|n| n.parse().unwrap()),
-        issued_at: at(from),
-        valid_from: at(from),
-        valid_until: at(until),
-    }
-}
-
-const FIRST: (&str, &str) = ("2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z");
-const SECOND: (&str, &str) = ("2030-06-01T00:00:00Z", "2031-01-01T00:00:00Z");
-const THIRD: (&str, &str) = ("2031-01-01T00:00:00Z", "2032-01-01T00:00:00Z");
-
-/// What would be a bug: two permits of a line in force at once, or a permit that is in force after it was replaced, revoked or over.
-#[test]
-fn of_a_line_one_permit_is_in_force() {
-    let mut line = Line::default();
-    let all = [
-        version("p-1", Status::Granted, None, FIRST),
-        version("p-2", Status::Amended, Some("p-1"), SECOND),
-        version("p-3", Status::Renewed, Some("p-2"), THIRD),
-    ];
-    let standing = |line: &Line, now: &str| all.clone().map(|v| line.standing(v.digest, at(now)));
-    let in_force = |line: &Line, now: &str| {
-        let stands = |s: &Option<Standing>| matches!(s, Some(Standing::InForce(_)));
-        standing(line, now).iter().filter(|s| stands(s)).count()
-    };
-    line.add(all[0].clone()).unwrap();
-    assert_eq!(
-        line.standing(all[0].digest, at("2030-07-01T00:00:00Z")),
-        Some(Standing::InForce(Status::Granted)),
-        "what was not seen does not count"
-    );
-    line.add(all[1].clone()).unwrap();
-    line.add(all[2].clone()).unwrap();
-    for (now, count) in [
-        ("2029-12-31T00:00:00Z", 0),
-        ("2030-05-31T00:00:00Z", 1),
-        ("2030-06-01T00:00:00Z", 1),
-        ("2031-06-01T00:00:00Z", 1),
-        ("2032-01-01T00:00:00Z", 0),
-    ] {
-        assert_eq!(in_force(&line, now), count, "at {now}");
-    }
-    let [first, second, third] = standing(&line, "2031-06-01T00:00:00Z");
-    assert_eq!(first, Some(Standing::Replaced { by: "p-2".parse().unwrap(), since: at(SECOND.0) }));
-    assert_eq!(second, Some(Standing::Replaced { by: "p-3".parse().unwrap(), since: at(THIRD.0) }));
-    assert_eq!(third, Some(Standing::InForce(Status::Renewed)));
-    let revoked = Line::new(all.to_vec(), Some(at("2031-02-01T00:00:00Z")));
-    assert_eq!(in_force(&revoked, "2031-01-31T00:00:00Z"), 1);
-    assert_eq!(in_force(&revoked, "2031-02-01T00:00:00Z"), 0);
-    let refused = standing(&revoked, "2031-02-01T00:00:00Z")[2].clone().unwrap().in_force(&all[2].number);
-    assert!(matches!(refused, Err(Refusal::PermitRevoked { .. })));
-    assert_eq!(line.standing(Digest::of(b"stranger"), at(FIRST.0)), None);
-}
-
-/// A node that never saw the amendment in between refuses the first all the same.
-#[test]
-fn a_permit_is_replaced_by_any_later_one_of_its_line() {
-    let (first, third) = (
-        version("p-1", Status::Granted, None, FIRST),
-        version("p-3", Status::Renewed, Some("p-2"), ("2030-08-01T00:00:00Z", "2031-08-01T00:00:00Z")),
-    );
-    let line = Line::new(vec![first.clone(), third], None);
-    let standing = line.standing(first.digest, at("2030-09-01T00:00:00Z"));
-    assert!(matches!(standing, Some(Standing::Replaced { .. })), "{standing:?}");
-}
-
-#[test]
-fn a_line_is_renewed_once_and_no_amendment_prolongs_it() {
-    let unlawful = |line: &mut Line, version| assert!(matches!(line.add(version), Err(Refusal::Unlawful { .. })));
-    let mut line = Line::new(vec![version("p-1", Status::Granted, None, FIRST)], None);
-    unlawful(&mut line, version("p-2", Status::Amended, Some("p-1"), THIRD));
-    line.add(version("p-2", Status::Renewed, Some("p-1"), THIRD)).unwrap();
-    let again = ("2032-01-01T00:00:00Z", "2033-01-01T00:00:00Z");
-    unlawful(&mut line, version("p-3", Status::Renewed, Some("p-2"), again));
-    line.add(version("p-3", Status::Amended, Some("p-2"), THIRD)).unwrap();
-    unlawful(&mut line, version("p-4", Status::Renewed, Some("p-3"), again));
-    assert_eq!(line.versions().len(), 3);
-    line.add(version("p-3", Status::Amended, Some("p-2"), THIRD)).unwrap();
-    assert_eq!(line.versions().len(), 3, "the same permit is one, however often it is seen");
-}
-
-/// An amendment that had a cap of its own would double what people may lose.
-#[test]
-fn an_amended_permit_is_charged_to_the_line() {
-    let now = at("2030-06-01T00:00:00Z");
-    let verify = |body: PermitBody| Permit::verify(&body.sign(&body_key()), &[body_key().public()], now).unwrap();
-    let first = verify(permit());
-    let amended = verify(PermitBody {
-        number: "p-2".parse().unwrap(),
-        replaces: Some("p-1".parse().unwrap()),
-        status: Status::Amended,
-        ..permit()
-    });
-    assert_eq!(first.id(), amended.id());
-    assert_ne!(first.digest(), amended.digest());
+    let cut = read(|p| p.data[0].time_range = from("2015-01-01")).unwrap();
+    let cut = cut.windows(&timed(json!({"type": "date"})), &"north".parse().unwrap()).unwrap();
+    assert_ne!(cut.digest(cohort), cut.digest(Digest::of(b"another cohort")), "two cohorts under one digest");
 }
 
 #[test]

@@ -5,7 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use spe_kernel::{ids::JobId, refusal::Refusal, rounds::NextRound};
+use spe_kernel::{
+    ids::{JobId, PersonName},
+    refusal::Refusal,
+    rounds::NextRound,
+};
 use spe_wire::Submission;
 use tokio::sync::Notify;
 
@@ -25,6 +29,11 @@ struct Room {
 }
 
 impl Room {
+    /// What one person may have of it: half, so that nobody keeps out all others.
+    const fn share(self) -> Self {
+        Self { jobs: self.jobs.div_ceil(2), bytes: self.bytes.div_ceil(2) }
+    }
+
     /// Whether `more` has room beside what is there.
     fn has<'a>(self, there: impl Iterator<Item = &'a (JobId, Work)>, more: &Work) -> bool {
         let (jobs, bytes) = there.fold((1, more.bytes()), |(jobs, bytes), (_, work)| (jobs + 1, bytes + work.bytes()));
@@ -36,6 +45,8 @@ impl Room {
 pub(super) struct Work {
     pub(super) submission: Submission,
     pub(super) next: Option<NextRound>,
+    /// Whose job it is, as its permit names the person; none of a later round, which is paid for.
+    pub(super) person: Option<PersonName>,
 }
 
 impl Work {
@@ -77,6 +88,12 @@ impl State {
     }
 }
 
+/// Those of the person of `work`.
+fn own<'a>(all: impl Iterator<Item = &'a (JobId, Work)>, work: &Work) -> impl Iterator<Item = &'a (JobId, Work)> {
+    let person = work.person.clone();
+    all.filter(move |(_, other)| other.person == person)
+}
+
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one call on a collection, so a panic elsewhere leaves nothing half-done.
@@ -85,8 +102,11 @@ impl Queue {
 
     /// A job that is running already is put behind itself: it will find its own answer.
     ///
+    /// # Security
+    /// Who holds a permit may fill half of the room, and no more. Watched by `nobody_keeps_out_all_others` beside this.
+    ///
     /// # Errors
-    /// There is no room.
+    /// There is no room, or this person has a share of it already.
     pub(super) fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
         if state.all().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
@@ -95,6 +115,11 @@ impl Queue {
         let room = if work.next.is_some() { WITH_ROUNDS } else { WAITING };
         if !room.has(state.all(), &work) {
             return Err(unavailable("the node, which has as many jobs waiting as it takes,"));
+        }
+        if work.person.is_some() && !room.share().has(own(state.all(), &work), &work) {
+            return Err(unavailable(
+                "the node, which has as many jobs of this person waiting as it takes of one person,",
+            ));
         }
         // A round goes before jobs that have not begun: the other nodes wait for it.
         match work.next {
@@ -128,6 +153,11 @@ impl Queue {
         }
         if !PARKED.has(state.parked.iter(), &work) {
             return Err(unavailable("an officer of the node, for whom as many jobs wait already as it keeps,"));
+        }
+        if work.person.is_some() && !PARKED.share().has(own(state.parked.iter(), &work), &work) {
+            return Err(unavailable(
+                "an officer of the node, for whom as many jobs of this person wait already as it keeps of one person,",
+            ));
         }
         if !state.cancelled {
             state.parked.push((job, work));
@@ -176,7 +206,11 @@ mod tests {
     use super::*;
 
     fn work(bytes: usize) -> Work {
-        Work { submission: Submission { job: vec![0; bytes], permit: Vec::new() }, next: None }
+        Work { submission: Submission { job: vec![0; bytes], permit: Vec::new() }, next: None, person: None }
+    }
+
+    fn of(person: &str, bytes: usize) -> Work {
+        Work { person: Some(person.parse().expect("a name")), ..work(bytes) }
     }
 
     fn job(name: &str) -> JobId {
@@ -200,5 +234,28 @@ mod tests {
         let full = queue.park(job("fourth"), work(2)).expect_err("officers have enough");
         assert!(full.to_string().contains("an officer"), "{full}");
         queue.put(&job("fifth"), work(WAITING.bytes / 2)).expect("what waits for an officer takes half at most");
+    }
+
+    /// What would be a bug: one person with a permit whose jobs keep all others out, by number or by size, or who is not told that it is their share;
+    /// one whose share never comes back; a round, which was paid for, that is refused because its person asks so much.
+    #[test]
+    fn nobody_keeps_out_all_others() {
+        let queue = Queue::default();
+        for number in 0..WAITING.jobs / 2 {
+            queue.put(&job(&format!("a-{number}")), of("anna", 1)).expect("half of it is anna's");
+        }
+        queue.put(&job("a-0"), of("anna", 1)).expect("it waits already");
+        let full = queue.put(&job("a"), of("anna", 1)).expect_err("more than half of the room").to_string();
+        assert!(full.contains("of this person") && full.contains("try again later"), "{full}");
+        queue.put(&job("round"), Work { person: None, ..work(1) }).expect("nobody's share");
+        queue.put(&job("b"), of("bob", WAITING.bytes / 2)).expect("half of it is bob's");
+        queue.put(&job("b-2"), of("bob", 1)).expect_err("more than half of the bytes");
+        queue.put(&job("c"), of("carl", 1)).expect("anna and bob have it all");
+        queue.cancel(&job("a-1"));
+        queue.put(&job("a"), of("anna", 1)).expect("a place of hers is free");
+        queue.park(job("b"), of("bob", PARKED.bytes / 2)).expect("half of it is bob's");
+        let full = queue.park(job("b-2"), of("bob", 1)).expect_err("more than half of the officers' room").to_string();
+        assert!(full.contains("an officer") && full.contains("of this person"), "{full}");
+        queue.park(job("c"), of("carl", PARKED.bytes / 2)).expect("bob has it all");
     }
 }

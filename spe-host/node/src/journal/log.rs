@@ -123,10 +123,14 @@ fn root(db: &Connection, size: u64) -> Result<TreeHash, Fault> {
     tlog::root(size, |level, index| hash(db, level, index))
 }
 
-/// Adds an entry to the end; its place. Part of the caller's transaction.
+/// Adds what happened to the end, with a salt of its own; its place. Part of the caller's transaction.
 pub(super) fn append(db: &Connection, actor: ActorId, event: Event) -> Result<u64, Fault> {
-    let (index, now) = (size(db)?, Timestamp::now());
-    let body = Entry::new(now, actor, event).to_bytes()?;
+    add(db, &Entry::new(Timestamp::now(), actor, event, people::salt()?))
+}
+
+/// Adds an entry to the end; its place.
+fn add(db: &Connection, entry: &Entry) -> Result<u64, Fault> {
+    let (index, body) = (size(db)?, entry.to_bytes()?);
     if body.len() > ENTRY_BYTES_MAX {
         return Err(Fault::new(WRITING, format!("an entry has {} bytes, more than {ENTRY_BYTES_MAX}", body.len())));
     }
@@ -137,7 +141,7 @@ pub(super) fn append(db: &Connection, actor: ActorId, event: Event) -> Result<u6
         let values = params![level, stored(at)?, hash.as_bytes()];
         write("INSERT INTO log_hash (level, idx, hash) VALUES (?1, ?2, ?3)", values)?;
     }
-    let values = params![stored(index)?, now.as_millisecond(), body];
+    let values = params![stored(index)?, entry.at.as_millisecond(), body];
     write("INSERT INTO log (idx, at_ms, body) VALUES (?1, ?2, ?3)", values)?;
     Ok(index)
 }

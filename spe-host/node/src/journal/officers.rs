@@ -317,7 +317,7 @@ fn unfit(verdict: &Verdict, before: &[Vec<u8>], waits: bool) -> Option<Refusal> 
         (true, _) => not("sign twice: two different persons have to, each with a key of their own"),
         (false, false) => not("decide about this: it was decided before, and a verdict is final"),
         (false, true) => {
-            let what = format!("a {} of {} that waits for an officer", kind(matter), matter.digest());
+            let what = format!("a {} of {} that waits for an officer", kind(matter), matter.digest().short());
             Some(Refusal::NotFound { what })
         }
     }

@@ -18,10 +18,10 @@ use spe_kernel::{
 use super::*;
 
 /// A file that goes with the test.
-pub(super) struct File(pub(super) PathBuf);
+pub(crate) struct File(pub(crate) PathBuf);
 
 impl File {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("spe-journal-{}-{name}.sqlite", std::process::id()));
         std::fs::remove_file(&path).ok();
         Self(path)

@@ -11,6 +11,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     admission::NodePolicy,
+    category::Category,
     dataset::{DatasetSchema, TableSchema},
     dsse::SecretKey,
     fault::Fault,
@@ -221,15 +222,16 @@ impl Ground {
         permit.issued_at = now;
         permit.persons = vec![PermitPerson::investigator(mallory, self.researcher.public())];
         permit.purpose.article53 = Purpose::ALL.map(Article53).to_vec();
-        permit.data = vec![PermitData {
+        let data = |table: &TableSchema| PermitData {
             dataset: schema.name.clone(),
             nodes: Vec::new(),
-            category: "a".parse().map_err(|why: String| Fault::new(ASKING, why))?,
-            columns: schema.tables.iter().flat_map(columns).collect(),
+            category: table.category.unwrap_or(Category::HealthRecords),
+            columns: columns(table),
             time_range: None,
             format: "table".into(),
             pseudonymised: true,
-        }];
+        };
+        permit.data = schema.tables.iter().map(data).collect();
         // A number is one document's.
         let content = serde_json::to_vec(&permit).map_err(Fault::while_(ASKING))?;
         permit.number = format!("selftest-{}", Digest::of(&content).short()).parse().map_err(Fault::while_(ASKING))?;

@@ -16,12 +16,13 @@ use std::{
 
 use datafusion::{
     arrow::{
-        array::{AsArray, FixedSizeBinaryArray, RecordBatch},
+        array::{ArrayRef, AsArray, FixedSizeBinaryArray, Int32Array, RecordBatch},
         buffer::Buffer,
         datatypes::SchemaRef,
     },
     error::DataFusionError,
 };
+use spe_kernel::category::{Categories, Category};
 
 use super::{Progress, error::IngestError, runs::Sorter, session::Session, stage::Staged};
 use crate::{
@@ -110,8 +111,14 @@ impl PartitionSort<'_> {
             sorted.rows.push(written.rows);
             sorted.digests.push(written.digest);
         }
-        subjects.sort_unstable();
-        subjects.dedup();
+        subjects.sort_unstable_by_key(|(subject, _)| *subject);
+        subjects.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = kept.1.and(next.1);
+            }
+            same
+        });
         sorted.subjects = u64::try_from(subjects.len()).unwrap_or(0);
         let name = layout::subjects_file(partition);
         let written = self.subjects(subjects, (&snapshot, &name)).map_err(IngestError::write(&snapshot.join(name)))?;
@@ -125,7 +132,7 @@ impl PartitionSort<'_> {
         (number, table): (usize, &TableSource),
         partition: usize,
         file: (&Path, &str),
-        subjects: &mut Vec<Pseudonym>,
+        subjects: &mut Vec<(Pseudonym, Categories)>,
     ) -> Result<Written, DataFusionError> {
         let schema = layout::table_schema(&table.schema);
         let mut writer = self.writer(file, &schema)?;
@@ -137,7 +144,7 @@ impl PartitionSort<'_> {
         for bucket in partition * buckets..(partition + 1) * buckets {
             let files = self.staged.files.get(&(number, bucket)).map_or(&[][..], Vec::as_slice);
             sorter.sort(files, &mut |batch| {
-                add_subjects(&batch, subjects);
+                add_subjects(&batch, table.schema.category, subjects);
                 writer.write(batch)
             })?;
             files.iter().try_for_each(fs::remove_file)?;
@@ -145,11 +152,19 @@ impl PartitionSort<'_> {
         writer.close()
     }
 
-    fn subjects(&self, subjects: Vec<Pseudonym>, file: (&Path, &str)) -> Result<Written, DataFusionError> {
-        let schema = layout::subjects_schema();
+    fn subjects(
+        &self,
+        subjects: Vec<(Pseudonym, Categories)>,
+        file: (&Path, &str),
+    ) -> Result<Written, DataFusionError> {
+        let schema = layout::subjects_schema(self.session.ingest.declaration.schema());
         let mut writer = self.writer(file, &schema)?;
-        let column = FixedSizeBinaryArray::try_new(16, Buffer::from_vec(subjects.into_flattened()), None)?;
-        writer.write(RecordBatch::try_new(schema, vec![Arc::new(column)])?)?;
+        let (subjects, categories): (Vec<_>, Vec<_>) = subjects.into_iter().unzip();
+        let bits: Int32Array = categories.iter().map(|categories| i32::try_from(categories.bits()).ok()).collect();
+        let subjects = FixedSizeBinaryArray::try_new(16, Buffer::from_vec(subjects.into_flattened()), None)?;
+        let columns: [ArrayRef; 2] = [Arc::new(subjects), Arc::new(bits)];
+        let columns = columns.into_iter().take(schema.fields().len()).collect();
+        writer.write(RecordBatch::try_new(schema, columns)?)?;
         writer.close()
     }
 
@@ -160,13 +175,15 @@ impl PartitionSort<'_> {
     }
 }
 
-/// Adds the subjects of sorted rows, each once in a row.
-fn add_subjects(batch: &RecordBatch, subjects: &mut Vec<Pseudonym>) {
+/// Adds the subjects of sorted rows of a table of that category, each once in a row. A table that declares none is refused by whoever refuses
+/// anything, and adds nothing to what must be refused.
+fn add_subjects(batch: &RecordBatch, category: Option<Category>, subjects: &mut Vec<(Pseudonym, Categories)>) {
+    let own = category.map_or(Categories::NONE, Categories::from);
     let column = batch.column_by_name(layout::SUBJECT).and_then(|c| c.as_fixed_size_binary_opt());
     let (values, _) = column.map_or(&[][..], FixedSizeBinaryArray::value_data).as_chunks::<16>();
     for subject in values {
-        if subjects.last() != Some(subject) {
-            subjects.push(*subject);
+        if subjects.last() != Some(&(*subject, own)) {
+            subjects.push((*subject, own));
         }
     }
 }

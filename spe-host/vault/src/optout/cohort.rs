@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use spe_kernel::{
+    category::Categories,
     fault::Fault,
     ids::{DatasetName, Digest},
     optout::{AsOf, excluded},
@@ -17,8 +18,9 @@ use crate::{pseudonym::Pseudonym, vault::Vault};
 /// Made only by [`Vault::cohort`]; no scan without one.
 pub struct Cohort {
     pub(crate) dataset: DatasetName,
-    /// Ascending.
-    pub(crate) excluded: Arc<[Pseudonym]>,
+    /// Ascending, each once: who is left out if all their rows are of the categories beside them, which are all of them for whoever is left
+    /// out in any case.
+    pub(crate) excluded: Arc<[(Pseudonym, Categories)]>,
     /// To what the rows of each table are cut.
     pub(crate) windows: Windows,
     digest: Digest,
@@ -64,11 +66,14 @@ impl Vault {
             let why = "the register of opt-outs is about the pseudonyms of a newer snapshot: restart the node, which then serves it";
             return Err(Fault::new("choosing a cohort", why));
         }
-        let excluded = excluded(history.entries(), as_of);
+        let excluded = excluded(history.entries(), as_of, &held.schema);
         let digest = excluded.cohort(held.digest);
+        let everywhere = excluded.subjects().iter().map(|subject| (*subject, Categories::ALL));
+        let mut excluded: Vec<_> = everywhere.chain(excluded.elsewhere().iter().copied()).collect();
+        excluded.sort_unstable_by_key(|(subject, _)| *subject);
         Ok(Cohort {
             dataset: dataset.clone(),
-            excluded: excluded.subjects().into(),
+            excluded: excluded.into(),
             windows: Windows::default(),
             digest,
             register: Digest::of(&history.head()),

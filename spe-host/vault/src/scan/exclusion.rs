@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use spe_kernel::fault::Fault;
+use spe_kernel::{category::Categories, fault::Fault};
 
 use crate::pseudonym::Pseudonym;
 
 /// Where the walk stands.
 pub(super) struct Exclusion {
-    /// Ascending.
-    excluded: Arc<[Pseudonym]>,
+    /// Ascending, with the categories that all their rows must be of.
+    excluded: Arc<[(Pseudonym, Categories)]>,
     /// The first of them who is not before the subject asked about last.
     at: usize,
     /// The last subject that was met.
@@ -17,7 +17,7 @@ pub(super) struct Exclusion {
 }
 
 impl Exclusion {
-    pub(super) const fn of(excluded: Arc<[Pseudonym]>) -> Self {
+    pub(super) const fn of(excluded: Arc<[(Pseudonym, Categories)]>) -> Self {
         Self { excluded, at: 0, last: None }
     }
 
@@ -31,16 +31,18 @@ impl Exclusion {
         if !follows || !subjects.is_sorted_by(|a, b| a < b) {
             return Err(Fault::new("reading subjects", "subjects are out of order"));
         }
-        self.at = self.excluded.partition_point(|excluded| excluded < first);
+        self.at = self.excluded.partition_point(|(excluded, _)| excluded < first);
         self.last = Some(*last);
         Ok(())
     }
 
-    /// Whether `subject` opted out. Asked in the order in which subjects were met.
-    pub(super) fn holds(&mut self, subject: &Pseudonym) -> bool {
+    /// Whether `subject`, who has rows of those categories, is left out; of whom that is not known, it is by opt-outs of all that is read only.
+    /// Asked in the order in which subjects were met.
+    pub(super) fn holds(&mut self, subject: &Pseudonym, rows: Option<Categories>) -> bool {
         let rest = self.excluded.get(self.at..).unwrap_or_default();
-        self.at += rest.iter().take_while(|excluded| *excluded < subject).count();
-        self.excluded.get(self.at) == Some(subject)
+        self.at += rest.iter().take_while(|(excluded, _)| excluded < subject).count();
+        let refused = self.excluded.get(self.at).filter(|(excluded, _)| excluded == subject);
+        refused.is_some_and(|(_, refused)| rows.unwrap_or(Categories::ALL).within(*refused))
     }
 }
 
@@ -49,12 +51,12 @@ mod tests {
     use super::*;
 
     fn walk(excluded: &[u8], batches: &[&[u8]]) -> Result<Vec<u8>, Fault> {
-        let mut walk = Exclusion::of(excluded.iter().map(|n| [*n; 16]).collect());
+        let mut walk = Exclusion::of(excluded.iter().map(|n| ([*n; 16], Categories::ALL)).collect());
         let mut passed = Vec::new();
         for batch in batches {
             walk.meet(&batch.iter().map(|n| [*n; 16]).collect::<Vec<_>>())?;
             // A subject is asked about as often as it is looked at.
-            passed.extend(batch.iter().filter(|n| walk.holds(&[**n; 16]) && walk.holds(&[**n; 16])));
+            passed.extend(batch.iter().filter(|n| walk.holds(&[**n; 16], None) && walk.holds(&[**n; 16], None)));
         }
         Ok(passed)
     }
@@ -72,6 +74,24 @@ mod tests {
             let late: Vec<u8> = expected.iter().copied().filter(|n| *n >= 100).collect();
             assert_eq!(walk(excluded, &[&people[50..]]).unwrap(), late);
         }
+    }
+
+    /// What would be a bug: somebody who is left out with rows that were not refused, or is there with none but refused ones.
+    #[test]
+    fn who_refused_some_categories_is_left_out_with_rows_of_no_other() {
+        let categories = |points: &str| points.parse::<Categories>().unwrap();
+        let refused = |points: &str, rows: Option<Categories>| {
+            Exclusion::of([([7; 16], categories(points))].into()).holds(&[7; 16], rows)
+        };
+        for rows in ["f", "g", "f,g"] {
+            assert!(refused("f,g", Some(categories(rows))), "{rows}");
+        }
+        for rows in ["a", "a,f", "a,f,g"] {
+            assert!(!refused("f,g", Some(categories(rows))), "{rows}");
+        }
+        assert!(refused("f", Some(Categories::NONE)), "rows in tables that may be of any category only");
+        assert!(!refused("f", None), "it is not known of what the rows are");
+        assert!(refused("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", None));
     }
 
     /// What would be a bug: a damaged list in which somebody who opted out stands where nobody looks.

@@ -15,6 +15,7 @@ mod ingest;
 mod optout;
 mod property;
 mod refused;
+mod refused_rows;
 mod rotation;
 mod scan;
 mod sealed;

@@ -25,9 +25,9 @@ pub(in crate::journal) struct Known {
 }
 
 pub(super) fn salt() -> Result<Salt, Fault> {
-    let mut salt = [0; 32];
-    getrandom::fill(&mut salt).map_err(Fault::while_("asking the operating system for entropy"))?;
-    Ok(salt)
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(Fault::while_("asking the operating system for entropy"))?;
+    Ok(random.into())
 }
 
 /// The name of `who` in the log; a new one at the first time.
@@ -44,7 +44,7 @@ pub(in crate::journal) fn actor(db: &Connection, who: &Who) -> Result<ActorId, F
     let salt = salt()?;
     let id = ActorId::of(person, &salt);
     let insert = "INSERT INTO log_person (id, salt, person, name) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(insert, params![id.as_str(), salt, json, person.name]).map_err(Fault::while_(WRITING))?;
+    db.execute(insert, params![id.as_str(), salt.as_bytes(), json, person.name]).map_err(Fault::while_(WRITING))?;
     Ok(id)
 }
 
@@ -64,7 +64,8 @@ pub(in crate::journal) fn job_of(db: &Connection, job: Digest, who: Option<&Who>
     let (salt, actor) = (salt()?, actor(db, who.unwrap_or(&Who::Node))?);
     let tag = JobTag::of(job, &salt);
     let insert = "INSERT INTO log_job (job, tag, salt, actor) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(insert, params![job.as_bytes(), tag.as_str(), salt, actor.as_str()]).map_err(Fault::while_(WRITING))?;
+    db.execute(insert, params![job.as_bytes(), tag.as_str(), salt.as_bytes(), actor.as_str()])
+        .map_err(Fault::while_(WRITING))?;
     Ok(Known { tag, actor, module: None })
 }
 
@@ -176,12 +177,12 @@ impl Records {
 /// The rows of `log_person`, with their salts.
 pub(super) fn people(db: &Connection) -> Result<Vec<(ActorId, Salt, Person)>, Fault> {
     let mut statement = db.prepare("SELECT id, salt, person FROM log_person").map_err(Fault::while_(READING))?;
-    let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, String>(2)?));
+    let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get::<_, [u8; 32]>(1)?, r.get::<_, String>(2)?));
     let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
     rows.map(|row| {
         let (id, salt, person) = row.map_err(Fault::while_(READING))?;
         let id = id.parse().map_err(|e: String| Fault::new(READING, e))?;
-        Ok((id, salt, serde_json::from_str(&person).map_err(Fault::while_(READING))?))
+        Ok((id, salt.into(), serde_json::from_str(&person).map_err(Fault::while_(READING))?))
     })
     .collect()
 }

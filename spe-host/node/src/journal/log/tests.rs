@@ -18,6 +18,7 @@ use crate::journal::tests::{File, charge, key};
 
 mod decided;
 mod growth;
+mod hidden;
 mod paid;
 
 /// A node's records with their files, in a folder that goes with the test.

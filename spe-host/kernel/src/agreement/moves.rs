@@ -1,0 +1,103 @@
+//! What a party decides, and the statement that it makes of it. What would change nothing is refused before it is signed: whoever states
+//! something finds it in force, or reads why it is not.
+
+use jiff::Timestamp;
+
+use super::{Act, Agreement, Party, Standing, Terms};
+use crate::{document::Opened, ids::Digest, refusal::Refusal};
+
+/// What a party decides.
+#[derive(Debug, Clone)]
+pub enum Move {
+    /// The hub offers terms: the first, or others.
+    Offer {
+        /// Their text's digests.
+        terms: Terms,
+        /// The end; none = until it is ended.
+        until: Option<Timestamp>,
+    },
+    /// The node accepts the hub's latest offer.
+    Accept {
+        /// The text that it has read; none = not compared.
+        terms: Option<Terms>,
+    },
+    /// Either suspends, with a reason.
+    Suspend(String),
+    /// Who suspended it resumes.
+    Resume,
+    /// Either ends it, with a reason.
+    Terminate(String),
+}
+
+impl Agreement {
+    /// What `party` states by that at `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::NothingToState`]: it would change nothing, or is the other party's to do; [`Refusal::OtherTerms`].
+    pub fn decide(&self, party: Party, step: Move, now: Timestamp) -> Result<Act, Refusal> {
+        match (step, party) {
+            (Move::Offer { terms, until }, Party::Hub) => Ok(terms.offered(now, until)),
+            (Move::Offer { .. }, Party::Node) => Err(self.nothing("an offer is the hub's to make")),
+            (Move::Accept { terms }, Party::Node) => self.acceptance(terms, now),
+            (Move::Accept { .. }, Party::Hub) => Err(self.nothing("the node accepts, not the hub")),
+            (Move::Suspend(reason), _) => {
+                let offer = self.lasting()?;
+                match self.suspended_by(party) {
+                    true => Err(self.nothing(format!("{} has suspended it already", self.name(party)))),
+                    false => Ok(Act::Suspend { offer, reason }),
+                }
+            }
+            (Move::Resume, _) => {
+                let offer = self.lasting()?;
+                let other = party.other();
+                match (self.suspended_by(party), self.suspended_by(other)) {
+                    (true, _) => Ok(Act::Resume { offer }),
+                    (false, true) => {
+                        Err(self.nothing(format!("{0} suspended it, and {0} resumes it", self.name(other))))
+                    }
+                    (false, false) => Err(self.nothing("it is not suspended")),
+                }
+            }
+            (Move::Terminate(reason), _) => Ok(Act::Terminate { offer: self.lasting()?, reason }),
+        }
+    }
+
+    fn acceptance(&self, terms: Option<Terms>, now: Timestamp) -> Result<Act, Refusal> {
+        let offer = self.latest_offer().ok_or_else(|| self.nothing("the hub has offered nothing yet"))?;
+        terms.map_or(Ok(()), |terms| terms.are_those_of(offer))?;
+        if self.accepted().is_some_and(|known| known.digest() == offer.digest()) {
+            return Err(self.nothing("the hub's latest offer is accepted already; only another can be"));
+        }
+        match offer.body().act {
+            Act::Offer { until: Some(until), .. } if until <= now => {
+                Err(self.nothing(format!("the hub's latest offer was over at {until}")))
+            }
+            _ => Ok(Act::Accept { offer: offer.digest() }),
+        }
+    }
+
+    /// What is agreed on and not ended.
+    fn lasting(&self) -> Result<Digest, Refusal> {
+        let ended = self.stops().into_iter().find_map(|stop| match stop {
+            Standing::Terminated { by, at, .. } => Some(format!("{by} ended it at {at}; the hub can offer anew")),
+            _ => None,
+        });
+        let agreed = self.accepted().map(Opened::digest);
+        match (ended, agreed) {
+            (Some(why), _) => Err(self.nothing(why)),
+            (None, None) => Err(self.nothing("nothing was agreed on yet")),
+            (None, Some(agreed)) => Ok(agreed),
+        }
+    }
+
+    fn suspended_by(&self, party: Party) -> bool {
+        matches!(self.stop(party), Some(Standing::Suspended { .. }))
+    }
+
+    fn nothing(&self, why: impl Into<String>) -> Refusal {
+        Refusal::NothingToState { node: self.node().clone(), why: why.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! What a party can decide, and what it finds changed.
+
+use super::{super::REASON_BYTES_MAX, *};
+use crate::{
+    agreement::{
+        AgreementBody,
+        tests::{at, key},
+    },
+    document::{Document, open, sign},
+};
+
+fn none() -> Agreement {
+    Agreement::new("north".parse().unwrap(), key(Party::Hub).public(), key(Party::Node).public())
+}
+
+/// Has a party decide, and signs what it states.
+fn does(agreement: &mut Agreement, party: Party, step: Move) -> Result<(), Refusal> {
+    let number = agreement.next_number(party);
+    let act = agreement.decide(party, step, at(10))?;
+    // Never at the same moment: what both state is one statement if it is the same, word for word.
+    let signed_at = at(if party == Party::Hub { 9 } else { 10 });
+    let body =
+        AgreementBody { format: AgreementBody::FORMAT.into(), node: agreement.node().clone(), number, signed_at, act };
+    body.check()?;
+    agreement.add(open(&sign(&body, &key(party))).unwrap())?;
+    Ok(())
+}
+
+fn terms(text: &str) -> Move {
+    Move::Offer { terms: Terms::of(text.as_bytes()), until: None }
+}
+
+fn accepts(text: &str) -> Move {
+    Move::Accept { terms: Some(Terms::of(text.as_bytes())) }
+}
+
+fn suspends() -> Move {
+    Move::Suspend("repairs".into())
+}
+
+fn ends() -> Move {
+    Move::Terminate("it is over".into())
+}
+
+fn agreed() -> Agreement {
+    let mut agreement = none();
+    does(&mut agreement, Party::Hub, terms("first")).unwrap();
+    does(&mut agreement, Party::Node, accepts("first")).unwrap();
+    agreement
+}
+
+fn standing(agreement: &Agreement) -> &'static str {
+    agreement.standing(at(11)).name()
+}
+
+/// Why nothing is stated; and that nothing was.
+fn why(agreement: &mut Agreement, party: Party, step: Move) -> String {
+    let before = agreement.statements().len();
+    let refused = does(agreement, party, step.clone());
+    assert_eq!(agreement.statements().len(), before, "{step:?}: it was signed all the same");
+    match refused {
+        Err(Refusal::NothingToState { why, .. }) => why,
+        other => panic!("{step:?} of {party:?}: {other:?}"),
+    }
+}
+
+/// What would be a bug: a statement that is signed, told to the other party and written into two logs, and changes nothing; an operator who
+/// believes that it did.
+#[test]
+fn what_would_change_nothing_is_not_stated() {
+    let (hub, node) = (Party::Hub, Party::Node);
+    let mut fresh = none();
+    assert!(why(&mut fresh, node, accepts("first")).contains("offered nothing"));
+    for (party, step) in [(hub, suspends()), (node, suspends()), (hub, Move::Resume), (node, ends())] {
+        assert!(why(&mut fresh, party, step).contains("nothing was agreed on"));
+    }
+    assert!(why(&mut fresh, node, terms("mine")).contains("the hub's to make"));
+    assert!(why(&mut fresh, hub, accepts("first")).contains("not the hub"));
+    for (stops, other) in [(hub, node), (node, hub)] {
+        let mut agreement = agreed();
+        assert!(why(&mut agreement, node, Move::Accept { terms: None }).contains("accepted already"));
+        assert!(why(&mut agreement, stops, Move::Resume).contains("not suspended"));
+        does(&mut agreement, stops, suspends()).unwrap();
+        assert!(why(&mut agreement, stops, suspends()).contains("already"));
+        let told = why(&mut agreement, other, Move::Resume);
+        assert!(told.contains(&format!("{} resumes it", agreement.name(stops))), "{told}");
+        does(&mut agreement, other, suspends()).unwrap();
+        assert_eq!(agreement.stops().len(), 2, "one party's suspension hides the other's");
+        does(&mut agreement, stops, Move::Resume).unwrap();
+        assert_eq!(standing(&agreement), "suspended", "a party lifts what the other suspended");
+        does(&mut agreement, other, Move::Resume).unwrap();
+        assert_eq!(standing(&agreement), "live");
+        does(&mut agreement, stops, ends()).unwrap();
+        for party in [hub, node] {
+            for step in [suspends(), Move::Resume, ends()] {
+                let told = why(&mut agreement, party, step);
+                assert!(told.contains(&format!("{} ended it", agreement.name(stops))), "{told}");
+            }
+        }
+        assert!(why(&mut agreement, node, Move::Accept { terms: None }).contains("accepted already"));
+        does(&mut agreement, hub, terms("second")).unwrap();
+        does(&mut agreement, node, accepts("second")).unwrap();
+        assert_eq!(standing(&agreement), "live");
+    }
+}
+
+/// What would be a bug: an acceptance of a text that was not read, or of an offer by which what is live ends.
+#[test]
+fn only_what_was_read_and_holds_is_accepted() {
+    let mut agreement = agreed();
+    does(&mut agreement, Party::Hub, terms("second")).unwrap();
+    let other = does(&mut agreement, Party::Node, accepts("first"));
+    assert!(matches!(other, Err(Refusal::OtherTerms { .. })), "{other:?}");
+    let over = agreement.decide(Party::Hub, Move::Offer { terms: Terms::of(b"x"), until: Some(at(5)) }, at(1)).unwrap();
+    let number = agreement.next_number(Party::Hub);
+    let (format, node) = (AgreementBody::FORMAT.into(), agreement.node().clone());
+    let body = AgreementBody { format, node, number, signed_at: at(1), act: over };
+    agreement.add(open(&sign(&body, &key(Party::Hub))).unwrap()).unwrap();
+    assert!(why(&mut agreement, Party::Node, Move::Accept { terms: None }).contains("was over at"));
+    assert_eq!(standing(&agreement), "live");
+}
+
+/// Signs an act that no command would make.
+fn forces(agreement: &mut Agreement, party: Party, act: Act) {
+    let number = agreement.next_number(party);
+    numbered(agreement, party, number, act);
+}
+
+fn numbered(agreement: &mut Agreement, party: Party, number: u32, act: Act) {
+    let (format, node) = (AgreementBody::FORMAT.into(), agreement.node().clone());
+    let body = AgreementBody { format, node, number, signed_at: at(10), act };
+    agreement.add(open(&sign(&body, &key(party))).unwrap()).unwrap();
+}
+
+/// What would be a bug: an end that does not count, since who states it has lost count of its own statements.
+#[test]
+fn an_end_of_what_is_agreed_on_counts_whatever_its_number() {
+    for party in [Party::Hub, Party::Node] {
+        let mut agreement = none();
+        numbered(&mut agreement, Party::Hub, 5, Terms::of(b"first").offered(at(1), None));
+        let offer = agreement.latest_offer().unwrap().digest();
+        numbered(&mut agreement, Party::Node, 5, Act::Accept { offer });
+        assert_eq!(standing(&agreement), "live");
+        numbered(&mut agreement, party, 2, Act::Terminate { offer, reason: "we leave".into() });
+        assert_eq!(standing(&agreement), "terminated", "{party:?}");
+    }
+}
+
+/// The hub has offered other terms, and suspends or ends what is agreed on before the node has accepted them.
+///
+/// What would be a bug: a node that gets rid of that by accepting the offer from before it, or an offer that it had accepted earlier still.
+#[test]
+fn an_offer_from_before_a_suspension_does_not_lift_it() {
+    for (stop, stands) in [(suspends(), "suspended"), (ends(), "terminated")] {
+        let mut agreement = agreed();
+        let first = agreement.accepted().unwrap().digest();
+        does(&mut agreement, Party::Hub, terms("second")).unwrap();
+        does(&mut agreement, Party::Hub, stop).unwrap();
+        does(&mut agreement, Party::Node, accepts("second")).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(standing(&agreement), stands, "an offer from before it lifted it");
+        forces(&mut agreement, Party::Node, Act::Accept { offer: first });
+        assert_eq!(standing(&agreement), stands, "an offer from long before it lifted it");
+        // One from after it is the hub's own will.
+        does(&mut agreement, Party::Hub, terms("third")).unwrap();
+        assert_eq!(standing(&agreement), stands);
+        does(&mut agreement, Party::Node, accepts("third")).unwrap();
+        assert_eq!(standing(&agreement), "live");
+        // And a node's suspension, from before it accepts.
+        does(&mut agreement, Party::Hub, terms("fourth")).unwrap();
+        does(&mut agreement, Party::Node, suspends()).unwrap();
+        does(&mut agreement, Party::Node, accepts("fourth")).unwrap();
+        assert_eq!(standing(&agreement), "live", "who suspends and then accepts other terms takes part");
+    }
+}
+
+/// What would be a bug: a party that goes back alone to terms which both have replaced.
+#[test]
+fn nobody_goes_back_alone_to_terms_that_were_replaced() {
+    let mut agreement = agreed();
+    let first = agreement.accepted().unwrap().digest();
+    does(&mut agreement, Party::Hub, terms("second")).unwrap();
+    does(&mut agreement, Party::Node, accepts("second")).unwrap();
+    let second = agreement.accepted().unwrap().digest();
+    forces(&mut agreement, Party::Node, Act::Accept { offer: first });
+    assert_eq!(agreement.accepted().unwrap().digest(), second);
+    does(&mut agreement, Party::Node, ends()).unwrap();
+    forces(&mut agreement, Party::Node, Act::Accept { offer: first });
+    assert_eq!(standing(&agreement), "terminated");
+}
+
+/// What would be a bug: a reason with which no statement of the party is heard again, since it does not go in one piece.
+#[test]
+fn a_reason_is_some_words_on_one_line() {
+    for party in [Party::Hub, Party::Node] {
+        for (reason, why) in [
+            (" ".to_owned(), "empty"),
+            ("x".repeat(REASON_BYTES_MAX + 1), "limit is 2000"),
+            ("é".repeat(REASON_BYTES_MAX / 2 + 1), "limit is 2000"),
+            ("two\nlines".into(), "line break"),
+        ] {
+            let refused = does(&mut agreed(), party, Move::Suspend(reason)).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+        let mut agreement = agreed();
+        // What takes most room in JSON.
+        does(&mut agreement, party, Move::Terminate("\"".repeat(REASON_BYTES_MAX))).unwrap();
+        let longest = agreement.statements().into_iter().map(|one| sign(one.body(), &key(party)).len()).max().unwrap();
+        assert!(longest < 8 << 10, "it does not go in one piece: {longest} bytes");
+    }
+}
