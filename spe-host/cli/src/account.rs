@@ -9,6 +9,11 @@ pub(crate) fn operator() -> Person {
     Person { name: format!("account {}", name()), key: None, identity: None }
 }
 
+/// The same, now, at a hub's machine.
+pub(crate) fn hub_operator() -> spe_hub::Operator {
+    spe_hub::Operator { account: operator(), at: jiff::Timestamp::now() }
+}
+
 /// The same, as audit logs have it.
 pub(crate) fn account() -> Who {
     Who::Person(operator())

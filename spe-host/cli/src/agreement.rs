@@ -26,6 +26,7 @@ use self::show::{Accounts, standing};
 use crate::{
     account::{account, operator},
     connect::{self, block_on},
+    exit::Refused,
     key,
     output::Output,
     show::Table,
@@ -47,7 +48,7 @@ pub(crate) enum HubAgreementCommand {
         /// Print it as an ODRL 2.2 Agreement (JSON-LD), for dataspaces; the signed statements count, not this
         #[arg(long)]
         odrl: bool,
-        /// The text of the terms: fails if what was agreed on is another
+        /// The text of the terms: fails if what was agreed on, or else what is offered, is another
         #[arg(long)]
         terms: Option<PathBuf>,
     },
@@ -99,7 +100,7 @@ pub(crate) enum NodeAgreementCommand {
         /// Print it as an ODRL 2.2 Agreement (JSON-LD), for dataspaces; the signed statements count, not this
         #[arg(long)]
         odrl: bool,
-        /// The text of the terms: fails if what was agreed on is another
+        /// The text of the terms: fails if what was agreed on, or else what is offered, is another
         #[arg(long)]
         terms: Option<PathBuf>,
     },
@@ -146,15 +147,19 @@ pub(crate) fn hub(command: HubAgreementCommand, output: Output) -> Result<()> {
             return output.say(&said, || spe_hub::TERMS.to_owned());
         }
         HubAgreementCommand::Offer { dir, node, terms, until } => {
-            let terms = Terms::of(&connect::read(&terms)?);
+            let text = connect::read(&terms)?;
+            if std::str::from_utf8(&text).map_or(true, |text| text.trim().is_empty()) {
+                return Err(Refused::wrong(format!("{} is no text that can be agreed on", terms.display())));
+            }
+            let terms = Terms::of(&text);
             (dir, node, Move::Offer { terms, until })
         }
         HubAgreementCommand::Suspend(Stated { dir, node, reason }) => (dir, node, Move::Suspend(reason)),
         HubAgreementCommand::Resume { dir, node } => (dir, node, Move::Resume),
         HubAgreementCommand::Terminate(Stated { dir, node, reason }) => (dir, node, Move::Terminate(reason)),
     };
-    let how = spe_hub::agree(&dir, &node, step, &operator())?;
-    output.say(&serde_json::json!({ "node": node, "agreement": how }), || format!("{node}: {}\n", standing(&how)))
+    spe_hub::agree(&dir, &node, step, &operator())?;
+    show(&dir, &node, (false, None), output)
 }
 
 fn show(dir: &Path, node: &NodeName, (odrl, terms): (bool, Option<PathBuf>), output: Output) -> Result<()> {
@@ -165,7 +170,8 @@ fn show(dir: &Path, node: &NodeName, (odrl, terms): (bool, Option<PathBuf>), out
     }
     let how = agreement.standing(at);
     let changes = show::changes(&agreement, &accounts);
-    let json = serde_json::json!({ "node": node, "agreement": how, "changes": changes });
+    let json =
+        serde_json::json!({ "node": node, "agreement": how, "offered": show::offered(&agreement), "changes": changes });
     output.say(&json, || format!("{node}: {}{}", show::stands(&agreement, at), show::lines(&agreement, &accounts)))
 }
 
@@ -198,7 +204,11 @@ pub(crate) fn node(command: NodeAgreementCommand, output: Output) -> Result<()> 
         NodeAgreementCommand::Show { dir, odrl, terms } => with_book(&dir, |book, _| {
             let agreement = lawful(book.read())?;
             compare(&agreement, terms.as_deref())?;
-            if odrl { show::say_odrl(&agreement, Timestamp::now(), output) } else { said(&agreement, None, output) }
+            if odrl {
+                show::say_odrl(&agreement, Timestamp::now(), output)
+            } else {
+                said(&dir, &agreement, None, output)
+            }
         }),
         NodeAgreementCommand::Accept { dir, terms } => {
             let terms = terms.map(|text| connect::read(&text)).transpose()?.map(|text| Terms::of(&text));
@@ -239,6 +249,8 @@ fn with_book<T>(dir: &Path, use_it: impl FnOnce(&Book<'_>, &Place<'_>) -> Result
 fn state(dir: &Path, output: Output, step: Move) -> Result<()> {
     with_book(dir, |book, place| {
         let client = || HubClient::connect(place.connection);
+        let latest = |agreement: &Agreement| agreement.latest_offer().map(Opened::digest);
+        let known = latest(&lawful(book.read())?);
         if matches!(step, Move::Accept { .. } | Move::Resume) {
             // Of a hub that cannot be reached, what it has stated before counts.
             if let Ok(stated) = block_on(async { Ok(client().await?.agree(Vec::new()).await?) }) {
@@ -246,11 +258,21 @@ fn state(dir: &Path, output: Output, step: Move) -> Result<()> {
             }
         }
         let now = Timestamp::now();
-        lawful(book.state(|agreement| agreement.decide(Party::Node, step, now), &account(), now))?;
+        let decide = |agreement: &Agreement| match (&step, latest(agreement)) {
+            (Move::Accept { terms: None }, Some(offer)) if known != Some(offer) => Err(unseen(agreement)),
+            _ => agreement.decide(Party::Node, step, now),
+        };
+        lawful(book.state(decide, &account(), now))?;
         let told = block_on(async { lawful(book.exchange(&client().await?).await) });
         write_down(book, place).context("what was stated counts; the node will write it into its audit log")?;
-        said(&lawful(book.read())?, Some(told.err()), output)
+        said(dir, &lawful(book.read())?, Some(told.err()), output)
     })
+}
+
+/// Nobody accepts what came just now without having looked at it.
+fn unseen(agreement: &Agreement) -> Refusal {
+    let why = "the hub has offered anew just now: look at it with `spe node agreement show`, and accept again, best with --terms FILE";
+    Refusal::NothingToState { node: agreement.node().clone(), why: why.into() }
 }
 
 /// Has the audit log tell of it. A node that runs holds its log alone, and does so itself.
@@ -266,16 +288,15 @@ fn write_down(book: &Book<'_>, place: &Place<'_>) -> Result<()> {
     Ok(())
 }
 
-fn said(agreement: &Agreement, told: Option<Option<anyhow::Error>>, output: Output) -> Result<()> {
+fn said(dir: &Path, agreement: &Agreement, told: Option<Option<anyhow::Error>>, output: Output) -> Result<()> {
     let (now, nobody) = (Timestamp::now(), Accounts::new());
-    let offered = agreement.latest_offer().map(Opened::digest);
-    let other = offered.filter(|offer| agreement.accepted().is_none_or(|known| known.digest() != *offer));
+    let other = show::offered(agreement);
     let json = serde_json::json!({ "agreement": agreement.standing(now), "offered": other, "hub_told": told.as_ref().map(Option::is_none),
         "changes": show::changes(agreement, &nobody) });
     output.say(&json, || {
         let mut lines = format!("{}{}", show::stands(agreement, now), show::lines(agreement, &nobody));
         if other.is_some() {
-            lines.push_str("the hub offers other terms: spe node agreement accept\n");
+            lines.push_str(&format!("the hub offers anew: spe node agreement accept {} --terms FILE\n", dir.display()));
         }
         if let Some(Some(why)) = told {
             lines.push_str(&format!("the hub could not be told now, the node will tell it: {why:#}\n"));

@@ -6,14 +6,16 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use spe_kernel::{
-    application::Application,
+    application::{Application, Term},
     document::{Document, sign},
     ids::{ApplicationId, NodeName},
     notice::{NoticeBody, Step, SupplementBody},
 };
 use spe_wire::{
     HubClient, Ruling,
-    governance::{Actor, ApplicationLine, ApplicationView, PartView, PermitStanding, PermitState, RevocationView},
+    governance::{
+        Actor, ApplicationLine, ApplicationView, DueView, PartView, PermitStanding, PermitState, RevocationView,
+    },
 };
 
 use crate::{
@@ -259,7 +261,7 @@ fn show(view: &ApplicationView, output: Output) -> Result<()> {
                 part.outcome.map_or_else(|| "–".into(), |outcome| format!("{outcome:?}").to_lowercase()),
                 part.permit.as_ref().map_or_else(|| "–".into(), ToString::to_string),
                 standing(part.standing.as_ref(), Timestamp::now()),
-                due(part),
+                due(part.due.as_ref(), part.outcome.is_some()),
                 part.reasons.join("; "),
             ]);
         }
@@ -301,12 +303,49 @@ pub(crate) fn standing(standing: Option<&PermitStanding>, now: Timestamp) -> Str
     }
 }
 
-fn due(part: &PartView) -> String {
-    let Some(due) = &part.due else { return "–".into() };
-    let who = match due.who {
-        Actor::AccessBody => "the access body",
-        Actor::Applicant => "the applicant",
+/// Who is to do what, until when.
+fn due(due: Option<&DueView>, is_granted: bool) -> String {
+    let Some(due) = due else { return "–".into() };
+    let who = match (due.who, is_granted) {
+        (Actor::Applicant, _) => "the applicant",
+        (Actor::AccessBody, false) => "the access body",
+        (Actor::AccessBody, true) if due.article == Term::Data.article() => "the access body makes the data available",
+        (Actor::AccessBody, true) => "the access body gives the answer",
     };
     let late = if due.overdue { "OVERDUE: " } else { "" };
     format!("{late}{who}, by {} ({})", due.last_day, due.article)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be a bug: an applicant who waits for the data, and reads that a decision is due.
+    #[test]
+    fn what_is_due_is_said() {
+        let term = |who, term: Term, overdue| DueView {
+            last_day: "2026-05-12".parse().expect("a day"),
+            article: term.article().into(),
+            who,
+            overdue,
+        };
+        let decision = Term::Decision(spe_kernel::application::Track::Request);
+        for (view, is_granted, said) in [
+            (term(Actor::AccessBody, decision, false), false, "the access body, by 2026-05-12 (Art. 69)"),
+            (term(Actor::Applicant, Term::Completion, false), false, "the applicant, by 2026-05-12 (Art. 68(4))"),
+            (
+                term(Actor::AccessBody, Term::Data, true),
+                true,
+                "OVERDUE: the access body makes the data available, by 2026-05-12 (Art. 68(7))",
+            ),
+            (
+                term(Actor::AccessBody, Term::Answer, false),
+                true,
+                "the access body gives the answer, by 2026-05-12 (Art. 69)",
+            ),
+        ] {
+            assert_eq!(due(Some(&view), is_granted), said);
+        }
+        assert_eq!(due(None, true), "–");
+    }
 }

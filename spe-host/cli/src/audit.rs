@@ -15,10 +15,11 @@ use spe_kernel::{
     audit::{ActorId, Entry, Event, Person},
     dsse::{PublicKey, SecretKey},
     receipt::log_key,
+    refusal::Stop,
 };
 use spe_node::{
     config::NodeConfig,
-    journal::{Checked, LINES, LogFiles, Records, check_files, entries_in},
+    journal::{Checked, LINES, LogFiles, Records, Rollback, check_files, entries_in},
 };
 
 use crate::{
@@ -123,7 +124,10 @@ pub(crate) fn run(command: AuditCommand, output: Output) -> Result<()> {
         AuditCommand::Prune { dir, before } => {
             let log = Log::of(&dir)?;
             let records = log.records.as_ref().context("the node runs; stop it first")?;
-            let pruned = records.prune_log(before, log.retention_days, &account())?;
+            let pruned = records.prune_log(before, log.retention_days, &account()).map_err(|stop| match stop {
+                Stop::Refused(refusal) => anyhow::Error::from(refusal),
+                Stop::Failed(fault) => fault.into(),
+            })?;
             records.publish(&log.files, &log.key, true)?;
             output.say(&serde_json::json!({ "pruned": pruned }), || format!("{pruned} entries have no body any more\n"))
         }
@@ -269,31 +273,36 @@ fn details(event: &serde_json::Value) -> String {
 
 fn verify(args: &VerifyArgs, output: Output) -> Result<()> {
     let dir = args.dir.as_deref().context("name a node's folder, or a --receipt")?;
-    let (checked, whole) = if dir.join(spe_node::config::FILE).exists() {
+    let (checked, whole, rollbacks) = if dir.join(spe_node::config::FILE).exists() {
         let log = Log::of(dir)?;
         match &log.records {
-            Some(records) => (records.check_log(&log.files, log.key.public())?, true),
-            None => (check_files(&log.files, log.key.public())?, false),
+            Some(records) => (records.check_log(&log.files, log.key.public())?, true, records.rollbacks()?),
+            None => (check_files(&log.files, log.key.public())?, false, Vec::new()),
         }
     } else {
         let strange = || format!("{} is neither a node's folder nor what `spe audit export` wrote", dir.display());
         let node = witness::node_of(dir).with_context(strange)?;
         let unnamed = || Refused::wrong("name the node's public key with --node-key: its operator has it");
         let key = args.node_key.ok_or_else(unnamed)?;
-        (check_files(&LogFiles::new(dir, &node), key)?, false)
+        (check_files(&LogFiles::new(dir, &node), key)?, false, Vec::new())
     };
     if let (Some(expected), true) = (args.witness_key, checked.findings.is_empty()) {
         is_cosigned(&checked, expected, whole)?;
     }
+    let open = rollbacks.iter().find(|found| found.acknowledged.is_none());
+    let holds = checked.findings.is_empty() && open.is_none();
     output.say(
-        &serde_json::json!({ "holds": checked.findings.is_empty(), "entries": checked.entries, "pruned": checked.pruned,
+        &serde_json::json!({ "holds": holds, "rollbacks": rollbacks, "entries": checked.entries, "pruned": checked.pruned,
         "rows": checked.rows, "checkpoint": checked.checkpoint, "cosigned": checked.cosigned.map(|(size, _)| size),
         "whole": whole, "findings": checked.findings }),
-        || said(&checked, whole),
+        || said(&checked, &rollbacks, whole),
     )?;
-    match checked.findings.first() {
-        None => Ok(()),
-        Some(first) => Err(Answered(format!("the audit log does not hold: {first}")).into()),
+    match (checked.findings.first(), open) {
+        (None, None) => Ok(()),
+        (None, Some(open)) => {
+            Err(Answered(format!("the ledger is not the one that the node had: {}", open.why)).into())
+        }
+        (Some(first), _) => Err(Answered(format!("the audit log does not hold: {first}")).into()),
     }
 }
 
@@ -319,7 +328,11 @@ stood there. If it is a signature, compare --node-key with the node's operator f
 its own files again from its ledger when it starts; what differs from the ledger after that was changed.
 ";
 
-fn said(checked: &Checked, whole: bool) -> String {
+/// Said of an old ledger that nobody has acknowledged.
+const ROLLED_BACK: &str =
+    "not acknowledged, so the node answers nothing: \"Restoring\" in docs/operations.md says what to do";
+
+fn said(checked: &Checked, rollbacks: &[Rollback], whole: bool) -> String {
     let Checked { entries, pruned, rows, checkpoint, cosigned, findings, .. } = checked;
     let mut text = format!("{entries} entries, of which {pruned} have no body any more\n");
     if let Some(size) = checkpoint {
@@ -338,7 +351,16 @@ fn said(checked: &Checked, whole: bool) -> String {
     } else {
         text.push_str("only the files were checked; stop the node to have its ledger compared as well\n");
     }
-    if findings.is_empty() {
+    let mut is_open = false;
+    for Rollback { found_at, why, acknowledged } in rollbacks {
+        let found = format!("found at {found_at}: the ledger is not the one that the node had: {why}");
+        let then =
+            acknowledged.as_ref().map_or_else(|| ROLLED_BACK.to_owned(), |reason| format!("acknowledged: {reason}"));
+        let mark = if acknowledged.is_none() { "◀ " } else { "" };
+        text.push_str(&tame(&format!("{mark}{found}; {then}\n")));
+        is_open |= acknowledged.is_none();
+    }
+    if findings.is_empty() && !is_open {
         text.push_str("the log holds\n");
     }
     for finding in findings {
@@ -357,7 +379,7 @@ fn export(dir: &Path, to: &Path, output: Output) -> Result<()> {
     if let Some(records) = &log.records {
         records.publish(&log.files, &log.key, true)?;
     }
-    copy(log.files.folder(), to)?;
+    log.files.copy(log.key.public(), to)?;
     let vkey = log_key(log.files.node(), log.key.public())?.vkey();
     spe_wire::write_public(&to.join("log.vkey"), &format!("{vkey}\n"))?;
     let mut lines = Vec::new();
@@ -374,18 +396,4 @@ fn export(dir: &Path, to: &Path, output: Output) -> Result<()> {
             log.key.public()
         )
     })
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
-    for file in std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
-        let file = file?;
-        let target = to.join(file.file_name());
-        if file.file_type()?.is_dir() {
-            copy(&file.path(), &target)?;
-        } else {
-            std::fs::copy(file.path(), &target).with_context(|| format!("writing {}", target.display()))?;
-        }
-    }
-    Ok(())
 }

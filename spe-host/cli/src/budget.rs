@@ -8,6 +8,7 @@ use spe_wire::NodeCatalogue;
 use crate::{
     advise::{self, AdviseArgs},
     connect::{Profile, block_on},
+    exit::Refused,
     output::Output,
     show::Table,
 };
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &BudgetArgs, output: Output) -> Result<()> {
     if let Some(dataset) = &args.dataset
         && nodes.iter().all(|n| n.catalogue.datasets.iter().all(|o| o.schema.name != *dataset))
     {
+        if nodes.iter().all(|node| !node.online) {
+            return Err(Refused::waits("no node is connected yet, so no dataset is known; try again in some seconds"));
+        }
         return Err(Refusal::NotFound { what: format!("dataset {dataset} (without a name all are listed)") }.into());
     }
     let wanted = |name: &DatasetName| args.dataset.as_ref().is_none_or(|d| d == name);

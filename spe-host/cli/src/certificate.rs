@@ -13,7 +13,7 @@ use spe_kernel::{
     conversion::{EpsilonAt, epsilon_at},
     disclosure::{Mechanism, NoisyOutput},
     dsse::PublicKey,
-    federation::key_threshold,
+    federation::{NodeReport, Outcome, key_threshold},
     ids::{DatasetName, Digest, JobId, NodeName, PermitNumber, PersonName},
     job::Purpose,
     manifest::Kind,
@@ -21,9 +21,10 @@ use spe_kernel::{
     statistic::Statistic,
     units::{Loss, grid_one},
 };
-use spe_wire::view::{Parameter, Rounds, View};
+use spe_wire::view::{Parameter, Rounds, State, View};
 
 use crate::{
+    exit::Refused,
     output::Output,
     show::{EXACT, Table, epsilons_if, noise_name, number},
     verify::{Checked, Evidence, Signed},
@@ -150,6 +151,9 @@ pub(crate) fn show(view: &View, checked: Checked, out: Option<PathBuf>, output: 
     let Checked::Signed(evidence) = checked else {
         bail!("job {} was not submitted from this profile, so what was asked is not known here", view.job)
     };
+    if evidence.answers.iter().all(|signed| signed.answer.round != 0) {
+        return Err(nothing(view));
+    }
     let certificate = ReleaseCertificate::of(view, &evidence)?;
     if let Some(file) = &out {
         write(&certificate, file)?;
@@ -161,6 +165,21 @@ pub(crate) fn show(view: &View, checked: Checked, out: Option<PathBuf>, output: 
         }
         text
     })
+}
+
+/// Why there is nothing to certify, with the exit code that `spe job result` has for it.
+fn nothing(view: &View) -> anyhow::Error {
+    let nothing = format!("no node has answered job {}, so there is nothing to certify", view.job);
+    let refused = |n: &NodeReport| match &n.outcome {
+        Outcome::Refused { why, .. } => Some(why.clone()),
+        _ => None,
+    };
+    match (view.state, view.nodes.iter().find_map(refused)) {
+        (State::Cancelled, _) => Refused::state(format!("{nothing}: it was cancelled")),
+        (State::Complete, Some(why)) => anyhow::Error::from(why).context(nothing),
+        (State::Complete, None) => Refused::state(nothing),
+        _ => Refused::waits(format!("{nothing} yet; follow it with: spe job watch {}", view.job)),
+    }
 }
 
 fn write(certificate: &ReleaseCertificate, file: &Path) -> Result<()> {

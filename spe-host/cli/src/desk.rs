@@ -27,6 +27,7 @@ use spe_node::{
 use spe_sandbox::inspect;
 
 use crate::{
+    account::operator,
     connect,
     exit::Refused,
     governance::{is_dated, revoked},
@@ -112,13 +113,13 @@ fn revoke(dir: &Path, file: &Path, output: Output) -> Result<()> {
         Target::Permit(number) => is_known(dir, number.as_str(), &revocation.signer().to_string())?,
         Target::Person(_) => true,
     };
-    match ask(dir, Ask::Revoke { revocation: envelope })? {
+    match ask(dir, Ask::Revoke { who: operator(), revocation: envelope })? {
         Told::Revoked => {}
         other => return unexpected(other),
     }
-    let effective_at = body.effective_at;
+    let (effective_at, now) = (body.effective_at, Timestamp::now());
     output.say(&json!({ "revoked": true, "effective_at": effective_at, "known": known }), || {
-        let done = if effective_at > Timestamp::now() {
+        let done = if body.since(now) > now {
             format!("revocation {} recorded at this node: it takes effect at {effective_at}\n", revoked(body))
         } else {
             format!("revocation {} holds at this node: nothing runs under it any more\n", revoked(body))

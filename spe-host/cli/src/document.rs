@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     application::ApplicationBody,
     decision::DecisionBody,
@@ -40,6 +41,29 @@ pub(crate) enum Kind {
     Decision,
     /// Revocations.
     Revocation,
+}
+
+/// Prints a template, dated now.
+pub(crate) fn draft(template: &str, output: Output) -> Result<()> {
+    let text = dated(template, Timestamp::now())?;
+    output.say(&serde_json::json!({ "template": text }), || text.clone())
+}
+
+/// How long after now what a template dates ends.
+const UNTIL: SignedDuration = SignedDuration::from_hours(24 * 365 * 2);
+
+/// The template with each instant in it at `now`, and each end two years later: one with the date of a sample would reach back to it.
+fn dated(template: &str, now: Timestamp) -> Result<String> {
+    let now = Timestamp::from_second(now.as_second())?;
+    let line = |line: &str| {
+        let instant = |value: &str| value.trim_matches('"').parse::<Timestamp>().is_ok();
+        match line.split_once(" = ").filter(|(_, value)| instant(value)) {
+            Some((key, _)) if key.ends_with("until") => format!("{key} = \"{}\"\n", now + UNTIL),
+            Some((key, _)) => format!("{key} = \"{now}\"\n"),
+            None => format!("{line}\n"),
+        }
+    };
+    Ok(template.lines().map(line).collect())
 }
 
 /// Reads a draft.

@@ -39,6 +39,11 @@ impl Refused {
         Self { class: Class::Unauthenticated, words: words.into() }.into()
     }
 
+    /// It is to be tried again later.
+    pub(crate) fn waits(words: impl Into<String>) -> anyhow::Error {
+        Self { class: Class::Unavailable, words: words.into() }.into()
+    }
+
     /// There is nothing to be done.
     pub(crate) fn state(words: impl Into<String>) -> anyhow::Error {
         Self { class: Class::Precondition, words: words.into() }.into()
@@ -48,17 +53,20 @@ impl Refused {
 /// The refusal in `error`, if it is one that may leave.
 pub(crate) fn refusal(error: &anyhow::Error) -> Option<&Refusal> {
     error.chain().find_map(|cause| {
-        let direct = cause.downcast_ref::<Refusal>();
-        direct.or_else(|| match (cause.downcast_ref(), cause.downcast_ref(), cause.downcast_ref()) {
-            (Some(NotDone::Refused(refusal)), ..)
-            | (_, Some(ConnectError::Refused(refusal)), _)
-            | (.., Some(Shown(refusal))) => Some(refusal),
-            _ => None,
-        })
+        let of_hub = || match cause.downcast_ref()? {
+            NotDone::Refused(refusal) => Some(refusal),
+            NotDone::File(_) => None,
+        };
+        let of_connection = || match cause.downcast_ref()? {
+            ConnectError::Refused(refusal) => Some(refusal),
+            ConnectError::File(_) => None,
+        };
+        let shown = || cause.downcast_ref().map(|Shown(refusal)| refusal);
+        cause.downcast_ref().or_else(of_hub).or_else(of_connection).or_else(shown)
     })
 }
 
-/// The class of `error`, if it has one: whatever the words around it are, the first cause that has one decides.
+/// The class of `error`, if it has one: that of the refusal in it, else of the first cause that has one, whatever the words around it are.
 pub(crate) fn class(error: &anyhow::Error) -> Option<Class> {
     refusal(error).map(Refusal::class).or_else(|| error.chain().find_map(of))
 }

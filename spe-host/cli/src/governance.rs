@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use jiff::Timestamp;
 use spe_kernel::{
+    admission::CLOCK_SLACK,
     application::{Application, ApplicationBody},
     decision::DecisionBody,
     document::{Document, open},
@@ -94,7 +95,7 @@ pub(crate) enum RevocationCommand {
 
 pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result<()> {
     match command {
-        ApplicationCommand::Draft => draft(APPLICATION, output),
+        ApplicationCommand::Draft => document::draft(APPLICATION, output),
         ApplicationCommand::Sign(args) => {
             let by_one_of_its_persons = |envelope: &[u8]| Application::verify(envelope).map(drop);
             document::sign::<ApplicationBody>(&args, |body| body.number.to_string(), by_one_of_its_persons, output)
@@ -110,7 +111,7 @@ pub(crate) fn application(command: ApplicationCommand, output: Output) -> Result
 
 pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
     match command {
-        DecisionCommand::Draft { negative } => draft(if negative { NEGATIVE } else { POSITIVE }, output),
+        DecisionCommand::Draft { negative } => document::draft(if negative { NEGATIVE } else { POSITIVE }, output),
         DecisionCommand::Sign(args) => {
             document::sign::<DecisionBody>(&args, |body| format!("on {}", body.application), |_| Ok(()), output)
         }
@@ -121,7 +122,7 @@ pub(crate) fn decision(command: DecisionCommand, output: Output) -> Result<()> {
 
 pub(crate) fn revocation(command: RevocationCommand, output: Output) -> Result<()> {
     match command {
-        RevocationCommand::Draft { person } => draft(if person { PERSON } else { PERMIT }, output),
+        RevocationCommand::Draft { person } => document::draft(if person { PERSON } else { PERMIT }, output),
         RevocationCommand::Sign(args) => {
             is_dated(&document::read(&args.draft)?)?;
             document::sign(&args, revoked, |_| Ok(()), output)
@@ -154,12 +155,12 @@ pub(crate) fn revoked(body: &RevocationBody) -> String {
     }
 }
 
-/// Refuses a revocation that is dated ahead, and warns of one that reaches back.
+/// Refuses a revocation that is dated ahead by more than clocks may differ, and warns of one that reaches back.
 ///
-/// Nodes and hub take either: a clock that is a little behind must not keep a permit alive.
+/// Nodes and hub take any: a clock that is wrong must not keep a permit alive. Here a slip of the pen is found while it can be mended.
 pub(crate) fn is_dated(body: &RevocationBody) -> Result<()> {
     let RevocationBody { issued_at, effective_at, .. } = body;
-    if *issued_at > Timestamp::now() {
+    if issued_at.duration_since(Timestamp::now()) > CLOCK_SLACK {
         let why = format!(
             "it says that it was issued at {issued_at}, which is in the future: write when it is issued, and sign it anew; from when on \
              it holds is effective_at"
@@ -172,8 +173,4 @@ pub(crate) fn is_dated(body: &RevocationBody) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn draft(template: &str, output: Output) -> Result<()> {
-    output.say(&serde_json::json!({ "template": template }), || template.into())
 }

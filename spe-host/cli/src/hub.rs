@@ -10,16 +10,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use spe_hub::{Hub, Point, Record, roles::Listed};
+use spe_hub::{Evidence, Hub, Point, Record, roles::Listed};
 use spe_kernel::ids::{NodeName, PersonName};
 use spe_wire::pki::Role;
 
 use crate::{
-    account::operator,
+    account::{hub_operator, operator},
     agreement::{self, HubAgreementCommand},
     connect::{make_private, vacant},
     instant::instant,
     output::{Answered, Output, log, told_to_stop},
+    show::Table,
 };
 
 #[derive(Subcommand)]
@@ -99,6 +100,13 @@ pub(crate) enum HubCommand {
         #[arg(long, value_name = "TIME", value_parser = instant)]
         at: Option<Timestamp>,
     },
+    /// Show what was done at the hub's own machine with members, agreements and the activity report: when, what, under which account
+    ///
+    /// It is kept for ever, and nobody else is given it.
+    Log {
+        /// The hub's folder
+        dir: PathBuf,
+    },
     /// Keep the participation agreements with nodes; works while the hub runs
     #[command(subcommand)]
     Agreement(HubAgreementCommand),
@@ -176,7 +184,8 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
             }
         }
         HubCommand::Roles { dir, person, roles } => {
-            let roles = spe_hub::roles_of(&dir, &person, roles.as_ref().map(|Roles(all)| all.as_slice()))?;
+            let by = hub_operator();
+            let roles = spe_hub::roles_of(&dir, &person, roles.as_ref().map(|Roles(all)| (all.as_slice(), &by)))?;
             let names: Vec<String> = roles.iter().map(ToString::to_string).collect();
             output.say(&serde_json::json!({ "person": person, "roles": names }), || {
                 format!("{person}: {}\n", if names.is_empty() { "no role".into() } else { names.join(", ") })
@@ -198,34 +207,39 @@ pub(crate) fn run(command: HubCommand, output: Output) -> Result<()> {
                 || format!("recorded under ({point}), {}: {} {count}, by {}\n", point.asks(), record.of, by.name);
             output.say(&record, said)
         }
+        HubCommand::Log { dir } => acts(&dir, output),
         HubCommand::Agreement(command) => agreement::hub(command, output),
         HubCommand::Dismiss { dir, who } => {
             let role = who.role()?;
-            spe_hub::dismiss(&dir, &role)?;
+            spe_hub::dismiss(&dir, &role, &hub_operator())?;
             output.say(&serde_json::json!({ "dismissed": role }), || format!("{role} is no longer a member\n"))
         }
     }
-}
-
-/// Gives an invited person the roles that were asked for: after the invitation, so that one that is refused changes nobody's.
-fn assign(dir: &Path, (role, roles): (&Role, Option<&[Listed]>)) -> Result<()> {
-    if let (Role::Person(person), Some(roles)) = (role, roles) {
-        spe_hub::roles_of(dir, person, Some(roles))?;
-    }
-    Ok(())
 }
 
 fn invite(dir: &Path, (role, roles): (&Role, Option<&[Listed]>), out: &Path, output: Output) -> Result<()> {
     if out.exists() {
         bail!("{} exists already; choose another folder", out.display());
     }
-    let bundle = spe_hub::invite(dir, role)?;
-    assign(dir, (role, roles))?;
+    let bundle = spe_hub::invite(dir, role, roles, &hub_operator())?;
     std::fs::set_permissions(&bundle, std::fs::Permissions::from_mode(0o700))?;
     move_folder(&bundle, out)
         .with_context(|| format!("moving the invitation to {}; it is in {}", out.display(), bundle.display()))?;
     output.say(&serde_json::json!({ "member": role, "invitation": out }), || {
         format!("invitation for {role}: {}\n", out.display())
+    })
+}
+
+/// What was done at the hub's machine.
+fn acts(dir: &Path, output: Output) -> Result<()> {
+    let all = spe_hub::operated(dir)?;
+    output.say(&all, || {
+        let mut table = Table::new(["entry", "at", "account", "what"]);
+        for act in &all {
+            let at = act.at.map_or_else(|| "–".into(), |at| at.to_string());
+            table.row([act.entry.to_string(), at, act.account.clone(), act.did.clone()]);
+        }
+        table.render()
     })
 }
 
@@ -249,16 +263,20 @@ fn witness(dir: &Path, output: Output) -> Result<()> {
         }
         text
     })?;
-    match evidence.first() {
-        Some(first) => Err(Answered(format!("the log of node {} has two histories", first.node)).into()),
-        None => Ok(()),
-    }
+    // A fork is proof, a shorter log the reason why the node was stopped.
+    let worst = evidence.iter().find(|one| one.kind == "forked").or(evidence.first());
+    worst.map_or(Ok(()), |Evidence { node, kind, .. }| {
+        let what = match kind.as_str() {
+            "shorter" => "was shown shorter than it had been: an old copy was put back, or its end is lost",
+            _ => "has two histories",
+        };
+        Err(Answered(format!("the log of node {node} {what}")).into())
+    })
 }
 
 fn invite_by_token(dir: &Path, (role, roles): (&Role, Option<&[Listed]>), days: u16, output: Output) -> Result<()> {
     let until = Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days));
-    let invitation = spe_hub::invite_by_token(dir, role, until)?;
-    assign(dir, (role, roles))?;
+    let invitation = spe_hub::invite_by_token(dir, role, roles, until, &hub_operator())?;
     let line = invitation.expose_text();
     output.say(&serde_json::json!({ "member": role, "invitation": line, "until": until }), || format!("{line}\n"))
 }

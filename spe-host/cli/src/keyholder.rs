@@ -17,6 +17,7 @@ use spe_keyholder::{Config, Ordered, Rotated, Store, Which};
 use spe_wire::write_public;
 
 use crate::{
+    account::operator,
     connect::{self, make_private, vacant},
     exit::Refused,
     output::{Output, log, told_to_stop},
@@ -77,6 +78,9 @@ pub(crate) enum KeyholderCommand {
     Log {
         /// The key holder's folder
         dir: PathBuf,
+        /// Show instead what was done at this machine with nodes and keys, and under which account
+        #[arg(long)]
+        operators: bool,
     },
     /// Make a newer version of a dataset's keys; the older ones stay until they are destroyed
     Rotate(RotateArgs),
@@ -174,25 +178,26 @@ pub(crate) fn run(command: KeyholderCommand, output: Output) -> Result<()> {
                 bail!("{} exists already; choose another folder", out.display());
             }
             make_private(&out)?;
-            spe_keyholder::invite(&dir, &node, &out)?;
+            spe_keyholder::invite(&dir, &node, &out, &operator())?;
             output.say(&json!({ "node": node, "invitation": out }), || {
                 format!("invitation for node {node}: {}\n", out.display())
             })
         }
         KeyholderCommand::Dismiss { dir, node } => {
-            spe_keyholder::dismiss(&dir, &node)?;
+            spe_keyholder::dismiss(&dir, &node, &operator())?;
             output
                 .say(&json!({ "dismissed": node }), || format!("node {node} is given no key any more; its keys stay\n"))
         }
         KeyholderCommand::Run { dir } => serve(&dir),
         KeyholderCommand::List { dir } => list(&dir, output),
-        KeyholderCommand::Log { dir } => requests(&dir, output),
+        KeyholderCommand::Log { dir, operators: false } => requests(&dir, output),
+        KeyholderCommand::Log { dir, operators: true } => acts(&dir, output),
         KeyholderCommand::Rotate(args) => rotate(&args, output),
         KeyholderCommand::Destroy(args) => destroy(&args, output),
         KeyholderCommand::Certificates { dir, out } => certificates(&dir, out.as_deref(), output),
         KeyholderCommand::Verify { certificate, key } => verify(&certificate, key, output),
         KeyholderCommand::Import { dir, node, dataset, pseudonym_key } => {
-            spe_keyholder::import(&dir, &node, &dataset, &pseudonym_key)?;
+            spe_keyholder::import(&dir, &node, &dataset, &pseudonym_key, &operator())?;
             output.say(&json!({ "node": node, "dataset": dataset }), || {
                 format!("taken over; destroy {} now\n", pseudonym_key.display())
             })
@@ -250,13 +255,25 @@ fn requests(dir: &Path, output: Output) -> Result<()> {
     })
 }
 
+fn acts(dir: &Path, output: Output) -> Result<()> {
+    let all = Store::open(dir)?.acts()?;
+    output.say(&all, || {
+        let mut table = Table::new(["at", "account", "did", "node", "dataset", "keys"]);
+        for act in &all {
+            let (at, account, did) = (act.at.clone(), act.account.clone(), act.did.clone());
+            table.row([at, account, did, act.node.clone(), act.dataset.clone(), act.what.clone()]);
+        }
+        table.render()
+    })
+}
+
 fn rotate(args: &RotateArgs, output: Output) -> Result<()> {
     let (what, word, then) = if args.what.data_key {
         (Rotated::DataKey, "data key", "the next ingest, or `spe data reencrypt`, uses it; then destroy the older one")
     } else {
         (Rotated::Pseudonyms, "pseudonym key", "the next ingest uses it and carries opt-outs over")
     };
-    let made = Store::open(&args.dir)?.rotate(&args.dataset, args.node.as_ref(), what)?;
+    let made = Store::open(&args.dir)?.rotate(&args.dataset, args.node.as_ref(), what, &operator())?;
     let said: Vec<_> = made.iter().map(|(node, version)| json!({ "node": node, "version": version })).collect();
     output.say(&said, || {
         let line = |(node, version): &(NodeName, u32)| format!("node {node}: {word} {version} of {}\n", args.dataset);
@@ -273,7 +290,7 @@ fn destroy(args: &DestroyArgs, output: Output) -> Result<()> {
     }
     let which = args.version.map_or(Which::All, Which::DataKey);
     let ordered = Ordered { by: args.by.clone(), reason: args.reason.clone() };
-    let envelope = spe_keyholder::destroy(&args.dir, &args.node, &args.dataset, which, ordered)?;
+    let envelope = spe_keyholder::destroy(&args.dir, &args.node, &args.dataset, which, ordered, &operator())?;
     if let Some(out) = &args.out {
         write_public(out, &String::from_utf8(envelope.clone())?)?;
     }

@@ -159,13 +159,15 @@ fn permits_of_a_stopped_node(config: &NodeConfig) -> Result<Vec<PermitReport>> {
         bail!("{} does not exist: the node has not run yet", file.display());
     }
     let (policy, records): (NodePolicy, _) = (spe_node::config::read_toml(&config.policy_file)?, Records::open(&file)?);
+    // As the node itself reckons what has ended.
+    let now = records.latest_entry_at()?.unwrap_or(Timestamp::MIN).max(Timestamp::now());
     let envelopes = records.revocations()?;
     let known: Vec<_> = envelopes.iter().filter_map(|e| Revocation::verify(e, &policy.access_bodies).ok()).collect();
     let revoked = |issuer: PublicKey, numbers: &[PermitNumber]| {
         let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
-        known.iter().filter(named).map(|r| r.body().effective_at).min()
+        known.iter().filter(named).map(|r| r.body().since(now)).min()
     };
-    Ok(records.permits(revoked, Timestamp::now())?)
+    Ok(records.permits(revoked, now)?)
 }
 
 /// What left, and where in the audit log that is told.
@@ -303,7 +305,7 @@ fn serve(dir: &Path) -> Result<()> {
     spe_node::keys::watch(&site);
     if site.policy.release.unmeasured {
         tracing::warn!(
-            "unmeasured = true: a module could be late for one person on purpose; `spe node selftest --adopt` closes that"
+            "unmeasured = true: a module could be late for one person on purpose; `spe node selftest DIR --adopt` closes that"
         );
     }
     let config = NodeConfig::read(dir)?;
@@ -318,7 +320,7 @@ fn serve(dir: &Path) -> Result<()> {
         tokio::select! {
             ended = attend(Arc::clone(&site), connection, crate::output::told_to_stop()) => Ok(ended?),
             closed = spe_node::desk::serve(Arc::clone(&site), data) => Ok::<_, anyhow::Error>(closed?),
-            () = spe_node::ending::keep_ending(Arc::clone(&site)) => Ok(()),
+            () = spe_node::ending::keep_ending(Arc::clone(&site), spe_node::ending::EVERY) => Ok(()),
         }
     })?;
     site.log_stop();

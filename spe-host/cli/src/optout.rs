@@ -109,6 +109,14 @@ impl At {
         Ok(register.subjects(&self.keys()?, named)?)
     }
 
+    /// The pseudonyms of those persons by each version that entries have: those of before a rotation stand under an older one until the person
+    /// is met in the data.
+    fn by_version(&self, register: &Register, history: &History, named: &[Vec<String>]) -> Result<Vec<Vec<Subject>>> {
+        let keys = self.keys()?;
+        let versions = history.versions().into_iter();
+        Ok(versions.map(|version| register.subjects_by(&keys, named, version)).collect::<Result<_, _>>()?)
+    }
+
     /// The key holder, which alone can make pseudonyms.
     fn keys(&self) -> Result<Holder> {
         Ok(Holder::open(&self.config()?.keyholder_file)?)
@@ -168,11 +176,8 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
         return Err(Refused::wrong(format!("show is about one person; {} are named", subjects.len())));
     };
     let history = register.read()?;
-    // Entries of before a rotation stand under an older pseudonym until the person is met in the data.
-    let (keys, mut own_pseudonyms) = (at.keys()?, vec![*subject]);
-    for version in history.versions().into_iter().filter(|version| *version != history.header().pseudonyms.version) {
-        own_pseudonyms.extend(register.subjects_by(&keys, &named, version)?);
-    }
+    let mut own_pseudonyms = at.by_version(&register, &history, &named)?.concat();
+    own_pseudonyms.push(*subject);
     let is_own = |(_, e): &(usize, &Entry)| own_pseudonyms.contains(&e.subject);
     let own: Vec<(usize, &Entry)> = (1..).zip(history.entries()).filter(is_own).collect();
     let one = |e: &Entry| {
@@ -186,22 +191,30 @@ fn show(at: &At, person: &Person, output: Output) -> Result<()> {
         .iter()
         .map(|(number, e)| {
             json!({ "entry": number, "choice": word(e.choice), "scope": e.scope.to_string(), "recorded_at": e.recorded_at,
-                "effective_at": e.effective_at, "source": e.channel.as_str() })
+                "effective_at": e.effective_at, "source": e.channel.as_str(), "by": e.channel.by() })
         })
         .collect();
     output.say(&json!({ "entries": json, "left_out_of": now_out }), || {
-        let mut table = Table::new(["entry", "recorded", "in effect", "choice", "for", "source"]);
+        let mut table = Table::new(["entry", "recorded", "in effect", "choice", "for", "source", "entered by"]);
         for (number, e) in &own {
             let times = [e.recorded_at, e.effective_at].map(|t| t.to_string());
             let [recorded, effective] = times;
             let (choice, scope) = (word(e.choice).to_owned(), e.scope.to_string());
-            table.row([number.to_string(), recorded, effective, choice, scope, e.channel.as_str().to_owned()]);
+            let (source, by) = (e.channel.as_str().to_owned(), e.channel.by().unwrap_or("not known").to_owned());
+            table.row([number.to_string(), recorded, effective, choice, scope, source, by]);
         }
         let now = match now_out.as_slice() {
             [] => "permits issued now cover this person".into(),
             out => format!("permits issued now do not cover this person for {}", out.join(", ")),
         };
-        format!("{}{now}\n{}", table.render(), torn(history.torn_bytes(), "is passed over"))
+        let nothing = match own.as_slice() {
+            [] => format!(
+                "nothing was ever entered of this id in the register of dataset {}: check how it is written\n",
+                at.dataset
+            ),
+            _ => String::new(),
+        };
+        format!("{}{nothing}{now}\n{}", table.render(), torn(history.torn_bytes(), "is passed over"))
     })
 }
 

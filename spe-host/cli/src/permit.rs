@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
     document::{Opened, open},
     dsse::PublicKey,
@@ -54,9 +54,11 @@ pub(crate) enum PermitCommand {
 
 pub(crate) fn run(command: PermitCommand, output: Output) -> Result<()> {
     match command {
-        PermitCommand::Draft => output.say(&serde_json::json!({ "template": TEMPLATE }), || TEMPLATE.into()),
+        PermitCommand::Draft => document::draft(TEMPLATE, output),
         PermitCommand::Sign(args) => {
-            document::sign::<PermitBody>(&args, |body| body.number.to_string(), |_| Ok(()), output)
+            document::sign::<PermitBody>(&args, |body| body.number.to_string(), |_| Ok(()), output)?;
+            oddly_dated(&document::read(&args.draft)?, Timestamp::now());
+            Ok(())
         }
         PermitCommand::Show { file } => show(&file, output),
         PermitCommand::Check { file, access_body } => check(&file, access_body, output),
@@ -67,6 +69,20 @@ pub(crate) fn run(command: PermitCommand, output: Output) -> Result<()> {
             output.say(&agreement, || text + "\n")
         }
         PermitCommand::Schema => document::schema(Kind::Permit, output),
+    }
+}
+
+/// Warns of dates that a template may have left.
+fn oddly_dated(body: &PermitBody, now: Timestamp) {
+    let PermitBody { issued_at, valid_until, .. } = body;
+    if now.duration_since(*issued_at) > SignedDuration::from_hours(24) {
+        eprintln!(
+            "WARNING: its issued_at is {issued_at}: whoever has opted out since then is covered all the same (Art. 71(3)), and the hub takes \
+             no permit that is dated before its application; write when it is issued, and sign it anew"
+        );
+    }
+    if *valid_until <= now {
+        eprintln!("WARNING: its valid_until is {valid_until}: it has ended, and no node takes a job under it");
     }
 }
 

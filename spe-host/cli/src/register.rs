@@ -137,7 +137,13 @@ fn text(register: &Register) -> String {
             ]);
         }
     }
-    let lost: String = register.unreadable.iter().map(unreadable).collect();
+    let mut lost: String = register.unreadable.iter().map(unreadable).collect();
+    if register.older > 0 {
+        lost.push_str(&format!(
+            "{} older applications and results are not in it: ask the hub's operator\n",
+            register.older
+        ));
+    }
     let published = register.entries.iter().flat_map(|entry| &entry.results).chain(&register.other_results).count();
     let results = format!("{published} results published; `spe register export` writes them\n");
     format!("{}{AS_TOLD}{results}{}", table.render(), tame(&lost))

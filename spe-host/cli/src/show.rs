@@ -16,6 +16,9 @@ const BAR_WIDTH: usize = 32;
 /// Estimates of one output that a terminal shows; `--json` has all.
 const LINES_MAX: usize = 60;
 
+/// Characters of a cell; `--json` has all. Others may have written it.
+const CELL_CHARS_MAX: usize = 400;
+
 /// Rows of text, aligned by column.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -27,7 +30,7 @@ impl Table {
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.map(cut).to_vec());
     }
 
     /// The table, each line indented by two blanks. Columns of numbers are aligned to the right.
@@ -51,6 +54,13 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+}
+
+fn cut(cell: String) -> String {
+    match cell.char_indices().nth(CELL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
+        None => cell,
     }
 }
 
@@ -300,6 +310,16 @@ mod tests {
         table.row(["north".into(), "7".into()]);
         table.row(["s".into(), "4711".into()]);
         assert_eq!(table.render(), "  node      n\n  north     7\n  s      4711\n");
+    }
+
+    /// What would be a bug: a name that an applicant made up, by which everybody's list of applications ends in a panic or is mostly blanks.
+    #[test]
+    fn nobody_makes_a_table_unreadable() {
+        let mut table = Table::new(["applicant", "n"]);
+        table.row(["x".repeat(70_000), "7".into()]);
+        table.row(["é".repeat(70_000), "8".into()]);
+        let text = table.render();
+        assert!(text.lines().all(|line| line.chars().count() < 500) && text.contains("x…"), "{} bytes", text.len());
     }
 
     fn made_up(kind: &str, estimate: Estimate) -> Statistic {

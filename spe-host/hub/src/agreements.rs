@@ -1,6 +1,6 @@
 //! Participation agreements, the hub's side: offers, what nodes state, and whether jobs may go to a node.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -13,11 +13,14 @@ use spe_kernel::{
     ids::{Digest, NodeName},
     refusal::Refusal,
 };
-use spe_wire::FileError;
+use spe_wire::{FileError, Peer, limits::STATEMENTS_MAX};
+use tokio::task::spawn_blocking;
 
 use crate::{
+    Hub,
     calendar::Calendar,
     config::Config,
+    roles::{Endpoint, authorise},
     sparing,
     stop::{NotDone, Stop},
     store::{
@@ -35,10 +38,13 @@ fn subject(node: &NodeName) -> String {
     format!("agreement {node}")
 }
 
-/// The hub's statements on the agreement with `node` that can be read.
-fn ours(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Vec<Vec<u8>>, Stop> {
+/// The statements of both on the agreement with `node` that can be read, the hub's first: a node whose folder was lost has its own again. Of
+/// very many the first.
+fn kept(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Vec<Vec<u8>>, Stop> {
     let all = governance::of(db, &subject(node))?.into_iter().filter_map(|(_, entry)| Some(entry.ok()?.body));
-    Ok(all.filter(|one| document::open::<AgreementBody>(one).is_ok_and(|one| one.signer() == hub)).collect())
+    let signed = all.filter_map(|one| Some((document::open::<AgreementBody>(&one).ok()?.signer() == hub, one)));
+    let (hubs, nodes): (Vec<_>, Vec<_>) = signed.partition(|(is_hubs, _)| *is_hubs);
+    Ok(hubs.into_iter().chain(nodes).map(|(_, one)| one).take(STATEMENTS_MAX).collect())
 }
 
 /// The agreement with `node`, as far as it went. A node without a key has said nothing yet.
@@ -67,8 +73,39 @@ fn unreadable(node: &NodeName, entry: i64) -> Refusal {
     Refusal::AgreementNotLive { node: node.clone(), why }
 }
 
-fn opened(envelopes: &[Vec<u8>]) -> Result<Vec<Opened<AgreementBody>>, Refusal> {
-    envelopes.iter().map(|one| document::open(one)).collect()
+/// What a node states: whole statements, signed by whoever signed them.
+pub(crate) struct Stated(Vec<(Opened<AgreementBody>, Vec<u8>)>);
+
+impl Stated {
+    fn open(envelopes: Vec<Vec<u8>>) -> Result<Self, Refusal> {
+        envelopes.into_iter().map(|one| Ok((document::open(&one)?, one))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Hub {
+    /// One exchange of a node. Its signatures are verified beside the store, which others need meanwhile.
+    pub(crate) async fn agreed(&self, peer: Peer, sent: Vec<Vec<u8>>) -> Result<(Vec<Vec<u8>>, NodeName), Stop> {
+        let authorised = self.store.read(move |db| authorise(db, peer, Endpoint::Agree)?.node());
+        let node = authorised.await?;
+        let turn = self.turns.of(peer.fingerprint.unwrap_or_else(|| Digest::of(&[]))).await;
+        let start = Instant::now();
+        let opening = spawn_blocking(move || (Stated::open(sent), start.elapsed()));
+        let (stated, opened) = opening.await.map_err(Fault::while_("opening statements"))?;
+        let (key, now) = (Arc::clone(&self.witness), self.calendar.now());
+        let exchanging = |stated| {
+            self.store.write(move |db| {
+                let start = Instant::now();
+                let node = authorise(db, peer, Endpoint::Agree)?.node()?;
+                Ok((exchange(db, &node, stated, &key, now)?, start.elapsed()))
+            })
+        };
+        let done = match stated {
+            Ok(stated) => exchanging(stated).await,
+            Err(why) => Err(why.into()),
+        };
+        turn.rest(opened + done.as_ref().map_or(opened, |(_, took)| *took));
+        Ok((done?.0, node))
+    }
 }
 
 /// Whose an entry is: a party's, and where the hub's operator acts, that person's.
@@ -96,14 +133,15 @@ fn state(
     now: Timestamp,
 ) -> Result<(), Stop> {
     let (node, number) = (agreement.node().clone(), agreement.next_number(Party::Hub));
-    let body = AgreementBody { format: AgreementBody::FORMAT.into(), node: node.clone(), number, signed_at: now, act };
+    let (format, signed_at) = (AgreementBody::FORMAT.into(), agreement.signed_at(Party::Hub, now));
+    let body = AgreementBody { format, node: node.clone(), number, signed_at, act };
     body.check()?;
     let envelope = document::sign(&body, key);
     agreement.add(document::open(&envelope)?)?;
     file(db, &node, by, envelope, now)
 }
 
-/// Takes what `node` states, countersigns it, and gives all that the hub states. Whoever comes for the first time is offered the [`TERMS`].
+/// Takes what `node` states, countersigns it, and gives all that both state. Whoever comes for the first time is offered the [`TERMS`].
 /// A hub whose store was put back from an old copy takes from the node what it has stated itself since then. All of it is one step of the
 /// caller's.
 ///
@@ -112,14 +150,14 @@ fn state(
 /// countersignature that is none is left out and told to the operator: nothing depends on one. Watched by
 /// `every_change_is_countersigned_once_also_by_a_hub_that_was_away`, `a_false_countersignature_counts_for_nothing` and
 /// `a_hub_whose_store_was_put_back_takes_its_own_statements_from_the_node`.
-pub(crate) fn exchange(
+fn exchange(
     db: &Connection,
     node: &NodeName,
-    sent: Vec<Vec<u8>>,
+    Stated(stated): Stated,
     key: &SecretKey,
     now: Timestamp,
 ) -> Result<Vec<Vec<u8>>, Stop> {
-    let opened = opened(&sent)?;
+    let (opened, sent): (Vec<_>, Vec<_>) = stated.into_iter().unzip();
     // Its certificate says who it is; the key that it signs with is pinned as in an offer of data.
     if let Some(first) = opened.iter().find(|one| one.signer() != key.public()) {
         nodes::pin(db, node, first.signer())?;
@@ -127,7 +165,7 @@ pub(crate) fn exchange(
     let mut agreement = match read(db, node, key.public())? {
         Ok(agreement) => agreement,
         // The node comes all the same: it is told what was revoked, and given no job. What it states now it states again when it next comes.
-        Err(_) => return ours(db, node, key.public()),
+        Err(_) => return kept(db, node, key.public()),
     };
     let mut envelopes: BTreeMap<Digest, Vec<u8>> = opened.iter().map(Opened::digest).zip(sent).collect();
     let taken = agreement.take(opened)?;
@@ -149,7 +187,7 @@ pub(crate) fn exchange(
         state(db, &mut agreement, (&By::HUB, key), Act::Countersign { statement }, now)?;
     }
     settle(db, node, &agreement, now)?;
-    ours(db, node, key.public())
+    kept(db, node, key.public())
 }
 
 /// Jobs no longer wait for a node whose agreement was ended.
@@ -168,6 +206,19 @@ pub(crate) fn live(
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Stop> {
     Ok(read(db, node, hub)?.and_then(|agreement| agreement.live(now)))
+}
+
+/// Whether jobs for `node` are taken at `now`: it is live, or may be again without another offer.
+pub(crate) fn may_wait(
+    db: &Connection,
+    node: &NodeName,
+    hub: PublicKey,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, Stop> {
+    Ok(read(db, node, hub)?.and_then(|agreement| match agreement.standing(now) {
+        Standing::Suspended { .. } | Standing::NotYet { .. } => Ok(()),
+        _ => agreement.live(now),
+    }))
 }
 
 /// How an agreement stands; of one that cannot be read, why.
@@ -210,8 +261,7 @@ pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
     let hub = witness::key(&config)?.public();
     let db = store::open(&config.store)?;
     let reading = || -> Result<Kept, Stop> {
-        is_member(&db, node)?;
-        let (agreement, at) = (read(&db, node, hub)??, Calendar::of_log(&db)?.now());
+        let (agreement, at) = (read_known(&db, node, hub)?, Calendar::of_log(&db)?.now());
         let accounts = governance::accounts(&db, &subject(node))?.into_iter();
         let digest = |body: Vec<u8>| document::open::<AgreementBody>(&body).map(|one| one.digest());
         let accounts: Result<_, Refusal> = accounts.map(|(body, account)| Ok((digest(body)?, account))).collect();
@@ -220,10 +270,12 @@ pub fn agreement(dir: &Path, node: &NodeName) -> Result<Kept, NotDone> {
     reading().map_err(NotDone::at(&config.store))
 }
 
-fn is_member(db: &Connection, node: &NodeName) -> Result<(), Stop> {
-    match members::nodes(db)?.contains(node) {
-        true => Ok(()),
-        false => Err(Refusal::NotFound { what: format!("node {node}") }.into()),
+/// That of a member, or of a node that was one and has left something behind: it can still be ended.
+fn read_known(db: &Connection, node: &NodeName, hub: PublicKey) -> Result<Agreement, Stop> {
+    let agreement = read(db, node, hub)??;
+    match agreement.statements().is_empty() && !members::nodes(db)?.contains(node) {
+        true => Err(Refusal::NotFound { what: format!("node {node}") }.into()),
+        false => Ok(agreement),
     }
 }
 
@@ -238,9 +290,8 @@ pub fn agree(dir: &Path, node: &NodeName, step: Move, by: &Person) -> Result<Sta
     let mut db = store::open(&config.store)?;
     let stating = || -> Result<Standing, Stop> {
         let writing = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        is_member(&writing, node)?;
         let now = Calendar::of_log(&writing)?.now();
-        let mut agreement = read(&writing, node, key.public())??;
+        let mut agreement = read_known(&writing, node, key.public())?;
         let act = agreement.decide(Party::Hub, step, now)?;
         let by = By { operator: Some(by), ..By::HUB };
         state(&writing, &mut agreement, (&by, &key), act, now)?;

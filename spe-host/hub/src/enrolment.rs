@@ -19,6 +19,7 @@ use spe_wire::{
 
 use crate::{
     config::{CONFIG_FILE, Config},
+    operators::{self, Did, Operator},
     roles::{Listed, ROLES_DEFAULT},
     stop::{NotDone, Stop},
     store::{
@@ -57,7 +58,7 @@ pub fn init(dir: &Path, hosts: &[String], listen: SocketAddr) -> Result<Config, 
 ///
 /// # Errors
 /// [`NotDone::Refused`]: a member of that role and name who is listed already; the file that cannot be read or written.
-pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, NotDone> {
+pub fn invite(dir: &Path, role: &Role, roles: Option<&[Listed]>, by: &Operator) -> Result<PathBuf, NotDone> {
     let config = Config::read(dir)?;
     let bundle = bundle(dir, role);
     let identity = Authority::load(&config.authority)?.issue(role, &[]).map_err(FileError::at(&bundle))?;
@@ -65,7 +66,8 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, NotDone> {
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let listing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     members::list(&listing, role, identity.fingerprint()).map_err(NotDone::at(&config.store))?;
-    greet(&listing, role).map_err(NotDone::at(&config.store))?;
+    greet(&listing, role, roles).map_err(NotDone::at(&config.store))?;
+    operators::note(&listing, Did::Invited, role, by).map_err(NotDone::at(&config.store))?;
     fs::create_dir_all(&bundle).map_err(FileError::at(&bundle))?;
     identity.save(&bundle)?;
     let ca = bundle.join("ca.pem");
@@ -81,7 +83,13 @@ pub fn invite(dir: &Path, role: &Role) -> Result<PathBuf, NotDone> {
 ///
 /// # Errors
 /// [`NotDone::Refused`]: a member of that role and name who is listed already; the file that cannot be read or written.
-pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invitation, NotDone> {
+pub fn invite_by_token(
+    dir: &Path,
+    role: &Role,
+    roles: Option<&[Listed]>,
+    until: Timestamp,
+    by: &Operator,
+) -> Result<Invitation, NotDone> {
     let config = Config::read(dir)?;
     let token = Token::random().map_err(FileError::at(&config.store))?;
     let ca = fingerprint(&config.ca())?;
@@ -90,28 +98,41 @@ pub fn invite_by_token(dir: &Path, role: &Role, until: Timestamp) -> Result<Invi
     let inviting = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     let hash = token_hash(token.expose_text());
     invitations::insert(&inviting, role, hash, until).map_err(NotDone::at(&config.store))?;
-    greet(&inviting, role).map_err(NotDone::at(&config.store))?;
+    greet(&inviting, role, roles).map_err(NotDone::at(&config.store))?;
+    operators::note(&inviting, Did::InvitedByToken, role, by).map_err(NotDone::at(&config.store))?;
     inviting.commit().map_err(at)?;
     Ok(Invitation { hub: config.public, ca, member: role.clone(), token, until })
 }
 
-/// Who comes for the first time has the roles of a researcher, until the operator says otherwise.
-fn greet(db: &Connection, role: &Role) -> Result<(), Stop> {
-    let Role::Person(person) = role else { return Ok(()) };
-    if members::roles(db, person)?.is_empty() { members::assign(db, person, &ROLES_DEFAULT) } else { Ok(()) }
+/// A person has the roles that the operator gives; without a word of the operator, who comes for the first time has those of a researcher.
+fn greet(db: &Connection, role: &Role, roles: Option<&[Listed]>) -> Result<(), Stop> {
+    match (role, roles) {
+        (Role::Person(person), Some(roles)) => members::assign(db, person, roles),
+        (Role::Person(person), None) if members::roles(db, person)?.is_empty() => {
+            members::assign(db, person, &ROLES_DEFAULT)
+        }
+        _ => Ok(()),
+    }
 }
 
-/// The roles of a person, after giving the person these, if any are given. Works beside a running hub.
+/// The roles of a person, after an operator has given the person these, if any are given. Works beside a running hub.
 ///
 /// # Errors
-/// The file that cannot be used.
-pub fn roles_of(dir: &Path, person: &PersonName, given: Option<&[Listed]>) -> Result<Vec<Listed>, NotDone> {
+/// [`NotDone::Refused`]: somebody who is neither listed nor invited; the file that cannot be used.
+pub fn roles_of(
+    dir: &Path,
+    person: &PersonName,
+    given: Option<(&[Listed], &Operator)>,
+) -> Result<Vec<Listed>, NotDone> {
     let config = Config::read(dir)?;
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let assigning = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-    if let Some(given) = given {
+    members::known(&assigning, person).map_err(NotDone::at(&config.store))?;
+    if let Some((given, by)) = given {
         members::assign(&assigning, person, given).map_err(NotDone::at(&config.store))?;
+        let person = Role::Person(person.clone());
+        operators::note(&assigning, Did::GivenRoles, &person, by).map_err(NotDone::at(&config.store))?;
     }
     let roles = members::roles(&assigning, person).map_err(NotDone::at(&config.store))?;
     assigning.commit().map_err(at)?;
@@ -150,12 +171,13 @@ pub(crate) fn enrol(
 ///
 /// # Errors
 /// [`NotDone::Refused`]: nobody of that role and name is listed; the file that cannot be written.
-pub fn dismiss(dir: &Path, role: &Role) -> Result<(), NotDone> {
+pub fn dismiss(dir: &Path, role: &Role, by: &Operator) -> Result<(), NotDone> {
     let config = Config::read(dir)?;
     let mut db = store::open(&config.store)?;
     let at = |e: rusqlite::Error| FileError::at(&config.store)(e);
     let striking = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     members::strike(&striking, role).map_err(NotDone::at(&config.store))?;
+    operators::note(&striking, Did::Dismissed, role, by).map_err(NotDone::at(&config.store))?;
     if let Role::Node(node) = role {
         let gone = Refusal::NotAllowed { who: role.to_string(), what: "answer: it has left the federation".into() };
         jobs::give_up(&striking, node, &gone).map_err(NotDone::at(&config.store))?;

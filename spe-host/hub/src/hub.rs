@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 
 use crate::{
     Config,
-    applications::tell_unreadable,
+    applications::{self, tell_unreadable},
     calendar::Calendar,
     config::CONFIG_FILE,
     patience::{Clock, Patience},
@@ -31,6 +31,7 @@ use crate::{
         outcomes::{self, Recorded},
         rounds::{self, Turn},
     },
+    turns::Turns,
     view, witness,
 };
 
@@ -46,6 +47,8 @@ pub struct Hub {
     last_entry_at: Timestamp,
     /// One reader of register and report at a time: they are worked out from the whole log, and anybody may ask.
     pub(crate) reading_room: Arc<Semaphore>,
+    /// One exchange of agreements at a time for each node.
+    pub(crate) turns: Turns,
     pub(crate) witness: Arc<SecretKey>,
     patience: Patience,
     tls: ServerTls,
@@ -77,6 +80,7 @@ impl Hub {
             calendar,
             last_entry_at,
             reading_room: Arc::new(Semaphore::new(1)),
+            turns: Turns::default(),
             witness,
             patience,
             tls,
@@ -192,10 +196,15 @@ impl Hub {
 
     /// Records what the caller says of a job, and tells who watches it.
     pub(crate) async fn recorded(&self, peer: Peer, id: JobId, report: Report) -> Result<(), Stop> {
-        let job = id.clone();
+        let (job, now) = (id.clone(), self.calendar.now());
         let record = move |db: &rusqlite::Transaction<'_>| {
             let node = authorise(db, peer, Endpoint::Report)?.node()?;
-            Ok((outcomes::record(db, &node, &job, report)?, node))
+            let is_answer = matches!(report, Report::Released(_));
+            let (recorded, turn) = outcomes::record(db, &node, &job, report)?;
+            if is_answer && matches!(recorded, Recorded::New) {
+                applications::answered(db, &node, &job, now)?;
+            }
+            Ok(((recorded, turn), node))
         };
         let ((recorded, turn), node) = self.store.write(record).await?;
         if !matches!(recorded, Recorded::Known) {

@@ -28,11 +28,14 @@ use crate::{
     },
 };
 
+/// Bytes of the reason of a revocation, which every node is told.
+const REASON_BYTES_MAX: usize = 2_000;
+
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///
 /// Refuses what is not signed, another person's job, a module that was not put, a dataset that no asked node offers, and
-/// more unfinished jobs, larger modules for them, or more rounds with larger answers, than `config` allows. Nodes without a live
-/// agreement with the hub of that key refuse at once.
+/// more unfinished jobs, larger modules for them, or more rounds with larger answers, than `config` allows. Nodes without an
+/// agreement with the hub of that key refuse at once; where it is suspended, or begins later, the job waits.
 pub(crate) fn submit(
     db: &Connection,
     peer: Peer,
@@ -59,7 +62,7 @@ pub(crate) fn submit(
     let id = jobs::insert(db, &accepted, content)?;
     for node in &asked {
         // It is asked all the same, so that the result says why it has no part of it.
-        if let Err(why) = agreements::live(db, node, hub, now)? {
+        if let Err(why) = agreements::may_wait(db, node, hub, now)? {
             outcomes::record(db, node, &id, Report::Refused(why))?;
         }
     }
@@ -70,10 +73,15 @@ pub(crate) fn submit(
 /// Notes a revocation that a data access body signed which some node trusts; nodes are told, and each decides what it means.
 /// The same again changes nothing.
 ///
-/// Refuses one that nobody here trusts. One of a permit that was not decided here counts: nodes take permits without the hub, too.
+/// Refuses one that nobody here trusts, or whose reason is too long: every node is told it. One of a permit that was not decided here counts: nodes take permits without the hub, too.
 pub(crate) fn revoke(db: &Connection, person: PersonName, envelope: Vec<u8>, now: Timestamp) -> Result<PassedOn, Stop> {
     let trusted: Vec<_> = nodes::all(db)?.into_iter().flat_map(|node| node.access_bodies).collect();
     let revocation = Revocation::verify(&envelope, &trusted)?;
+    let size = revocation.body().reason.len();
+    if size > REASON_BYTES_MAX {
+        let [size, limit] = [size, REASON_BYTES_MAX].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        return Err(Refusal::TooLarge { what: "the reason of the revocation".into(), size, limit }.into());
+    }
     let subject = revocation.digest().to_string();
     governance::append(db, &Event { at: now, what: What::Revoked, subject, node: None, person, body: envelope })?;
     match revocation.line() {

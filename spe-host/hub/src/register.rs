@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rusqlite::Connection;
+use serde::Serialize;
 use spe_kernel::{ids::PersonName, permit::PermitBody, refusal::Refusal};
 use spe_wire::{
     governance::{Entry, EntryPart, PermitStanding, PublishedResult, Register},
+    limits::GOVERNANCE_BYTES_MAX,
     view::{State, View},
 };
 
@@ -25,10 +27,47 @@ pub(crate) fn read(db: &Connection, now: Timestamp) -> Result<Register, Stop> {
 }
 
 /// The register of those applications and results.
+///
+/// # Security
+/// It goes in one piece, which has a limit. Texts that others wrote are shortened in it, and if all the same it has too much, the oldest are left
+/// out and counted: nobody makes it unreadable. Watched by `a_register_is_read_whatever_is_in_it`.
 pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestamp) -> Register {
-    let entries = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
+    let mut entries: Vec<Entry> = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
+    let mut older: usize =
+        entries.iter_mut().map(|entry| keep_newest(&mut entry.results, GOVERNANCE_BYTES_MAX / 8)).sum();
+    older += keep_newest(&mut entries, GOVERNANCE_BYTES_MAX / 2) + keep_newest(&mut results, GOVERNANCE_BYTES_MAX / 4);
     let unreadable = files.lost.iter().map(Lost::told).collect();
-    Register { at: now, entries, other_results: results, unreadable }
+    Register { at: now, entries, other_results: results, older, unreadable }
+}
+
+/// Takes away the oldest, which are first, until the others have at most so many bytes as JSON. Says how many.
+fn keep_newest<T: Serialize>(all: &mut Vec<T>, bytes: usize) -> usize {
+    let size = |one: &T| serde_json::to_vec(one).map_or(usize::MAX, |json| json.len());
+    let mut left = bytes;
+    let fit = all.iter().rev().take_while(|one| {
+        let rest = left.checked_sub(size(one));
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    let older = all.len() - fit.count();
+    all.drain(..older);
+    older
+}
+
+/// Characters of a text in the register that somebody wrote.
+const TEXT_CHARS_MAX: usize = 1_000;
+/// Of each list that somebody wrote, such as the reasons of a decision, so many are in it.
+const LIST_MAX: usize = 100;
+
+fn first<T: Clone>(all: &[T]) -> Vec<T> {
+    all.iter().take(LIST_MAX).cloned().collect()
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}… (shortened)", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// Everything that was published and can be read, oldest first.
@@ -48,11 +87,11 @@ fn entry(dossier: &Dossier, results: &mut Vec<PublishedResult>, now: Timestamp) 
     Entry {
         application: dossier.id.clone(),
         article: body.article,
-        applicant: body.applicant.name.clone(),
+        applicant: shortened(&body.applicant.name),
         applicant_body: body.applicant_body,
-        purposes: body.purpose.article53.clone(),
+        purposes: first(&body.purpose.article53),
         categories: categories.into_values().collect(),
-        description: body.intended_use.text.clone(),
+        description: shortened(&body.intended_use.text),
         submitted_at: dossier.submitted_at,
         parts: dossier.parts.iter().map(|part| entry_part(part, now)).collect(),
         results_due: permits.iter().map(|permit| permit.valid_until).max().and_then(|end| {
@@ -67,11 +106,11 @@ fn entry_part(part: &Part, now: Timestamp) -> EntryPart {
     let permit = part.permit();
     EntryPart {
         node: part.node.clone(),
-        datasets: part.datasets.clone(),
+        datasets: first(&part.datasets),
         status: part.status(now),
         outcome: part.outcome(now),
         decided_at: part.decided_at(now),
-        reasons: part.public_reasons(now),
+        reasons: part.public_reasons(now).iter().take(LIST_MAX).map(|reason| shortened(reason)).collect(),
         permit: permit.map(|permit| permit.number.clone()),
         valid_from: permit.map(|permit| permit.valid_from),
         valid_until: permit.map(|permit| permit.valid_until),
@@ -156,6 +195,21 @@ pub(crate) fn publish(db: &Connection, person: PersonName, view: View, now: Time
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What would be a bug: a register that has more than goes in one piece, that loses the latest for the oldest, or does not say that some are
+    /// missing.
+    #[test]
+    fn the_oldest_are_left_out_and_counted() {
+        let all = || ["one", "two", "three", "four"].map(str::to_owned).to_vec();
+        for (bytes, older) in [(100, 0), (23, 0), (22, 1), (18, 1), (17, 2), (13, 2), (12, 3), (6, 3), (5, 4), (0, 4)] {
+            let mut kept = all();
+            assert_eq!(keep_newest(&mut kept, bytes), older, "{bytes} bytes: {kept:?}");
+            assert_eq!(kept, all()[older..], "{bytes} bytes");
+        }
+        let long = shortened(&"é".repeat(5_000));
+        assert!(long.chars().count() < 1_100 && long.ends_with("(shortened)"), "{long}");
+        assert_eq!(shortened("é"), "é");
+    }
 
     /// What would be a bug: a name, or a word beside a provision, that becomes public.
     #[test]

@@ -144,12 +144,7 @@ impl Service for Hub {
     }
 
     async fn agree(&self, peer: Peer, sent: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Refusal> {
-        let (key, now) = (Arc::clone(&self.witness), self.calendar.now());
-        let agree = self.store.write(move |db| {
-            let node = authorise(db, peer, Endpoint::Agree)?.node()?;
-            Ok((agreements::exchange(db, &node, sent, &key, now)?, node))
-        });
-        let (stated, node) = agree.await.map_err(Stop::tell)?;
+        let (stated, node) = self.agreed(peer, sent).await.map_err(Stop::tell)?;
         // Its jobs may go to it now.
         self.presence.ring(&[node]);
         Ok(stated)
@@ -350,6 +345,13 @@ impl Work {
             applications::told(db, &authorise(db, peer, Endpoint::Attend)?.node()?, after)
         };
         let (told, news) = self.hub.store.read(read).await?;
+        if news.iter().any(|one| matches!(one, Assignment::Permit { .. })) {
+            let now = self.hub.calendar.now();
+            let note = move |db: &rusqlite::Transaction<'_>| {
+                applications::passed_on(db, &authorise(db, peer, Endpoint::Attend)?.node()?, told, now)
+            };
+            self.hub.store.write(note).await?;
+        }
         (self.told, self.news) = (told, news.into());
         Ok(self.news.pop_front())
     }

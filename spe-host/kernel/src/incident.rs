@@ -186,7 +186,7 @@ impl Incident {
                 may_not(format!("have a second {step}: add what is new as a note"))
             }
             Step::Closed if let Some(report) = missing() => may_not(format!(
-                "be closed before its {report} was sent; what turned out to be no incident is dismissed"
+                "be closed before its {report} was sent; what turned out to be none is closed with `--no-incident`"
             )),
             _ => Ok(()),
         }

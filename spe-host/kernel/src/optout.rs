@@ -21,7 +21,7 @@ use crate::{
 mod history;
 pub use history::{Addition, Clock, ClockBehind, Damage, Decision, Header, History, founding};
 
-/// Longest [`Channel`], in bytes.
+/// Longest source, and longest account, of a [`Channel`], in bytes.
 pub const CHANNEL_BYTES_MAX: usize = 64;
 /// Separates the digests of cohorts with people who are in them for the rows that they have from all others.
 const ELSEWHERE_CONTEXT: &str = "spe 2026-11-23 cohort without those who have rows only in what they refused";
@@ -101,23 +101,45 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// How a choice reached the register, such as `web form` or `letter`: short, one line, and nothing about the person.
+/// How a choice reached the register: a source such as `web form` or `letter`, with nothing about the person; and which account of the node's
+/// machine entered it, where that is known. Each is short, and one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Channel(String);
+pub struct Channel {
+    source: String,
+    by: Option<String>,
+}
 
 impl Channel {
-    /// Its text.
+    /// The source.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.source
     }
+
+    /// The account that entered it; entries of earlier versions have none.
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+
+    /// The same, entered by `account`, of which the first 64 bytes are kept: what an operating system calls somebody stops no choice.
+    #[must_use]
+    pub fn entered_by(self, account: &str) -> Self {
+        let tame: String = account.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let cut = tame.get(..tame.floor_char_boundary(CHANNEL_BYTES_MAX)).unwrap_or_default().trim();
+        Self { by: (!cut.is_empty()).then(|| cut.to_owned()), ..self }
+    }
+}
+
+/// Whether `text` is one line of a register's field.
+fn is_tame(text: &str) -> bool {
+    let one_line = text.trim() == text && !text.chars().any(char::is_control);
+    one_line && (1..=CHANNEL_BYTES_MAX).contains(&text.len())
 }
 
 impl std::str::FromStr for Channel {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let tame = text.trim() == text && !text.chars().any(char::is_control);
-        if tame && (1..=CHANNEL_BYTES_MAX).contains(&text.len()) {
-            return Ok(Self(text.to_owned()));
+        if is_tame(text) {
+            return Ok(Self { source: text.to_owned(), by: None });
         }
         Err(format!("a source is one line of 1 to {CHANNEL_BYTES_MAX} bytes, such as \"web form\" or \"letter\""))
     }

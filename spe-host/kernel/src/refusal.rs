@@ -183,7 +183,7 @@ pub enum Refusal {
     #[error("nothing was stated on the agreement with node {node}: {why}")]
     NothingToState { node: NodeName, why: String },
     #[error(
-        "this is not the text of the terms: theirs is {offered}, this is {given}; ask the hub's operator for the text"
+        "this is not the text of the terms: theirs is {offered}, this is {given}; the hub's operator has the text that is offered"
     )]
     OtherTerms { offered: String, given: String },
     /// Cancelled by the researcher.

@@ -28,7 +28,7 @@ pub struct RevocationBody {
     /// When it was issued.
     #[schemars(with = "crate::schema::Instant")]
     pub issued_at: Timestamp,
-    /// Since when it holds; it may be earlier than what is seen of it, never undone.
+    /// Since when it holds; it may be earlier than what is seen of it, never undone. If it is not after `issued_at`, it holds on receipt.
     #[schemars(with = "crate::schema::Instant")]
     pub effective_at: Timestamp,
     /// Why, in words, with the provision that was not kept.
@@ -85,6 +85,17 @@ impl Document for RevocationBody {
     }
 }
 
+impl RevocationBody {
+    /// Since when it holds, by a clock that shows `now`: `effective_at`; where that is not after `issued_at`, `now` at the latest.
+    ///
+    /// # Security
+    /// What is to hold at once does so on receipt: a clock that is behind that of the data access body keeps nothing alive, be it for
+    /// seconds or for years. Watched by `what_holds_at_once_holds_by_every_clock` in `spe-host/kernel/tests/it/governance.rs`.
+    pub fn since(&self, now: Timestamp) -> Timestamp {
+        if self.effective_at <= self.issued_at { self.effective_at.min(now) } else { self.effective_at }
+    }
+}
+
 /// A revocation that a trusted data access body signed. Made only by [`Revocation::verify`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revocation(Opened<RevocationBody>);
@@ -124,7 +135,7 @@ impl Revocation {
     /// Whether it keeps a person from acting under permits of `issuer` at `now`.
     pub fn is_in_force(&self, issuer: PublicKey, now: Timestamp) -> bool {
         let Target::Person(person) = &self.body().target else { return false };
-        issuer == self.issuer() && (self.body().effective_at..person.until).contains(&now)
+        issuer == self.issuer() && (self.body().since(now)..person.until).contains(&now)
     }
 
     /// Whether it keeps that person from acting under permits of `issuer` at `now`.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use spe_kernel::{
+    audit::Person,
     deletion::{DELETION_FORMAT, DELETION_TEXT_BYTES_MAX, DeletionBody},
     dsse::SecretKey,
     ids::{DatasetName, NodeName},
@@ -25,7 +26,7 @@ pub struct Ordered {
 }
 
 /// Destroys keys of `dataset` at `node` for ever, in the key holder in `dir`, which may run meanwhile. The signed certificate; the same
-/// again when it was done before.
+/// again when it was done before. The account that did it is written down here ([`Store::acts`]) and is not in the certificate.
 ///
 /// # Security
 /// When this returns the key bytes are in no file of the folder: overwritten, the log of the database emptied, the file written anew.
@@ -40,6 +41,7 @@ pub fn destroy(
     dataset: &DatasetName,
     which: Which,
     Ordered { by, reason }: Ordered,
+    operator: &Person,
 ) -> Result<Vec<u8>, StoreError> {
     if [&by, &reason].iter().any(|text| text.trim().is_empty() || text.len() > DELETION_TEXT_BYTES_MAX) {
         let why = format!("who orders it and why are texts of 1 to {DELETION_TEXT_BYTES_MAX} bytes");
@@ -62,7 +64,7 @@ pub fn destroy(
         };
         body.sign(&key)
     };
-    let envelope = store.destroy(node, dataset, which, certificate)?;
+    let envelope = store.destroy(node, dataset, which, operator, certificate)?;
     store.purge()?;
     Ok(envelope)
 }

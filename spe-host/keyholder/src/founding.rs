@@ -3,6 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use spe_kernel::{
+    audit::Person,
     dsse::{PublicKey, SecretKey},
     ids::{DatasetName, NodeName},
     keys::Zeroize,
@@ -41,19 +42,19 @@ pub fn init(dir: &Path, hosts: &[String], listen: SocketAddr) -> Result<(Config,
     Ok((config, key.public()))
 }
 
-/// Lets `node` in: writes its key and certificate, and how to reach this key holder, into the new folder `out`. Works while the key holder
+/// Lets `node` in, for the operator `by`: writes its key and certificate, and how to reach this key holder, into the new folder `out`. Works while the key holder
 /// runs. Inviting a node again takes the older certificate's place; the node's keys stay.
 ///
 /// # Errors
 /// What cannot be written.
-pub fn invite(dir: &Path, node: &NodeName, out: &Path) -> Result<(), StoreError> {
+pub fn invite(dir: &Path, node: &NodeName, out: &Path, by: &Person) -> Result<(), StoreError> {
     let config = Config::read(dir)?;
     let authority = Authority::load(dir)?;
     let role = Role::Node(node.clone());
     let identity = authority.issue(&role, &[]).map_err(FileError::at(out))?;
     identity.save(out)?;
     write_public(&out.join("ca.pem"), authority.certificate())?;
-    Store::open(dir)?.admit(node, identity.fingerprint())?;
+    Store::open(dir)?.admit(node, identity.fingerprint(), by)?;
     let text = format!(
         "# The way of node {node} to its key holder.\nmember = \"{role}\"\nkeyholder = \"{}\"\nca = \"ca.pem\"\ncert = \"cert.pem\"\nkey = \"key.pem\"\n",
         config.public
@@ -65,8 +66,8 @@ pub fn invite(dir: &Path, node: &NodeName, out: &Path) -> Result<(), StoreError>
 ///
 /// # Errors
 /// No such node; a store that cannot be written.
-pub fn dismiss(dir: &Path, node: &NodeName) -> Result<(), StoreError> {
-    Store::open(dir)?.dismiss(node)
+pub fn dismiss(dir: &Path, node: &NodeName, by: &Person) -> Result<(), StoreError> {
+    Store::open(dir)?.dismiss(node, by)
 }
 
 /// Takes over the pseudonym key that a node had in a file of its own before there was a key holder, so that its register of opt-outs
@@ -74,12 +75,12 @@ pub fn dismiss(dir: &Path, node: &NodeName) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The dataset has keys already; the file does not have 32 bytes.
-pub fn import(dir: &Path, node: &NodeName, dataset: &DatasetName, file: &Path) -> Result<(), StoreError> {
+pub fn import(dir: &Path, node: &NodeName, dataset: &DatasetName, file: &Path, by: &Person) -> Result<(), StoreError> {
     let mut bytes = fs::read(file).map_err(FileError::at(file))?;
     let key = <[u8; 32]>::try_from(bytes.as_slice());
     bytes.zeroize();
     let key = key.map_err(|_| FileError::at(file)("a pseudonym key has 32 bytes"))?;
-    Store::open(dir)?.import(node, dataset, key)
+    Store::open(dir)?.import(node, dataset, key, by)
 }
 
 /// The files of the server's TLS identity: authority, certificate, key.

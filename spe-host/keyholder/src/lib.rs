@@ -13,4 +13,4 @@ pub use config::{Config, FILE};
 pub use desk::{Ordered, destroy};
 pub use founding::{dismiss, import, init, invite};
 pub use service::serve;
-pub use store::{Asked, Certificate, DatasetKeys, KeyState, Rotated, Store, StoreError, Which};
+pub use store::{Act, Asked, Certificate, DatasetKeys, KeyState, Rotated, Store, StoreError, Which};

@@ -4,23 +4,27 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Durat
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use spe_kernel::{
+    audit::Person,
     deletion::{Deleted, DeletedKind},
     ids::{DatasetName, Digest, NodeName},
     keys::{DataKey, Newest, PseudonymKey, Scheme},
 };
 use spe_wire::FileError;
 
+mod acts;
 mod keys;
 mod listing;
+pub use acts::Act;
+use acts::{ACTS, Did, note};
 use keys::{bytes, found, holders, known, last, make, no_key};
 pub use listing::{Asked, Certificate, DatasetKeys, KeyState};
 
 const FILE: &str = "keys.sqlite";
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Keys that are destroyed have no bytes; what tells them from others stays. Requests are counted by the hour.
+/// Version 1. Keys that are destroyed have no bytes; what tells them from others stays. Requests are counted by the hour.
 const SCHEMA: &str = "
 CREATE TABLE member (fingerprint BLOB PRIMARY KEY CHECK (length(fingerprint) = 32), node TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE dataset (
@@ -115,8 +119,26 @@ impl Store {
         let mut connection = Self::connect(&file)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(ACTS)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         Ok(transaction.commit()?)
+    }
+
+    /// Makes a store of an earlier version one of this; the version that it then has.
+    fn upgrade(&mut self) -> Result<i64, StoreError> {
+        let read = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0));
+        if read(&self.0)? != 1 {
+            return Ok(read(&self.0)?);
+        }
+        let transaction = self.begin()?;
+        // Another process may have done it meanwhile.
+        if read(&transaction)? == 1 {
+            transaction.execute_batch(ACTS)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        let version = read(&transaction)?;
+        transaction.commit()?;
+        Ok(version)
     }
 
     /// Opens the store of the key holder in `dir`; several processes may at a time. A destruction that was interrupted is finished.
@@ -129,7 +151,7 @@ impl Store {
             return Err(FileError::at(&file)("is not there; `spe keyholder init` makes a key holder").into());
         }
         let mut store = Self(Self::connect(&file)?);
-        let version: i64 = store.0.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+        let version = store.upgrade()?;
         if version != VERSION {
             let why = format!("it has version {version}; this program reads version {VERSION}");
             return Err(FileError::at(&file)(why).into());
@@ -155,17 +177,21 @@ impl Store {
         Ok(self.0.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
-    pub(crate) fn admit(&mut self, node: &NodeName, certificate: Digest) -> Result<(), StoreError> {
+    pub(crate) fn admit(&mut self, node: &NodeName, certificate: Digest, by: &Person) -> Result<(), StoreError> {
         const ADMIT: &str = "INSERT OR REPLACE INTO member (fingerprint, node) VALUES (?1, ?2)";
-        self.0.execute(ADMIT, params![certificate.as_bytes(), node.as_str()])?;
-        Ok(())
+        let transaction = self.begin()?;
+        transaction.execute(ADMIT, params![certificate.as_bytes(), node.as_str()])?;
+        note(&transaction, by, Did::Invited, (node, None), "")?;
+        Ok(transaction.commit()?)
     }
 
-    pub(crate) fn dismiss(&mut self, node: &NodeName) -> Result<(), StoreError> {
-        match self.0.execute("DELETE FROM member WHERE node = ?1", [node.as_str()])? {
-            0 => Err(StoreError::Gone(format!("node {node}"))),
-            _ => Ok(()),
+    pub(crate) fn dismiss(&mut self, node: &NodeName, by: &Person) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        if transaction.execute("DELETE FROM member WHERE node = ?1", [node.as_str()])? == 0 {
+            return Err(StoreError::Gone(format!("node {node}")));
         }
+        note(&transaction, by, Did::Dismissed, (node, None), "")?;
+        Ok(transaction.commit()?)
     }
 
     /// Whose certificate it is.
@@ -234,7 +260,13 @@ impl Store {
         bytes(&self.0, node, dataset, (Rotated::Pseudonyms, version)).map(PseudonymKey::from_bytes)
     }
 
-    pub(crate) fn import(&mut self, node: &NodeName, dataset: &DatasetName, key: [u8; 32]) -> Result<(), StoreError> {
+    pub(crate) fn import(
+        &mut self,
+        node: &NodeName,
+        dataset: &DatasetName,
+        key: [u8; 32],
+        by: &Person,
+    ) -> Result<(), StoreError> {
         let transaction = self.begin()?;
         if known(&transaction, node, dataset)? {
             return Err(StoreError::Wrong(format!(
@@ -244,10 +276,12 @@ impl Store {
         found(&transaction, node, dataset)?;
         make(&transaction, node, dataset, (Rotated::Pseudonyms, 1), key)?;
         make(&transaction, node, dataset, (Rotated::DataKey, 1), entropy()?)?;
+        note(&transaction, by, Did::Imported, (node, Some(dataset)), "pseudonyms 1")?;
         Ok(transaction.commit()?)
     }
 
-    /// Makes a newer version of a key of `dataset` at every node that has it, or at one; what was before stays until it is destroyed. The new versions.
+    /// Makes a newer version of a key of `dataset` at every node that has it, or at one, for the operator `by`; what was before stays until it
+    /// is destroyed. The new versions.
     ///
     /// # Errors
     /// No node has keys of that dataset.
@@ -256,6 +290,7 @@ impl Store {
         dataset: &DatasetName,
         only: Option<&NodeName>,
         what: Rotated,
+        by: &Person,
     ) -> Result<Vec<(NodeName, u32)>, StoreError> {
         let transaction = self.begin()?;
         let mut made = Vec::new();
@@ -263,6 +298,7 @@ impl Store {
             if only.is_none_or(|only| *only == node) {
                 let next = last(&transaction, &node, dataset, what)? + 1;
                 make(&transaction, &node, dataset, (what, next), entropy()?)?;
+                note(&transaction, by, Did::Rotated, (&node, Some(dataset)), &format!("{} {next}", what.kind()))?;
                 made.push((node, next));
             }
         }
@@ -274,12 +310,13 @@ impl Store {
         Ok(made)
     }
 
-    /// Takes the bytes of keys away and keeps their certificate, in one step.
+    /// Takes the bytes of keys away, keeps their certificate, and writes down who did it, in one step.
     pub(crate) fn destroy(
         &mut self,
         node: &NodeName,
         dataset: &DatasetName,
         which: Which,
+        by: &Person,
         certificate: impl FnOnce(Vec<Deleted>) -> Vec<u8>,
     ) -> Result<Vec<u8>, StoreError> {
         const BEFORE: &str = "SELECT envelope FROM certificate WHERE node = ?1 AND dataset = ?2 AND version = ?3";
@@ -319,6 +356,8 @@ impl Store {
             let forget = "UPDATE dataset SET digest_key = NULL WHERE node = ?1 AND dataset = ?2";
             transaction.execute(forget, params![node.as_str(), dataset.as_str()])?;
         }
+        let what = if version == 0 { "all keys".into() } else { format!("data {version}") };
+        note(&transaction, by, Did::Destroyed, (node, Some(dataset)), &what)?;
         let envelope = certificate(deleted);
         transaction.execute(CERTIFY, params![node.as_str(), dataset.as_str(), version, envelope])?;
         transaction.commit()?;
@@ -339,3 +378,6 @@ impl Store {
         if busy { Err(StoreError::Database(why.into())) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

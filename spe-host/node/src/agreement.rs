@@ -117,7 +117,8 @@ impl<'a> Book<'a> {
     /// Signs a statement and keeps it: part of the caller's turn.
     fn write(&self, agreement: &mut Agreement, act: Act, who: &Who, now: Timestamp) -> Result<(), Stop> {
         let (format, number) = (AgreementBody::FORMAT.into(), agreement.next_number(Party::Node));
-        let body = AgreementBody { format, node: self.node.clone(), number, signed_at: now, act };
+        let signed_at = agreement.signed_at(Party::Node, now);
+        let body = AgreementBody { format, node: self.node.clone(), number, signed_at, act };
         body.check()?;
         let envelope = document::sign(&body, self.key);
         let statement = document::open(&envelope)?;
@@ -144,9 +145,9 @@ impl<'a> Book<'a> {
         Ok(agreement)
     }
 
-    /// Keeps what the hub states, and signs what waits for the node's signature: the first offer, since whoever runs a node with an invitation
-    /// joins on its terms, and each suspension, resumption and end, as received. Later offers the operator accepts. Says whether it signed
-    /// something.
+    /// Keeps what the hub states, and what it gives back of the node's own, and signs what waits for the node's signature: the first offer, if
+    /// there is no other, since whoever runs a node with an invitation joins on its terms, and each suspension, resumption and end, as received.
+    /// Later offers the operator accepts. Says whether it signed something.
     ///
     /// # Security
     /// A crash at any point leaves whole statements, each once: what is still to be signed is worked out from them each time. Watched by
@@ -157,7 +158,7 @@ impl<'a> Book<'a> {
     pub fn answer(&self, stated: &[Vec<u8>], now: Timestamp) -> Result<(Agreement, bool), Stop> {
         let _turn = self.files.turn()?;
         let mut agreement = self.keep(stated)?;
-        let offered = agreement.latest_offer().filter(|_| agreement.accepted().is_none()).map(Opened::digest);
+        let offered = agreement.only_offer().filter(|_| agreement.accepted().is_none()).map(Opened::digest);
         let received = agreement.uncountersigned(Party::Node).into_iter();
         let acts: Vec<Act> = received.map(|statement| Act::Countersign { statement }).collect();
         let acts = acts.into_iter().chain(offered.map(|offer| Act::Accept { offer }));
@@ -268,6 +269,26 @@ impl Site {
         let folder = self.vault_dir.with_file_name(FOLDER);
         let agreement = Book::new(&folder, (&self.name, &self.key), hub).read()?;
         Ok(agreement.live(self.now())?)
+    }
+
+    /// As [`Self::takes_part`], for a job that the hub has sent. Where it does not, the hub is heard first: it sends jobs as soon as it has
+    /// resumed what it had suspended, and the node may not know that yet.
+    ///
+    /// # Errors
+    /// As [`Self::takes_part`].
+    pub(crate) async fn takes_part_now(
+        self: &Arc<Self>,
+        client: &HubClient,
+        hub: Option<PublicKey>,
+    ) -> Result<(), Stop> {
+        match self.takes_part(hub) {
+            Err(Stop::Refused(Refusal::AgreementNotLive { .. })) => {
+                // What cannot be heard changes nothing.
+                self.exchange_agreement(client, hub, &mut Passed::default()).await.ok();
+                self.takes_part(hub)
+            }
+            known => known,
+        }
     }
 
     /// Tells the hub of that key what has not `passed` yet, keeps and countersigns what the hub states, and writes both down. The disk is

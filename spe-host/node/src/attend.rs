@@ -4,6 +4,7 @@
 //! again what it has no answer to. Running the corridor again then gives the stored answer, free (**same-answer**).
 
 mod escort;
+mod intake;
 mod queue;
 mod trouble;
 
@@ -25,11 +26,13 @@ use tokio::{
 
 use self::{
     escort::HubEscort,
+    intake::{put, turn_away},
     queue::{Queue, Work},
     trouble::Trouble,
 };
 use crate::{
     agreement::Passed,
+    leave::Leave,
     run::{Given, Submitted, run},
     site::Site,
     witness,
@@ -56,12 +59,14 @@ pub async fn attend(
 ) -> Result<(), ConnectError> {
     let fetching = Arc::clone(&site);
     tokio::spawn(async move { fetching.people.fetch().await });
-    let queue = Arc::new(Queue::default());
+    let standing = Arc::clone(&site);
+    let queue = Arc::new(Queue::new(move |leave: &Leave| standing.stands(leave)));
     let (hub, current) = watch::channel(None);
-    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&queue), current, connection.witness));
+    let runner = tokio::spawn(work(Arc::clone(&site), Arc::clone(&queue), current.clone(), connection.witness));
     let ended = tokio::select! {
         ended = dial(&site, &queue, &connection, &hub) => ended,
         () = wake(&site, &queue) => Ok(()),
+        () = turn_away(&site, &queue, &current) => Ok(()),
         () = shutdown => Ok(()),
     };
     queue.close();
@@ -69,7 +74,7 @@ pub async fn attend(
     ended
 }
 
-/// Has what waits for an officer tried again whenever one has decided something.
+/// Has what waits looked at again whenever an officer or a data access body has decided something.
 async fn wake(site: &Site, queue: &Queue) {
     let mut stirred = site.stirred();
     // It lasts as long as the site.
@@ -143,15 +148,11 @@ async fn take(
         };
         match assignment {
             None => return Ok(()),
-            Some(Assignment::Run { job, submission }) => match permitted(site, submission).await {
-                Ok(work) => put(queue, client, &job, work).await?,
-                Err(why) => {
-                    trouble.refused(&job, &why);
-                    client.report(&job, encode(&why)).await?;
-                }
-            },
+            Some(Assignment::Run { job, submission }) => {
+                put(site, queue, client, trouble, (&job, submission, None)).await?;
+            }
             Some(Assignment::Round { job, submission, next }) => {
-                put(queue, client, &job, Work { submission, next: Some(next), person: None }).await?;
+                put(site, queue, client, trouble, (&job, submission, Some(next))).await?;
             }
             // The hub asks again until it hears of the job; the one under way answers for itself.
             Some(Assignment::Cancel { job }) if queue.cancel(&job) => {}
@@ -195,28 +196,6 @@ async fn keep(
         Ok(Err(Stop::Refused(why))) => trouble.none_here(what, &why),
         Ok(Err(Stop::Failed(fault))) => tracing::error!("{what} that the hub passed on was not kept in full: {fault}"),
         Err(panicked) => tracing::error!("keeping {what} that the hub passed on: {panicked}"),
-    }
-}
-
-/// A job that may wait for its turn.
-async fn permitted(site: &Arc<Site>, submission: Submission) -> Result<Work, Refusal> {
-    let site = Arc::clone(site);
-    let looked = spawn_blocking(move || {
-        let person = Some(site.is_permitted(&submission)?);
-        Ok(Work { submission, next: None, person })
-    })
-    .await;
-    looked.unwrap_or_else(|panicked| {
-        tracing::error!("looking at a job: {panicked}");
-        Err(unavailable("the node"))
-    })
-}
-
-/// Has a job wait for its turn; one that there is no room for is refused, and the connection lasts.
-async fn put(queue: &Queue, client: &HubClient, job: &JobId, work: Work) -> Result<(), Refusal> {
-    match queue.put(job, work) {
-        Ok(()) => Ok(()),
-        Err(full) => client.report(job, encode(&full)).await,
     }
 }
 
@@ -280,13 +259,13 @@ impl Ended {
 /// One job through the corridor.
 async fn go(
     site: &Arc<Site>,
-    Work { submission, next, person }: Work,
+    Work { submission, next, leave, share }: Work,
     mut escort: HubEscort,
     pinned: Option<PublicKey>,
 ) -> Ended {
     let submitted = Submitted { job: submission.job, permit: submission.permit, next };
     let mut waits = false;
-    let ran = match site.takes_part(pinned) {
+    let ran = match site.takes_part_now(&escort.client, pinned).await {
         Ok(()) => run(site, &submitted, &mut escort).await,
         Err(stop) => Err(stop),
     };
@@ -325,7 +304,7 @@ async fn go(
     };
     tracing::info!(job = %escort.job, charged = escort.charged, "{outcome}");
     let Submitted { job, permit, next } = submitted;
-    let parked = waits.then_some(Work { submission: Submission { job, permit }, next, person });
+    let parked = waits.then_some(Work { submission: Submission { job, permit }, next, leave, share });
     Ended { frame, charged: escort.charged && escort.round == 0, parked }
 }
 

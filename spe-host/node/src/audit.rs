@@ -5,7 +5,7 @@ use spe_kernel::{
     audit::{Event, Who},
     document,
     fault::Fault,
-    ids::{DatasetName, Digest, PersonName},
+    ids::{DatasetName, Digest},
     job::Job,
     keys::KeyError,
     permit::{PermitBody, Version},
@@ -17,6 +17,7 @@ use spe_wire::Submission;
 
 use crate::{
     journal::{Counted, SOFTWARE, Told},
+    leave::{Leave, Share},
     run::Submitted,
     site::Site,
 };
@@ -136,7 +137,7 @@ impl Site {
             (Err(Refusal::UntrustedKey { .. }), Ok(_)) => return self.count_stranger(),
             _ => return self.count_damaged(stop),
         };
-        let job = self.people.recognise_job(job.clone(), self.now()).await.unwrap_or(job);
+        let job = self.people.recognise_job(job.clone(), self.clock()).await.unwrap_or(job);
         let told = match names(permit.body(), &job) {
             true => self.audit().log_stopped(&job, &Version::opened(&permit).0, stop),
             false => return self.count_stranger(),
@@ -145,25 +146,21 @@ impl Site {
     }
 
     /// Refuses a job before it takes any room among those that wait, if no data access body that this node trusts has permitted anything to
-    /// who signed it: anybody can make keys, and would keep others out. Else says whom the permit names, for that person's share of the room.
+    /// who signed it: anybody can make keys, and would keep others out. Else says by whose leave it waits, and whose part of the room it takes.
     ///
     /// # Security
-    /// The one who signed is named by key, or the permit names somebody by login, which is looked at in the job's turn: until then the share is
-    /// that of whom the job itself says, among those, so that who has somebody's permit can fill no more than the share of whom it names. Watched
-    /// by `who_has_no_permit_takes_no_room` in `spe-host/cli/tests/it/crowded.rs`.
+    /// Watched by `who_has_no_permit_takes_no_room` in `spe-host/cli/tests/it/crowded.rs`; whose part it takes, by the tests of [`Share::of`].
+    /// Whether permit and person still stand is asked when it is put to those that wait: the same question as of all of them.
     ///
     /// # Errors
     /// What is wrong with permit or job.
-    pub(crate) fn is_permitted(&self, submission: &Submission) -> Result<PersonName, Refusal> {
+    pub(crate) fn is_permitted(&self, submission: &Submission) -> Result<(Leave, Share), Refusal> {
         let look = || {
             let permit = document::open::<PermitBody>(&submission.permit)?.trusting(&self.policy.access_bodies)?;
             let job = Job::verify(&submission.job)?;
-            let persons = || permit.body().persons.iter();
-            let by_key = persons().find(|person| person.key == Some(job.signer()));
-            let by_login = persons().filter(|person| person.identity.is_some());
-            let named = by_key.or_else(|| by_login.max_by_key(|person| person.name == job.body().person));
             let stranger = || Refusal::PersonNotInPermit { person: job.body().person.clone() };
-            named.map(|person| person.name.clone()).ok_or_else(stranger)
+            let share = Share::of(&permit, job.signer()).ok_or_else(stranger)?;
+            Ok((Leave::under(&permit, &job), share))
         };
         look().inspect_err(|why| match why {
             Refusal::UntrustedKey { .. } | Refusal::PersonNotInPermit { .. } => self.count_stranger(),
@@ -173,7 +170,7 @@ impl Site {
 
     /// Counts a job of somebody whom no trusted permit names.
     fn count_stranger(&self) {
-        self.told(self.audit().count(Counted::Strangers, self.now()));
+        self.told(self.audit().count(Counted::Strangers, self.clock()));
     }
 
     /// Counts a document that came and that nobody had signed as it is, or that cannot be read.
@@ -184,7 +181,7 @@ impl Site {
     pub(crate) fn count_damaged(&self, stop: &Stop) {
         if let Stop::Refused(Refusal::BadSignature { .. } | Refusal::Malformed { .. } | Refusal::TooLarge { .. }) = stop
         {
-            self.told(self.audit().count(Counted::Damaged, self.now()));
+            self.told(self.audit().count(Counted::Damaged, self.clock()));
         }
     }
 

@@ -67,6 +67,8 @@ pub enum Ask {
     Permits,
     /// Ends permits, or excludes a person.
     Revoke {
+        /// Who hands it in.
+        who: Person,
         /// DSSE envelope of a revocation.
         revocation: String,
     },
@@ -122,7 +124,9 @@ pub fn act(site: &Site, ask: Ask) -> Told {
         Ask::Incident { who, number, taken } => {
             site.records().record_incident(&Who::Person(who), number, taken).map(Told::Incident)
         }
-        Ask::Revoke { revocation } => site.revoke(revocation.as_bytes()).map(|()| Told::Revoked),
+        Ask::Revoke { who, revocation } => {
+            site.revoke_by(revocation.as_bytes(), &Who::Person(who)).map(|()| Told::Revoked)
+        }
     };
     if is_logged {
         site.publish(false);

@@ -17,18 +17,18 @@ use crate::{
     site::Site,
 };
 
-/// How often it is looked at what may have ended.
-const EVERY: Duration = Duration::from_secs(60);
+/// How often a node looks at what may have ended.
+pub const EVERY: Duration = Duration::from_secs(60);
 
-/// Ends what is over, now and from then on, until dropped: permits, with what they brought, and what waited too long for an officer; and
+/// Ends what is over, now and `every` so often, until dropped: permits, with what they brought, and what waited too long for an officer; and
 /// tells of refusals that were counted.
-pub async fn keep_ending(site: Arc<Site>) {
+pub async fn keep_ending(site: Arc<Site>, every: Duration) {
     loop {
         let at = Arc::clone(&site);
         if let Err(panicked) = tokio::task::spawn_blocking(move || at.keep_time()).await {
             tracing::error!("ending what is over: {panicked}");
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 
@@ -36,7 +36,7 @@ impl Site {
     /// What is to be done as time goes on. One thing that fails keeps no other from being done.
     fn keep_time(&self) {
         let counted = || {
-            if self.records().tell_counted(self.now())? == Told::New {
+            if self.records().tell_counted(self.clock())? == Told::New {
                 self.publish(false);
             }
             Ok(())
@@ -57,7 +57,8 @@ impl Site {
     /// # Errors
     /// A file that cannot be deleted, or the records.
     pub fn end_permits(&self) -> Result<usize, Fault> {
-        let over = self.records().over(|issuer, numbers| self.standing.revoked_since(issuer, numbers), self.now())?;
+        let now = self.now();
+        let over = self.records().over(|issuer, numbers| self.standing.revoked_since(issuer, numbers, now), now)?;
         for line in &over {
             for module in &line.modules {
                 self.sandbox.forget(*module)?;

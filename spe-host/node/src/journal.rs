@@ -31,7 +31,7 @@ pub use misses::Miss;
 pub use officers::Pending;
 pub use permits::{PermitReport, SeenPermit};
 pub(crate) use revocations::Mark;
-pub use rollback::ShownBy;
+pub use rollback::{Rollback, ShownBy};
 
 /// Version of the program, as the log has it.
 pub const SOFTWARE: &str = concat!("spe ", env!("CARGO_PKG_VERSION"));

@@ -5,12 +5,14 @@
 pub mod agreement;
 pub mod attend;
 mod audit;
+mod clock;
 pub mod config;
 pub mod desk;
 pub mod ending;
 mod gate;
 pub mod journal;
 pub mod keys;
+mod leave;
 pub mod map;
 mod officers;
 pub mod rounds;

@@ -45,7 +45,7 @@ pub fn sums(
     let scans = Mutex::new(site.vault.scan(plan, cohort)?);
     let runtime = Handle::current();
     let (working, waiting) = (AtomicUsize::new(site.workers), std::thread::current());
-    let late = || site.now() >= until;
+    let late = || site.clock() >= until;
     let parts: Vec<_> = std::thread::scope(|scope| {
         let worker = || {
             let done = work(&scans, module, plan, interrupt, &runtime);

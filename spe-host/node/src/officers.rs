@@ -34,7 +34,7 @@ pub(crate) struct ToApprove(serde_json::Value);
 /// # Errors
 /// [`Refusal::PolicyForbids`] by a rule.
 pub(crate) fn ruling(site: &Site, admitted: &Admitted, schema: &DatasetSchema) -> Result<Option<ToApprove>, Stop> {
-    let question = Question::of(admitted, schema, site.now())?;
+    let question = Question::of(admitted, schema, site.clock())?;
     let because = match (site.rules.decide(&question)?, admitted.exact()) {
         (Ruling::Refuse(grounds), _) => return Err(Refusal::PolicyForbids { rule: grounds.to_string() }.into()),
         (Ruling::Run, None) => return Ok(None),
@@ -165,7 +165,7 @@ impl Site {
     /// The records cannot be written.
     pub(crate) fn lapse(&self) -> Result<(), Fault> {
         let longest = SignedDuration::from_hours(24 * i64::from(self.policy.officer_days_max));
-        if self.records().lapse(self.now().saturating_sub(longest).unwrap_or(Timestamp::MIN))? > 0 {
+        if self.records().lapse(self.clock().saturating_sub(longest).unwrap_or(Timestamp::MIN))? > 0 {
             self.stir();
         }
         Ok(())

@@ -21,6 +21,7 @@ use spe_vault::Cohort;
 
 use crate::{
     gate::{self, Passed},
+    leave::Leave,
     map, officers,
     rounds::{self, Turn},
     site::Site,
@@ -104,14 +105,14 @@ pub enum Step {
 /// [`Stop::Refused`] may leave; [`Stop::Failed`] stays in the operator's log.
 pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -> Result<Given, Stop> {
     site.has_its_records()?;
-    let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.now())?;
+    let permit = Permit::verify(&submitted.permit, &site.policy.access_bodies, site.clock())?;
     let job = Job::verify(&submitted.job)?;
-    let job = site.people.recognise_job(job, site.now()).await?;
+    let job = site.people.recognise_job(job, site.clock()).await?;
     // Before anything is asked of it: a permit that is shown only to be refused makes its line known all the same.
     site.see(&permit)?;
-    site.standing.check(&permit, &job, site.now())?;
+    site.stands(&Leave::of(&permit, &job))?;
     let offer = site.offer(job.body().plan.dataset())?;
-    let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.now())?;
+    let admitted = admit(job, &permit, &offer, &site.policy, &site.name, site.clock())?;
     let round = rounds::asked(&admitted, submitted.next.as_ref())?;
     let cohort = site.cohort(&permit, admitted.job())?;
     let admitted = admitted.about(cohort.digest());
@@ -140,15 +141,16 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
     };
     escort.passed(Step::Drawn);
     let pace = &site.policy.release;
-    escort.hold(pace.slot(site.now())).await;
+    escort.hold(pace.slot(site.clock())).await;
     if escort.cancelled() {
         return Err(Refusal::Cancelled.into());
     }
-    site.standing.check(&permit, admitted.job(), site.now())?;
-    let paid_at = site.now();
+    let leave = Leave::of(&permit, admitted.job());
+    site.stands(&leave)?;
+    let paid_at = site.clock();
     let charge = admitted.charge_until(pace.leaves(paid_at, admitted.longest(), paid_at));
     // What is known to end before the answer would leave is charged for nothing, and the question could never be answered again.
-    site.standing.check(&permit, admitted.job(), charge.leaves_at)?;
+    site.standing.check(&leave, charge.leaves_at)?;
     let reserving = match round {
         0 => site.ledger()?.reserve(&charge, &state)?,
         later => site.ledger()?.begin(&charge, later, admitted.plan().rounds(), &state)?,
@@ -158,9 +160,9 @@ pub async fn run(site: &Site, submitted: &Submitted, escort: &mut impl Escort) -
         Reserving::Answered(committed) => return release(site, &permit, &admitted, committed),
     };
     escort.passed(Step::Reserved);
-    let run = site.watch(&permit, admitted.job());
+    let run = site.watch(admitted.job().digest(), leave);
     let noised = noised(site, &admitted, &module, &cohort, (paid, paid_at, &run.interrupt), draw, escort);
-    let ready = site.now();
+    let ready = site.clock();
     // At once: a run that is late shows before it is refused. What could not be written down is told when it leaves.
     let late = pace.misses(paid_at, admitted.longest(), ready);
     let counted = if late { site.records().missed(&charge, round) } else { Ok(()) };
@@ -196,7 +198,7 @@ fn punctual_so_far(site: &Site, dataset: &DatasetName) -> Result<(), Stop> {
 async fn recall(site: &Site, key: &AnswerKey, escort: &mut impl Escort) -> Result<Option<Committed>, Stop> {
     let leaves_at = site.ledger()?.leaves_at(key)?;
     if let Some(time) = leaves_at {
-        escort.hold(site.policy.release.still(time, site.now())).await;
+        escort.hold(site.policy.release.still(time, site.clock())).await;
     }
     site.ledger()?.recall(key)
 }
@@ -220,7 +222,7 @@ fn noised(
         let noised = sums.noise(paid, draw)?;
         escort.passed(Step::Noised);
         // The noise of keys is drawn one by one, as many as there are: that too must be done in time.
-        if site.now() < until { Ok(noised) } else { Err(Refusal::DeadlineMissed.into()) }
+        if site.clock() < until { Ok(noised) } else { Err(Refusal::DeadlineMissed.into()) }
     };
     catch_unwind(AssertUnwindSafe(steps)).unwrap_or_else(|_| Err(Fault::new("running a job", "it panicked").into()))
 }
@@ -228,7 +230,7 @@ fn noised(
 /// What is durable passes the output gate, is logged, and may leave.
 fn release(site: &Site, permit: &Permit, admitted: &Admitted, committed: Committed) -> Result<Given, Stop> {
     // It may have waited for long.
-    site.standing.check(permit, admitted.job(), site.now())?;
+    site.stands(&Leave::of(permit, admitted.job()))?;
     let review = permit.body().environment.release;
     match gate::pass(site, admitted, review, committed)? {
         Passed::Cleared(cleared) => Ok(Given::Answer(audit::append(&mut site.audit(), cleared)?)),

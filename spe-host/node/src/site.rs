@@ -34,9 +34,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     audit,
+    clock::Clock,
     config::{FILE, NodeConfig, Served, read_toml},
     journal::{LogFiles, Records},
     keys::Holder,
+    leave::Leave,
     rounds::Lately,
     rules::Rules,
     selftest::machine,
@@ -83,6 +85,7 @@ pub struct Site {
     pub(crate) vault_dir: PathBuf,
     pub(crate) log_files: LogFiles,
     pub(crate) policy_digest: Digest,
+    clock: Clock,
     ledger: Mutex<Ledger<Records>>,
     records: Records,
     pub(crate) standing: Standing,
@@ -148,6 +151,9 @@ impl Site {
         let policy_digest = audit::policy_digest(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let (vault_dir, log_files) = (config.vault_dir(), LogFiles::new(&config.log_dir(), &config.name));
         let records = Records::open(&config.ledger_file())?;
+        let clock = Clock::not_before(records.latest_entry_at()?.unwrap_or(Timestamp::MIN));
+        // The operator is told at once of a log that is from the future.
+        clock.now();
         let ledger = Ledger::open(records.clone())?;
         let vault = Vault::open(&config.vault_dir(), &*keys)?;
         let for_good = |(_, why): &(&DatasetName, &KeyError)| !matches!(why, KeyError::Away(_));
@@ -175,6 +181,7 @@ impl Site {
             vault_dir,
             log_files,
             policy_digest,
+            clock,
             ledger,
             records,
             standing,
@@ -189,9 +196,24 @@ impl Site {
         self.vault.sealed().map(|(_, why)| why).find(|why| matches!(why, KeyError::Away(_)))
     }
 
-    /// The instant that permits are checked at.
+    /// What time it is for all that ends: permits, revocations, agreements. Never earlier than the audit log's latest entry when the node was
+    /// opened, nor than it was before.
     pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the system's clock shows, for all that is compared with other clocks or waited for: logins, the age of jobs, when answers leave.
+    pub(crate) fn clock(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    /// Nothing, if permit and person stand, both by the clock and by the time that never goes back: an exclusion whose end only the latter has
+    /// passed holds still.
+    ///
+    /// # Errors
+    /// [`Refusal::PermitExpired`], [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].
+    pub(crate) fn stands(&self, leave: &Leave) -> Result<(), Refusal> {
+        [self.clock(), self.now()].into_iter().try_for_each(|at| self.standing.check(leave, at))
     }
 
     /// The ledger, for one step.
@@ -241,7 +263,7 @@ impl Site {
     /// [`Refusal::PermitNumberTaken`] where another document has its number.
     pub fn see(&self, permit: &Permit) -> Result<(), Stop> {
         let now = self.now();
-        let revoked = |numbers: &[_]| self.standing.revoked_since(permit.id().issuer, numbers);
+        let revoked = |numbers: &[_]| self.standing.revoked_since(permit.id().issuer, numbers, now);
         let standing = self.audit().see(permit, revoked, now)?;
         Ok(standing.in_force(&permit.body().number).map(drop)?)
     }
@@ -257,8 +279,7 @@ impl Site {
         if self.audit().learn(&line, &version, self.now())? {
             tracing::info!(number = %version.number, line = %line.number, "a permit was given");
             // It may have been revoked before it was known of which line it is.
-            self.standing.learn(self.records())?;
-            self.stir();
+            self.learn_standing()?;
         }
         Ok(())
     }

@@ -8,11 +8,11 @@ use std::{
 
 use jiff::Timestamp;
 use spe_kernel::{
+    audit::Who,
     dsse::PublicKey,
     fault::Fault,
-    ids::PermitNumber,
-    job::Job,
-    permit::{Permit, PermitId},
+    ids::{Digest, PermitNumber},
+    permit::PermitId,
     refusal::{Refusal, Stop},
     revocation::Revocation,
 };
@@ -20,6 +20,7 @@ use spe_sandbox::Interrupt;
 
 use crate::{
     journal::{Mark, PermitReport, Records, login},
+    leave::Leave,
     site::Site,
 };
 
@@ -29,15 +30,15 @@ pub(crate) struct Standing {
     revocations: Mutex<Vec<Revocation>>,
     /// By what excluded persons are known here, besides their names.
     marks: Mutex<BTreeSet<Mark>>,
-    /// The lines of permits of which one that is not the first was revoked, and since when.
-    lines: Mutex<BTreeMap<PermitId, Timestamp>>,
+    /// Of a revocation that names a permit which was seen here, the line.
+    lines: Mutex<BTreeMap<Digest, PermitId>>,
     runs: Mutex<Vec<Run>>,
 }
 
 /// What runs, and by whose leave.
 struct Run {
-    permit: Permit,
-    job: Job,
+    job: Digest,
+    leave: Leave,
     interrupt: Interrupt,
 }
 
@@ -46,8 +47,8 @@ pub(crate) struct Watched<'a> {
     /// Raised when they end.
     pub(crate) interrupt: Interrupt,
     site: &'a Site,
-    permit: &'a Permit,
-    job: &'a Job,
+    job: Digest,
+    leave: Leave,
 }
 
 impl Standing {
@@ -81,53 +82,56 @@ impl Standing {
             if let Some(named) = revocation.line()
                 && let Some(line) = records.line_of(&named)?
             {
-                let at = revocation.body().effective_at;
-                self.lines().entry(line).and_modify(|since| *since = at.min(*since)).or_insert(at);
+                self.lines().insert(revocation.digest(), line);
             }
         }
         Ok(())
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<PermitId, Timestamp>> {
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<Digest, PermitId>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `revocation` excludes a person who had jobs admitted with the key or the login of `job`.
-    fn is_known_by(&self, job: &Job, revocation: &Revocation) -> bool {
-        let login = job.identity().map(|identity| login(identity.who()));
+    /// Whether `revocation` excludes a person who had jobs admitted with that key or that login.
+    fn is_known_by(&self, leave: &Leave, revocation: &Revocation) -> bool {
         let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = [Some(job.signer().to_string()), login];
+        let used = [Some(leave.signer.to_string()), leave.login.as_ref().map(login)];
         used.into_iter().flatten().any(|mark| marks.contains(&(revocation.digest(), mark)))
     }
 
-    /// Since when one of the permits of those numbers is revoked by its `issuer`: whichever of a line's permits is named, all of
-    /// the line end.
-    pub(crate) fn revoked_since(&self, issuer: PublicKey, numbers: &[PermitNumber]) -> Option<Timestamp> {
-        let revocations = self.revocations();
-        let named = |r: &&Revocation| r.line().is_some_and(|l| l.issuer == issuer && numbers.contains(&l.number));
-        let lines = self.lines();
-        let of_lines = lines.iter().filter(|(line, _)| line.issuer == issuer && numbers.contains(&line.number));
-        let named = revocations.iter().filter(named).map(|r| r.body().effective_at);
-        named.chain(of_lines.map(|(_, since)| *since)).min()
+    /// Since when one of the permits of those numbers is revoked by its `issuer`, by a clock that shows `now`: whichever of a line's
+    /// permits is named, all of the line end.
+    pub(crate) fn revoked_since(
+        &self,
+        issuer: PublicKey,
+        numbers: &[PermitNumber],
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let (revocations, lines) = (self.revocations(), self.lines());
+        let named = |permit: &PermitId| permit.issuer == issuer && numbers.contains(&permit.number);
+        let ends = |r: &&Revocation| r.line().as_ref().is_some_and(named) || lines.get(&r.digest()).is_some_and(named);
+        revocations.iter().filter(ends).map(|r| r.body().since(now)).min()
     }
 
     /// Nothing, if the permit has neither expired at `now` nor been revoked, and the person who asks is not excluded.
     ///
+    /// # Security
+    /// A revocation that is to hold at once does, whatever the node's clock shows: [`spe_kernel::revocation::RevocationBody::since`]. Watched
+    /// by `what_holds_at_once_does_where_the_clock_is_behind` in `spe-host/cli/tests/it/standing.rs`.
+    ///
     /// # Errors
     /// [`Refusal::PermitExpired`], [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].
-    pub(crate) fn check(&self, permit: &Permit, job: &Job, now: Timestamp) -> Result<(), Refusal> {
-        let (body, issuer) = (permit.body(), permit.id().issuer);
-        if body.valid_until <= now {
-            return Err(Refusal::PermitExpired { until: body.valid_until.to_string() });
+    pub(crate) fn check(&self, leave: &Leave, now: Timestamp) -> Result<(), Refusal> {
+        let Leave { issuer, number, numbers, valid_until, person, login, .. } = leave;
+        if *valid_until <= now {
+            return Err(Refusal::PermitExpired { until: valid_until.to_string() });
         }
-        let numbers: Vec<_> = [&body.number, &body.original].into_iter().chain(&body.replaces).cloned().collect();
-        if let Some(since) = self.revoked_since(issuer, &numbers).filter(|since| *since <= now) {
-            return Err(Refusal::PermitRevoked { number: body.number.clone(), since: since.to_string() });
+        if let Some(since) = self.revoked_since(*issuer, numbers, now).filter(|since| *since <= now) {
+            return Err(Refusal::PermitRevoked { number: number.clone(), since: since.to_string() });
         }
-        let identity = job.identity().map(spe_kernel::person::Identity::who);
-        let person = &job.body().person;
         let is_out = |r: &Revocation| {
-            r.excludes(person, identity, issuer, now) || (r.is_in_force(issuer, now) && self.is_known_by(job, r))
+            r.excludes(person, login.as_ref(), *issuer, now)
+                || (r.is_in_force(*issuer, now) && self.is_known_by(leave, r))
         };
         if self.revocations().iter().any(is_out) {
             return Err(Refusal::PersonExcluded { person: person.clone() });
@@ -137,8 +141,8 @@ impl Standing {
 
     /// Ends what runs and stands no more: after a revocation, and as time goes on.
     pub(crate) fn end(&self, now: Timestamp) {
-        for Run { permit, job, interrupt } in self.runs().iter() {
-            if let Err(why) = self.check(permit, job, now) {
+        for Run { leave, interrupt, .. } in self.runs().iter() {
+            if let Err(why) = self.check(leave, now) {
                 interrupt.raise(why);
             }
         }
@@ -155,7 +159,7 @@ impl Watched<'_> {
     /// # Errors
     /// As [`Standing::check`]: the same whether the run was done or not.
     pub(crate) fn stands(&self) -> Result<(), Refusal> {
-        self.site.standing.check(self.permit, self.job, self.site.now())?;
+        self.site.stands(&self.leave)?;
         // An exclusion may be over by now; that it ended the run must not depend on how far the run was.
         match self.interrupt.raised() {
             Some(why) if *why != Refusal::DeadlineMissed => Err(why.clone()),
@@ -166,7 +170,7 @@ impl Watched<'_> {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.site.standing.runs().retain(|run| run.job.digest() != self.job.digest());
+        self.site.standing.runs().retain(|run| run.job != self.job);
     }
 }
 
@@ -176,26 +180,35 @@ impl Site {
     /// # Errors
     /// The records cannot be read.
     pub fn permits(&self) -> Result<Vec<PermitReport>, Fault> {
-        self.records().permits(|issuer, numbers| self.standing.revoked_since(issuer, numbers), self.now())
+        let now = self.now();
+        self.records().permits(|issuer, numbers| self.standing.revoked_since(issuer, numbers, now), now)
     }
 
     /// Has what is about to run end when its permit or person does.
-    pub(crate) fn watch<'a>(&'a self, permit: &'a Permit, job: &'a Job) -> Watched<'a> {
+    pub(crate) fn watch(&self, job: Digest, leave: Leave) -> Watched<'_> {
         let interrupt = self.sandbox.interrupt();
-        let run = Run { permit: permit.clone(), job: job.clone(), interrupt: interrupt.clone() };
-        self.standing.runs().push(run);
+        self.standing.runs().push(Run { job, leave: leave.clone(), interrupt: interrupt.clone() });
         // One that ended just before would otherwise go unnoticed.
         self.standing.end(self.now());
-        Watched { interrupt, site: self, permit, job }
+        Watched { interrupt, site: self, job, leave }
     }
 
-    /// Makes a revocation known, ends what runs under it, and wakes what waits; nothing if it is known, as after each reconnection.
+    /// [`Site::revoke_by`], of what came over the hub.
+    ///
+    /// # Errors
+    /// Those of that.
+    pub fn revoke(&self, envelope: &[u8]) -> Result<(), Stop> {
+        self.revoke_by(envelope, &Who::Node)
+    }
+
+    /// Makes a revocation known that `who` handed in, ends what runs under it, and has what waits under it refused; nothing if it is known,
+    /// as after each reconnection.
     ///
     /// # Errors
     /// One that no trusted data access body signed. A fault of the records: what is known by then has ended what it ends.
-    pub fn revoke(&self, envelope: &[u8]) -> Result<(), Stop> {
+    pub fn revoke_by(&self, envelope: &[u8], who: &Who) -> Result<(), Stop> {
         let revocation = Revocation::verify(envelope, &self.policy.access_bodies)?;
-        if !self.records().revoke(&revocation, envelope)? {
+        if !self.records().revoke(&revocation, envelope, who)? {
             return Ok(());
         }
         let body = revocation.body();
@@ -203,8 +216,17 @@ impl Site {
         self.standing.revocations().push(revocation);
         self.standing.end(self.now());
         self.stir();
+        Ok(self.learn_standing()?)
+    }
+
+    /// Learns what follows of all that is known, and ends and has refused what does not stand after all.
+    ///
+    /// # Errors
+    /// The records.
+    pub(crate) fn learn_standing(&self) -> Result<(), Fault> {
         self.standing.learn(self.records())?;
         self.standing.end(self.now());
+        self.stir();
         Ok(())
     }
 }
@@ -214,7 +236,6 @@ mod tests {
     use spe_kernel::{
         document::{self, Document},
         dsse::SecretKey,
-        ids::Digest,
         permit::{Status, Version},
         revocation::{RevocationBody, Target},
     };
@@ -265,7 +286,8 @@ mod tests {
         for order in [[later, earlier], [earlier, later]] {
             let standing = Standing::default();
             standing.revocations().push(revocation("p-2", at("2026-02-01T00:00:00Z"), &another));
-            let since = |standing: &Standing| standing.revoked_since(line.issuer, &[number("p-1")]);
+            let now = at("2026-02-01T00:00:00Z");
+            let since = |standing: &Standing| standing.revoked_since(line.issuer, &[number("p-1")], now);
             standing.learn(&records).expect("readable");
             assert_eq!(since(&standing), None, "another body's revocation");
             for effective_at in order {

@@ -28,6 +28,8 @@ const QUESTIONS_MAX: usize = 6;
 enum Unwitnessed {
     /// The witness has seen nothing of this log, nor the node's key: it comes for the first time.
     New,
+    /// It goes by another history of this log, which the operator has acknowledged.
+    Acknowledged,
     /// The hub's reasons.
     Refused(Refusal),
     /// The node's own, or what the hub sent is no cosignature.
@@ -46,7 +48,7 @@ impl From<Fault> for Unwitnessed {
 /// The hub's word is taken for it: one that lies can stop the node, as it can by giving it no job.
 pub(crate) async fn look(site: &Arc<Site>, hub: &HubClient, pinned: Option<PublicKey>) {
     if let Err(Some(why)) = asked(site, hub, pinned).await {
-        tracing::warn!("the witness did not say whether it knows this log: {why}");
+        tracing::warn!("the witness has not cosigned this log: {why}");
     }
 }
 
@@ -88,6 +90,11 @@ async fn asked(
     match timeout(PATIENCE, asking).await {
         Ok(Ok(Ok(cosigned))) => Ok(cosigned),
         Ok(Ok(Err(Unwitnessed::New))) => Err(None),
+        Ok(Ok(Err(Unwitnessed::Acknowledged))) => Err(Some(
+            "it goes by a history of it that was acknowledged as lost (`spe audit acknowledge`): the node answers, and nothing is cosigned \
+             under its name any more"
+                .into(),
+        )),
         Ok(Ok(Err(Unwitnessed::Refused(refusal)))) => Err(Some(refusal.to_string())),
         Ok(Ok(Err(Unwitnessed::Failed(fault)))) => Err(Some(fault.to_string())),
         Ok(Err(panicked)) => Err(Some(panicked.to_string())),
@@ -131,9 +138,12 @@ async fn cosigned(site: &Site, hub: &HubClient, pinned: Option<PublicKey>) -> Re
     Err(failed("the hub has seen the log grow each time that it was asked".into()))
 }
 
-/// Notes durably that the witness has seen another log than this one.
+/// Notes durably that the witness has seen another log than this one, unless that is acknowledged.
 fn rolled_back(site: &Site, why: String) -> Result<Unwitnessed, Fault> {
     let log = site.log_files.key(site.key.public())?.vkey();
     site.records().found_rolled_back(ShownBy::Witness(&log), &why)?;
+    if site.records().rolled_back()?.is_empty() {
+        return Ok(Unwitnessed::Acknowledged);
+    }
     Ok(Unwitnessed::Refused(Refusal::RolledBack { node: site.name.clone(), why }))
 }

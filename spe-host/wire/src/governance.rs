@@ -48,7 +48,7 @@ pub struct ApplicationLine {
     pub in_force: u32,
     /// Parts that the caller may see.
     pub parts: u32,
-    /// Parts whose term for the decision is over.
+    /// Parts of which a term is over: for the decision, for what is missing, or for what was granted.
     pub overdue: u32,
     /// The first last day of those that run.
     pub due: Option<Date>,
@@ -212,7 +212,7 @@ pub struct DueView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
-    /// The data access body decides.
+    /// The data access body decides, makes the data available, or gives the answer.
     AccessBody,
     /// The applicant adds what is missing.
     Applicant,
@@ -233,9 +233,17 @@ pub struct Register {
     pub entries: Vec<Entry>,
     /// Results under permits that were given on no application here.
     pub other_results: Vec<PublishedResult>,
+    /// Applications and results that are older than those, and not in it: a register goes in one piece. 0, as a rule.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub older: usize,
     /// What the hub cannot read of its own log, so that it is missing above. Empty, as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// An application in the register.

@@ -27,6 +27,12 @@ pub(super) fn standing(standing: &Standing) -> String {
     tame(&line)
 }
 
+/// The hub's latest offer, if the node has not accepted it.
+pub(super) fn offered(agreement: &Agreement) -> Option<Digest> {
+    let latest = agreement.latest_offer()?.digest();
+    agreement.accepted().is_none_or(|known| known.digest() != latest).then_some(latest)
+}
+
 /// How it stands at `now`, a line; where several stops are in force, a line each.
 pub(super) fn stands(agreement: &Agreement, now: Timestamp) -> String {
     let stops = agreement.stops();

@@ -107,7 +107,7 @@ fn set_up(dir: &Path) -> Result<Cast> {
     }
     cast.print(
         "  Nobody measured these nodes' machine (--unmeasured; policy.toml says so): a module made for it could be late for one person\n  \
-         on purpose, three times at most. `spe node selftest --adopt`, a minute at each node, closes that.\n",
+         on purpose, three times at most. `spe node selftest DIR --adopt`, a minute at each node, closes that.\n",
     );
     cast.say("A data permit, signed by the data access body");
     cast.write("permit.toml", permit(&ada, &issuer)?.as_bytes())?;

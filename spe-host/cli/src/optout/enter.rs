@@ -1,5 +1,7 @@
 //! Entering what persons have decided.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
@@ -7,12 +9,12 @@ use serde_json::json;
 use spe_kernel::{
     category::Category,
     job::Purpose,
-    optout::{Channel, Choice, Clock, Decision, Scope},
+    optout::{Channel, Choice, Clock, Decision, Scope, Subject},
 };
-use spe_vault::Vault;
+use spe_vault::{Register, Vault};
 
 use super::{At, Person, torn, word};
-use crate::{exit::Refused, output::Output};
+use crate::{account, exit::Refused, output::Output};
 
 #[derive(Args)]
 pub(crate) struct ChoiceArgs {
@@ -57,14 +59,26 @@ pub(super) fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result
         now if args.clock_was_ahead => Clock::WasAhead(now),
         now => Clock::Says(now),
     };
-    let (scope, channel) = (Scope::of(&args.purposes, &args.categories), args.source.clone());
+    let scope = Scope::of(&args.purposes, &args.categories);
+    let channel = args.source.clone().entered_by(&account::operator().name);
     let decision = Decision { choice, scope, effective_at: args.effective, channel };
     let undeclared = undeclared(args)?;
+    let strangers = match choice {
+        Choice::OptsOut => 0,
+        Choice::ComesBack => strangers(&args.at, &register, &named)?,
+    };
     let recorded = register.record(&subjects, &decision, clock).map_err(advised)?;
     let (first, last) = recorded.numbers;
     let said = json!({ "dataset": args.at.dataset, "persons": subjects.len(), "entries": [first, last], "choice": word(choice),
         "scope": decision.scope.to_string(), "recorded_at": recorded.recorded_at, "effective_at": recorded.effective_at,
-        "receipt": recorded.chain, "torn_bytes_dropped": recorded.torn_bytes });
+        "without_entry": strangers, "receipt": recorded.chain, "torn_bytes_dropped": recorded.torn_bytes });
+    if strangers > 0 {
+        eprintln!(
+            "WARNING: {strangers} of these had no entry in the register of dataset {}, so there was nothing to take back: check the id, an opt-out \
+             under another spelling still holds",
+            args.at.dataset
+        );
+    }
     output.say(&said, || {
         let who = if subjects.len() == 1 { "1 person".into() } else { format!("{} persons", subjects.len()) };
         let what = match choice {
@@ -77,6 +91,15 @@ pub(super) fn enter(args: &ChoiceArgs, choice: Choice, output: Output) -> Result
             in_words(&decision.scope), args.at.dataset, recorded.chain.short(), torn(recorded.torn_bytes, "was cut off")
         )
     })
+}
+
+/// How many of those persons the register has no entry of: nobody can tell a slip of the pen from a person.
+fn strangers(at: &At, register: &Register, named: &[Vec<String>]) -> Result<usize> {
+    let history = register.read()?;
+    let entered: BTreeSet<Subject> = history.entries().iter().map(|entry| entry.subject).collect();
+    let versions = at.by_version(register, &history, named)?;
+    let known = |person: &usize| versions.iter().any(|of| of.get(*person).is_some_and(|one| entered.contains(one)));
+    Ok((0..named.len()).filter(|person| !known(person)).count())
 }
 
 /// What a choice is about.

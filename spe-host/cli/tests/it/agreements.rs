@@ -252,6 +252,21 @@ fn a_node_that_leaves_refuses_at_once_and_the_others_go_on() {
     assert!(!view.to_string().contains("repairs"), "researchers read the parties' own words: {view}");
     place.ok(&["node", "agreement", "resume", "north"]);
     assert_eq!(place.ask("rho=0.1", &["--attempt", "2"])["answered"], 3, "it was resumed");
+    // A job that is asked while the hub has suspended it waits; and the node knows at once that the hub has resumed it.
+    place.ok(&["hub", "agreement", "suspend", "hub", "north", "--reason", "an audit"]);
+    let waits = place.ask("rho=0.1", &["--attempt", "5", "--detach"])["job"].as_str().unwrap().to_owned();
+    eventually("the others have answered", || {
+        place.view(&["job", "result", &waits, "--as", "researcher"]).0["answered"] == 2
+    });
+    eventually("the node has heard of it", || {
+        place.ok(&["node", "agreement", "show", "north"])["agreement"]["suspended"].is_object()
+    });
+    place.ok(&["hub", "agreement", "resume", "hub", "north"]);
+    let next = place.ask("rho=0.1", &["--attempt", "6"]);
+    assert_eq!(next["answered"], 3, "the node refuses what the hub sends since it has resumed it: {next}");
+    eventually("the other is answered", || {
+        place.view(&["job", "result", &waits, "--as", "researcher"]).0["answered"] == 3
+    });
 
     place.ok(&["node", "agreement", "terminate", "middle", "--reason", "we leave"]);
     let view = place.ask("rho=0.1", &["--attempt", "3"]);
@@ -265,7 +280,7 @@ fn a_node_that_leaves_refuses_at_once_and_the_others_go_on() {
     let view = place.ask("rho=0.1", &["--attempt", "4"]);
     assert_eq!((&view["answered"], &outcome(&view, "south")["outcome"]), (&1.into(), &"refused".into()));
     signed_twice(&place, "south", &["offer", "terminate"]);
-    signed_twice(&place, "north", &["offer", "suspend", "resume"]);
+    signed_twice(&place, "north", &["offer", "suspend", "resume", "suspend", "resume"]);
     let listed = place.ok(&["hub", "agreement", "list", "hub"]);
     let of =
         |node: &str| listed.as_array().unwrap().iter().find(|one| one["node"] == node).unwrap()["agreement"].clone();

@@ -5,7 +5,8 @@
 //! outside of the vault's tables is searched: logs, output, answers, the ledger, the hub's and the researcher's folders.
 //!
 //! What would be a bug: a mark anywhere, as text, decimal, hexadecimal, base64, list of bytes or IEEE number. The vault's own tables
-//! may hold notes and amounts, and nothing may hold a key.
+//! may hold notes and amounts, and nothing may hold a key. A pseudonym stands in the register of opt-outs, if its person is there, and is in
+//! nothing else: no module is given one, and none leaves.
 
 use std::{
     fs::{self, File},
@@ -14,10 +15,26 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
-use spe_node::selftest::attacks::{ALL, Attack, Must};
+use spe_kernel::{
+    category::Categories,
+    job::Purpose,
+    optout::AsOf,
+    plan::{Choices, Plan},
+    record::{Chunk, Values},
+};
+use spe_node::{
+    config::NodeConfig,
+    keys::Holder,
+    selftest::attacks::{ALL, Attack, Must},
+};
+use spe_vault::Register;
 
-use crate::place::{Place, SPE, eventually, example};
+use crate::{
+    place::{Place, SPE, eventually, example},
+    question,
+};
 
 const KEY: &str = "ZEBRAPERSON";
 const NOTE: &str = "QUAGGANOTE";
@@ -93,6 +110,55 @@ fn number_marks(amount: f64) -> Vec<Vec<u8>> {
 /// The marks that stand for a key, and those that stand for a record.
 fn marks() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (text_marks(KEY), [text_marks(NOTE), AMOUNTS.map(number_marks).concat()].concat())
+}
+
+/// The pseudonyms of all thirteen people, the target's first, as the key holder makes them.
+fn pseudonyms(place: &Place) -> Vec<[u8; 16]> {
+    let config = NodeConfig::read(&place.path("north")).unwrap();
+    let register = Register::of(&config.vault_dir(), &"evil".parse().unwrap()).unwrap();
+    let others = (0..12).map(|i| vec![format!("{KEY}{i}")]);
+    let named: Vec<_> = [vec![KEY.to_owned()]].into_iter().chain(others).collect();
+    register.subjects(&Holder::open(&config.keyholder_file).unwrap(), &named).unwrap()
+}
+
+/// Everything that a module is given of these people, as it lies in the guest's memory.
+fn given(chunk: &Chunk) -> Vec<u8> {
+    let columns = chunk.tables.iter().flat_map(|table| &table.columns);
+    let bytes = columns.map(|column| match &column.values {
+        Values::Integer(all) | Values::Timestamp(all) => all.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Values::Number(all) => all.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Values::Boolean(all) => all.clone(),
+        Values::Category(all) | Values::Date(all) => all.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Values::Text(_, all) => all.clone(),
+    });
+    bytes.collect::<Vec<Vec<u8>>>().concat()
+}
+
+/// Every record through the scan of a module that reads texts: no pseudonym is in what it gets.
+fn no_module_is_given_a_pseudonym(place: &Place, pseudonyms: &[Vec<u8>]) {
+    let site = question::open(place.dir.path());
+    let wasm = fs::read(example("guest-sdk/evil/modules/read-neighbours.wasm")).unwrap();
+    let (inspection, dataset) = (spe_sandbox::inspect(&wasm).unwrap(), "evil".parse().unwrap());
+    let schema = site.offer(&dataset).unwrap().schema;
+    let choices = Choices::new("rho=0.5".parse().unwrap());
+    let plan = Plan::new(&inspection.manifest, inspection.digest, &schema, &choices).unwrap();
+    let before = "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap();
+    let as_of = AsOf { at: before, purpose: Purpose::Policymaking, reads: Categories::ALL };
+    let cohort = site.vault.cohort(&dataset, as_of).unwrap();
+    let (parts, mut people, mut bytes) = (site.vault.scan(&plan, &cohort).unwrap(), 0, Vec::new());
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        for mut part in parts {
+            while let Some(chunk) = part.next().await {
+                // A test may look where the node may not.
+                chunk.unwrap().map(|chunk| {
+                    people += chunk.subjects;
+                    bytes.extend(given(&chunk));
+                });
+            }
+        }
+    });
+    assert_eq!((people, has(&bytes, NOTE.as_bytes())), (13, true), "it was not given everybody's records");
+    assert_eq!(found(&bytes, pseudonyms), Vec::<String>::new(), "a module is given a pseudonym");
 }
 
 fn has(bytes: &[u8], mark: &[u8]) -> bool {
@@ -230,6 +296,12 @@ fn the_search_finds_marks_in_every_form() {
 #[test]
 fn no_mark_is_left_anywhere_but_in_the_vault() {
     let place = found_place();
+    // After the permit was issued: she stays in the data, and stands in the register.
+    fs::write(place.path("tmp-ids"), KEY).unwrap();
+    place.ok(&["node", "optout", "add", "north", "--dataset", "evil", "--ids-file", "tmp-ids"]);
+    fs::remove_file(place.path("tmp-ids")).unwrap();
+    let pseudonyms = pseudonyms(&place);
+    let marks: Vec<_> = pseudonyms.iter().flat_map(|pseudonym| forms(pseudonym)).collect();
     let hub = Process::start(&place, &["hub", "run", "hub"]);
     let node = start_node(&place);
     for attack in ALL.iter().filter(|attack| attack.must != Must::BeRefused) {
@@ -242,6 +314,7 @@ fn no_mark_is_left_anywhere_but_in_the_vault() {
     }
     refusals_and_cancellation(&place);
     drop(node);
+    no_module_is_given_a_pseudonym(&place, &marks);
     for (attempt, truncate) in [("7", false), ("8", true)] {
         damage(&place, truncate);
         let node = start_node(&place);
@@ -250,7 +323,7 @@ fn no_mark_is_left_anywhere_but_in_the_vault() {
         drop(node);
     }
     drop(hub);
-    search(&place);
+    search(&place, &marks);
 }
 
 /// Things that a node says no to, and a job that is cancelled while its guest spins.
@@ -268,14 +341,17 @@ fn refusals_and_cancellation(place: &Place) {
     });
 }
 
-/// Every file that is left.
-fn search(place: &Place) {
+/// Every file that is left. The target, of whom the first forms are, opted out.
+fn search(place: &Place, pseudonyms: &[Vec<u8>]) {
     let (keys, records) = marks();
     let vault = place.path("north/data/vault");
     let (mut searched, mut in_vault) = (0, 0);
     for file in files(place.dir.path()) {
         let bytes = fs::read(&file).unwrap();
         assert_eq!(found(&bytes, &keys), Vec::<String>::new(), "{} holds a key", file.display());
+        let in_register = file.ends_with("evil/optout.log");
+        let told = found(&bytes, pseudonyms).len();
+        assert_eq!(told, usize::from(in_register), "{} holds a pseudonym", file.display());
         if file.starts_with(&vault) && file.extension().is_some_and(|e| e == "parquet") {
             in_vault += 1;
         } else {

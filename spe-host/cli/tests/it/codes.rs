@@ -95,6 +95,8 @@ fn what_is_wrong_in_the_same_way_has_the_same_code() {
              1 hub invite hub --person kim --out researcher => exists already
              2 hub invite hub --person kim --out kim --roles king => king
              2 hub roles hub ada --roles king => king
+             4 hub roles hub nobody => person nobody
+             4 hub roles hub nobody --roles auditor => person nobody
              4 hub dismiss hub --person nobody => person nobody
              4 hub dismiss hub --node nowhere => node nowhere
              3 hub record hub --point i --of · => 1 to 200 bytes
@@ -127,6 +129,7 @@ fn what_is_wrong_in_the_same_way_has_the_same_code() {
              2 audit show north --event nonsense => `job-refused`
              3 audit acknowledge north --reason · => --reason is empty
              7 audit acknowledge north --reason lost => nothing was found
+             5 audit prune north --before 2999-01-01T00:00:00Z => Art. 73(1)(e)
              9 audit verify north --witness-key {other} => no witness has cosigned
              3 audit verify --receipt text.json --node-key {other} => malformed
              4 node optout add north --dataset visits --id 1 => spe data list
@@ -183,7 +186,7 @@ fn refusals_of_the_hub_name_what_lists_print() {
          3 application submit permit.json --as researcher => the application is malformed
          3 revocation submit permit.json --as researcher => malformed
          4 job result job-1 --as researcher => job job-1 is not known here
-         4 budget nothing --as researcher => dataset nothing
+         8 budget nothing --as researcher => no node is connected yet
          3 report activity --from 2027-01-01T00:00:00Z --until 2026-01-01T00:00:00Z --as researcher => no time
          2 report activity --from 2027-01-01 --as researcher => write 2027-01-01T00:00:00Z",
     );

@@ -208,6 +208,8 @@ fn a_list_of_jobs_says_what_was_asked_and_how_it_stands() {
     let refused = place.ask("rho=0.1", &[]);
     let why = outcome(&refused, "north");
     assert!(why["why"]["rule"].as_str().unwrap().contains("--suppress-below 5"), "{why}");
+    let (code, said) = place.fails(&["job", "certificate", refused["job"].as_str().unwrap(), "--as", "researcher"]);
+    assert!(code == 5 && said.contains("nothing to certify"), "{code}: {said}");
     let view = place.ask("rho=0.1", &["--suppress-below", "5"]);
     let list = place.ok(&["job", "list", "--as", "researcher"]);
     let line = &list[0];

@@ -1,11 +1,17 @@
 //! What a permit brought to a node is gone after its end, and a certificate says so.
 
+use std::{sync::Arc, time::Duration};
+
 use spe_kernel::{
     deletion::{DeletedKind, Deletion},
     dsse::PublicKey,
 };
+use spe_node::ending::keep_ending;
 
-use crate::place::{Place, eventually};
+use crate::{
+    place::{Place, eventually},
+    question::{Doomed, PERMIT, escorted, once, open},
+};
 
 fn compiled(place: &Place) -> usize {
     std::fs::read_dir(place.path("north/data/compiled")).unwrap().count()
@@ -27,6 +33,11 @@ fn deleted_because(place: &mut Place) -> String {
     restart(place);
     eventually("what the permit brought is deleted", || compiled(place) == 0);
     eventually("the certificate is there", || endings(place) == 1);
+    certified_because(place)
+}
+
+/// Why the one module that the permit had brought was deleted, as its certificate says.
+fn certified_because(place: &Place) -> String {
     for _ in 0..2 {
         place.ok(&["node", "desk", "endings", "north", "--out", "certificates"]);
     }
@@ -113,21 +124,27 @@ fn a_death_between_the_deletion_and_its_certificate_leaves_one_certificate() {
     assert_eq!(left, 0, "something of the permit is left");
 }
 
-/// What would be a bug: a permit that ends by its own date, of which nobody is told, and whose modules stay; or a certificate that gives another
-/// reason than that date.
+/// What would be a bug: a permit that ends by its own date while the node runs, of which nobody is told before the next start, and whose modules
+/// stay until then; or a certificate that gives another reason than that date.
 #[test]
-fn what_an_expired_permit_brought_is_deleted_with_a_certificate() {
-    let mut place = Place::at_work(&["north"]);
+fn a_node_that_runs_deletes_what_an_expired_permit_brought() {
+    let place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
     let ada = place.ok(&["key", "show", "researcher/signing.key"])["public_key"].as_str().unwrap().to_owned();
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
     std::fs::remove_file(place.path("permit.json")).unwrap();
     place.permit("permit", &ada, "rho=1", "2026-01-01T00:00:00Z", &until.to_string());
-    assert_eq!(place.ask("rho=0.1", &[])["answered"], 1);
+    let site = Arc::new(open(place.dir.path()));
+    let submitted = once(0).submitted_under(PERMIT, &site, place.dir.path(), None);
+    escorted(&site, &submitted, &mut Doomed::new(once(0), None)).unwrap_or_else(|stop| panic!("{stop:?}"));
     assert_eq!(compiled(&place), 1);
-    place.kill("north");
-    let left = jiff::Timestamp::now().duration_until(until);
-    std::thread::sleep(left.max(jiff::SignedDuration::ZERO).unsigned_abs());
-    // A node looks at what is over when it starts, and once a minute.
-    let why = deleted_because(&mut place);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(1).build().unwrap();
+    let looking = runtime.spawn(keep_ending(Arc::clone(&site), Duration::from_millis(50)));
+    eventually("what the permit brought is deleted", || compiled(&place) == 0);
+    eventually("the certificate is there", || site.audit().endings().unwrap().len() == 1);
+    assert!(jiff::Timestamp::now() >= until, "it was deleted before the permit was over");
+    looking.abort();
+    drop((runtime, site));
+    let why = certified_because(&place);
     assert!(why.contains("expired at") && why.contains("Art. 68(12)"), "{why}");
 }

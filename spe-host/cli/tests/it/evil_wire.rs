@@ -20,7 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row};
-use spe_hub::{Config, Hub, init, invite};
+use spe_hub::{Config, Hub, Operator, init, invite};
 use spe_kernel::{federation::Outcome, pace::Pace, plan::Plan, refusal::Refusal};
 use spe_node::{
     attend::attend,
@@ -116,7 +116,9 @@ impl Federation {
         let tap = Tap::default();
         tokio::spawn(tap.clone().listen(tap_listener, address));
         let connection = |role: &str| -> Connection {
-            let bundle: PathBuf = invite(&folder, &role.parse().unwrap()).unwrap();
+            let account = spe_kernel::audit::Person { name: "account founder".into(), key: None, identity: None };
+            let by = Operator { account, at: Timestamp::now() };
+            let bundle: PathBuf = invite(&folder, &role.parse().unwrap(), None, &by).unwrap();
             Connection::read(&bundle.join("connection.toml")).unwrap()
         };
         let mallory = HubClient::connect(&connection("person mallory")).await.unwrap();

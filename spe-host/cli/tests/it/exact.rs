@@ -138,7 +138,7 @@ fn a_table_leaves_when_two_persons_have_signed_and_its_cells_are_the_counts() {
     let (ola, max) = (("ola", "ola.key", BOTH), ("max", "max.key", CHECK));
     let kim = ("kim", "kim.key", CHECK);
     let officers = [ola, ("ola", "second.key", CHECK), max, ("max", "third.key", CHECK), kim, ada];
-    let place = place(&officers, OPENED);
+    let mut place = place(&officers, OPENED);
     let job = detach(&place, &[]);
     let (run, waiting) = waits(&place, &job, "awaits-approval");
     assert_eq!(place.spent("north"), "rho=0", "charged before an officer vouched for the module");
@@ -179,6 +179,10 @@ fn a_table_leaves_when_two_persons_have_signed_and_its_cells_are_the_counts() {
     the_cells_are_the_counts(&place, &job);
     nothing_calls_it_private(&place, &job);
     a_noisy_answer_is_in_the_same_ledger_and_log(&place);
+    crate::receipts::verified(&place, (&job, 1), "exact.json");
+    place.stop("north");
+    let named = ["run-decided", "gate-decided"].map(|kind| crate::receipts::named(&place, kind));
+    assert_eq!(named, [vec!["ola"], vec!["max", "kim"]], "the log does not name who signed");
 }
 
 /// Officers see the whole question before they answer for it.

@@ -163,6 +163,11 @@ fn a_cancellation_after_the_charge_costs_no_answer() {
     eventually("the job is under way", || state(&charged)["stage"] == "running");
     let waiting = submit("rho=0.2");
     assert_eq!(cancel(&waiting)["state"], "cancelled");
+    // What would be a bug: a script that cannot tell a certificate that is to come from one that never will.
+    for (job, expected, says) in [(&charged, 8, "spe job watch"), (&waiting, 7, "it was cancelled")] {
+        let (code, said) = place.fails(&["job", "certificate", job, "--as", "researcher"]);
+        assert!(code == expected && said.contains(says), "{code}: {said}");
+    }
     assert_eq!(cancel(&charged)["state"], "cancelled");
     let again = place.ask("rho=0.1", &["--fuel", "20000"]);
     assert_eq!(again["answered"], 1, "an answer that was paid for is lost: {again}");
@@ -171,6 +176,12 @@ fn a_cancellation_after_the_charge_costs_no_answer() {
     assert_eq!(spent, "rho=0.1", "charged twice, or what was cancelled before its charge was charged");
     // Its node is away.
     place.kill("north");
+    let told = place.ok(&["audit", "show", "north", "--event", "job-cancelled"]);
+    assert_eq!(
+        told.as_array().unwrap().len(),
+        1,
+        "what was cancelled under way is not told, or what never began is: {told}"
+    );
     place.wait_online(0);
     let away = place.ask("rho=0.2", &["--detach"])["job"].as_str().unwrap().to_owned();
     assert_eq!(place.view(&["job", "cancel", &away, "--as", "researcher"]).0["state"], "cancelled");

@@ -69,12 +69,53 @@ fn applied(place: &Place) -> String {
 fn permit(place: &Place, number: &str, at: &[&str], change: impl FnOnce(&mut toml::Table)) -> String {
     let mut permit: toml::Table = toml::from_str(&std::fs::read_to_string(place.path("permit.toml")).unwrap()).unwrap();
     (permit["number"], permit["original"], permit["application"]) = (number.into(), number.into(), "app-7".into());
+    permit["issued_at"] = jiff::Timestamp::now().to_string().into();
     permit["data"][0].as_table_mut().unwrap().insert("nodes".into(), nodes(at));
     change(&mut permit);
     let (draft, signed) = (format!("{number}.toml"), format!("{number}.json"));
     std::fs::write(place.path(&draft), toml::to_string(&permit).unwrap()).unwrap();
     place.ok(&["permit", "sign", &draft, "--key", "access-body.key", "--out", &signed]);
     signed
+}
+
+/// What would be a bug: a draft with the date of a sample, which is signed as it is and covers everybody who has opted out since then; one of long
+/// ago that is signed without a word.
+#[test]
+fn drafts_are_dated_today() {
+    let place = Place::new("rho=1");
+    let began = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+    let sign = |kind: &str, draft: &str, out: &str| {
+        let signed = place.run(&[kind, "sign", draft, "--key", "access-body.key", "--out", out]);
+        let said = String::from_utf8(signed.stderr).unwrap();
+        assert!(signed.status.success(), "{draft}: {said}");
+        said
+    };
+    let drafts = [
+        (&["permit", "draft"][..], "issued_at"),
+        (&["decision", "draft"], "decided_at"),
+        (&["decision", "draft", "--negative"], "decided_at"),
+        (&["revocation", "draft"], "issued_at"),
+        (&["revocation", "draft", "--person"], "issued_at"),
+        (&["application", "draft"], "submitted_at"),
+    ];
+    for (number, (command, dated)) in drafts.into_iter().enumerate() {
+        let text = place.ok(command)["template"].as_str().unwrap().to_owned();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let at: jiff::Timestamp = table[dated].as_str().unwrap().parse().unwrap();
+        assert!(at >= began && text.contains('#'), "{command:?} has an old date, or lost its comments: {text}");
+        let draft = format!("{number}.toml");
+        std::fs::write(place.path(&draft), text).unwrap();
+        // An application is signed by one of its persons.
+        if command[0] != "application" {
+            let said = sign(command[0], &draft, &format!("{number}.json"));
+            assert!(!said.contains("WARNING"), "{command:?}: {said}");
+        }
+    }
+    let said = sign("permit", "permit.toml", "again.json");
+    assert!(said.contains("WARNING: its issued_at is 2026-01-01T00:00:00Z"), "{said}");
+    let text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
+    std::fs::write(place.path("over.toml"), text.replace("2036-01-01", "2026-02-01")).unwrap();
+    assert!(sign("permit", "over.toml", "over.json").contains("WARNING: its valid_until is"));
 }
 
 /// An access body's decision on the parts of `decided`, in that file; positive with the permit of that file.
@@ -289,4 +330,40 @@ fn what_is_refused_has_its_exit_code_in_every_command() {
     assert!(code == 7 && message.contains("nothing was agreed on"), "{code}: {message}");
     let (code, message) = place.fails(&["hub", "agreement", "terminate", "hub", "nowhere", "--reason", "repairs"]);
     assert!(code == 4 && message.contains("nowhere"), "{code}: {message}");
+}
+
+/// What would be a bug: somebody made an assessor, a permit taken back, or a node let in to keys, and no account beside it.
+#[test]
+fn what_is_typed_at_a_machine_has_its_account() {
+    let place = Place::new("rho=1");
+    place.ok(&["hub", "invite", "hub", "--person", "kim", "--roles", "assessor@north", "--token"]);
+    place.ok(&["hub", "roles", "hub", "kim", "--roles", "auditor"]);
+    place.ok(&["hub", "roles", "hub", "kim"]);
+    place.ok(&["hub", "dismiss", "hub", "--person", "kim"]);
+    let acts = place.ok(&["hub", "log", "hub"]);
+    let did: Vec<_> = acts.as_array().unwrap().iter().map(|act| act["did"].as_str().unwrap()).collect();
+    let expected = [
+        "person ada invited with a folder: applicant, data-user",
+        "person kim invited with a token: assessor@north",
+        "person kim given roles: auditor",
+        "person kim dismissed",
+    ];
+    assert_eq!(did, expected);
+    let account = acts[0]["account"].as_str().unwrap();
+    assert!(account.starts_with("account ") && acts.as_array().unwrap().iter().all(|act| act["account"] == account));
+    let shown = String::from_utf8(place.run(&["hub", "log", "hub"]).stdout).unwrap();
+    assert!(shown.contains(account) && shown.contains("assessor@north"), "{shown}");
+
+    place.ok(&["keyholder", "init", "keys", "--host", "localhost"]);
+    place.ok(&["keyholder", "invite", "keys", "--node", "north", "--out", "other-keys"]);
+    let acts = place.ok(&["keyholder", "log", "keys", "--operators"]);
+    assert_eq!((&acts[0]["did"], &acts[0]["account"]), (&"invited".into(), &account.into()), "{acts}");
+    assert_eq!(place.ok(&["keyholder", "log", "keys"]), serde_json::json!([]), "nobody asked for anything");
+
+    place.node("north", "site = \"1\"", "rho=2");
+    fill(&place, "policies/revocations/permit.toml", "revocation.toml", |_| {});
+    place.ok(&["revocation", "sign", "revocation.toml", "--key", "access-body.key", "--out", "revocation.json"]);
+    place.ok(&["node", "desk", "revoke", "north", "revocation.json"]);
+    let log = place.ok(&["audit", "show", "north", "--event", "permit-revoked"]);
+    assert_eq!(log[0]["person"], account, "{log}");
 }

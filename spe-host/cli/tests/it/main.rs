@@ -16,6 +16,7 @@
 mod agreements;
 mod audit;
 mod canary;
+mod clock;
 mod codes;
 mod commands;
 mod corridor;

@@ -68,7 +68,7 @@ fn incidents_are_recorded_while_the_node_runs_and_while_it_does_not() {
         assert!(sent["steps"].as_array().unwrap().iter().any(|step| step["step"] == report), "{sent}");
     }
     let (_, error) = place.fails(&["node", "incident", "close", "north", "1", "--what", "done"]);
-    assert!(error.contains("early-warning") && error.contains("dismissed"), "{error}");
+    assert!(error.contains("early-warning") && error.contains("--no-incident"), "{error}");
     incident(&place, &["close", "north", "2", "--what", "done"]);
     let (_, error) = place.fails(&["node", "incident", "update", "north", "3", "--what", "x"]);
     assert!(error.contains("incident 3 is not known here"), "{error}");

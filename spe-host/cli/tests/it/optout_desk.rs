@@ -103,6 +103,8 @@ fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
         (own["entries"][0]["source"].as_str(), own["entries"][1]["scope"].as_str()),
         (Some("web form"), Some("education"))
     );
+    let by = own["entries"][0]["by"].as_str().unwrap();
+    assert!(by.starts_with("account "), "nobody knows who entered it: {by}");
     assert_eq!(own["left_out_of"].as_array().unwrap().len(), 7);
     let nobody = optout(&place, "north", "show", &["--id", "stranger"]);
     assert_eq!((nobody["entries"].as_array().unwrap().len(), nobody["left_out_of"].as_array().unwrap().len()), (0, 0));
@@ -122,6 +124,15 @@ fn a_running_node_heeds_a_choice_at_its_next_job_and_nobody_hears_of_it() {
     let found: Vec<_> = files(place.dir.path()).into_iter().filter(|file| holds(file, canary)).collect();
     assert!(found.is_empty(), "the id is in {found:?}");
     assert!(files(place.dir.path()).iter().any(|file| holds(file, "web form")), "the search finds nothing at all");
+
+    // What would be a bug: an opt-out that somebody takes back under another spelling, and believes to be gone.
+    let shown = place.run(&["node", "optout", "show", "north", "--dataset", "rand-hie", "--id", "misspelt"]).stdout;
+    assert!(String::from_utf8(shown).unwrap().contains("nothing was ever entered of this id"));
+    for (id, warned) in [("misspelt", true), (canary, false)] {
+        let back = place.run(&["node", "optout", "withdraw", "north", "--dataset", "rand-hie", "--id", id]);
+        let said = String::from_utf8(back.stderr).unwrap();
+        assert!(back.status.success() && said.contains("1 of these had no entry") == warned, "{id}: {said}");
+    }
 }
 
 /// What would be a bug: an answer, or a charge, at a node where nobody can tell any more who opted out.

@@ -149,7 +149,8 @@ impl Place {
         self.keyholder.get_or_init(|| KeyHolder::found(&keyholder));
         if !self.path(&name).exists() {
             std::fs::create_dir(self.path(&name)).unwrap();
-            spe_keyholder::invite(&keyholder, &node.parse().unwrap(), &self.path(&name)).unwrap();
+            let by = spe_kernel::audit::Person { name: "account founder".into(), key: None, identity: None };
+            spe_keyholder::invite(&keyholder, &node.parse().unwrap(), &self.path(&name), &by).unwrap();
         }
         name
     }

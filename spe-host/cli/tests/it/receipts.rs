@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use spe_kernel::{audit::PaidUnder, ids::Digest, tlog::LogProof};
 
-use crate::place::{Place, module};
+use crate::place::{Place, eventually, module, outcome};
 
 fn receipt(place: &Place, folder: &str) -> LogProof {
     LogProof::parse(&fs::read_to_string(place.path(&format!("{folder}/north-0.tlog-proof"))).unwrap()).unwrap()
@@ -136,4 +136,93 @@ fn nothing_else_holds(place: &Place, node_key: &str, hers: &LogProof) {
     refused(&LogProof { entry: text.into_bytes(), opening: None, ..hers.clone() }, "does not hold");
     let (_, why) = place.fails(&verify("hers/north-0.tlog-proof", "hers/north-0.answer.json", "other.json", node_key));
     assert!(why.contains("not under the given document"), "{why}");
+}
+
+/// Checks the receipts of a job with so many rounds, which are written into a folder of its name, each with its answer; what they say.
+pub(crate) fn verified(place: &Place, (folder, rounds): (&str, u32), permit: &str) -> Vec<Value> {
+    place.ok(&["job", "result", folder, "--as", "researcher", "--receipts", folder]);
+    let node_key = place.ok(&["key", "show", "north/signing.key"])["public_key"].as_str().unwrap().to_owned();
+    let files = fs::read_dir(place.path(folder)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        files.filter(|file| file.ends_with(".tlog-proof")).count(),
+        rounds as usize,
+        "a receipt for each answer"
+    );
+    let one = |round: u32| {
+        let [proof, answer] = ["tlog-proof", "answer.json"].map(|kind| format!("{folder}/north-{round}.{kind}"));
+        let said = place.ok(&verify(&proof, &answer, permit, &node_key));
+        assert_eq!(
+            (said["entry"]["event"]["kind"].as_str(), &said["permit_compared"]),
+            (Some("released"), &true.into())
+        );
+        assert_eq!(said["entry"]["event"]["answer"]["round"].as_u64().unwrap_or_default(), u64::from(round), "{said}");
+        said
+    };
+    (0..rounds).map(one).collect()
+}
+
+/// The persons whom a stopped node's log names for that kind of event, in order.
+pub(crate) fn named(place: &Place, kind: &str) -> Vec<String> {
+    let log = place.ok(&["audit", "show", "north", "--event", kind]);
+    log.as_array().unwrap().iter().filter_map(|entry| entry["person"].as_str().map(str::to_owned)).collect()
+}
+
+/// What would be a bug: a round whose answer left without a receipt, or with another round's; a receipt that says that a later round was paid
+/// for again.
+#[test]
+fn every_round_has_a_receipt_of_its_own() {
+    let mut place = Place::at_work(&["north"]);
+    let view = place.ask_module(&module("kmeans"), "rho=0.3", &["--rounds", "3"]);
+    assert_eq!((&view["rounds"]["done"], &view["state"]), (&3.into(), &"complete".into()), "{view}");
+    let job = view["job"].as_str().unwrap();
+    let said = verified(&place, (job, 3), "permit.json");
+    let losses: Vec<_> = said.iter().map(|one| one["entry"]["event"]["loss"].as_str().unwrap()).collect();
+    assert_eq!(losses, ["rho=0.3", "rho=0", "rho=0"], "all rounds are paid for with the first");
+    let node_key = place.ok(&["key", "show", "north/signing.key"])["public_key"].as_str().unwrap().to_owned();
+    let [proof, answer] = ["north-0.tlog-proof", "north-1.answer.json"].map(|file| format!("{job}/{file}"));
+    let (_, why) = place.fails(&verify(&proof, &answer, "permit.json", &node_key));
+    assert!(why.contains("the receipt is for the answer"), "{why}");
+    place.stop("north");
+    let released = place.ok(&["audit", "show", "north", "--event", "released"]);
+    let stands = |entries: &Value| entries.as_array().unwrap().iter().map(|e| e["event"].clone()).collect::<Vec<_>>();
+    assert_eq!(stands(&released), said.iter().map(|one| one["entry"]["event"].clone()).collect::<Vec<_>>());
+}
+
+/// What would be a bug: an answer that a person let leave and that has no receipt; a log that does not say by name who let it leave, and who
+/// refused another.
+#[test]
+fn what_an_officer_released_has_a_receipt_and_the_log_names_the_officer() {
+    let mut place = Place::new("rho=1");
+    place.node("north", "site = \"1\"", "rho=2");
+    let officers = ["ola", "max"].map(|name| {
+        let key = place.ok(&["key", "new", &format!("{name}.key")])["public_key"].as_str().unwrap().to_owned();
+        format!("[[officers]]\nname = \"{name}\"\nkey = \"{key}\"\nduties = [\"check-outputs\"]\n\n")
+    });
+    place.policy("north", "[outputs]", &format!("{}[outputs]", officers.concat()));
+    place.policy("north", "review = \"automatic\"", "review = \"checked\"");
+    place.start_all(&["north"]);
+    let at = |place: &Place, job: &str| outcome(&place.view(&["job", "result", job, "--as", "researcher"]).0, "north");
+    let mut jobs = Vec::new();
+    for (loss, officer, verdict, ends) in
+        [("rho=0.1", "max", "approve", "answered"), ("rho=0.2", "ola", "refuse", "refused")]
+    {
+        let job = place.ask(loss, &["--detach"])["job"].as_str().unwrap().to_owned();
+        eventually("it waits for an officer", || at(&place, &job)["stage"] == "awaits-release");
+        let waiting = place.ok(&["node", "desk", "list", "north"]);
+        let matter = waiting[0]["matter"].as_object().unwrap().values().next().unwrap().as_str().unwrap();
+        let short: String = matter.trim_start_matches("blake3:").chars().take(12).collect();
+        let key = format!("{officer}.key");
+        let decide = ["node", "desk", verdict, "north", &short, "--officer", officer, "--key", &key, "--reason", "so"];
+        place.ok(&decide);
+        eventually("it is decided", || at(&place, &job)["outcome"] == ends);
+        jobs.push(job);
+    }
+    let said = verified(&place, (&jobs[0], 1), "permit.json");
+    place.stop("north");
+    assert_eq!(named(&place, "gate-decided"), ["max", "ola"], "the log names somebody else, or nobody");
+    let log = place.ok(&["audit", "show", "north", "--event", "gate-decided"]);
+    assert_eq!((&log[0]["event"]["released"], &log[1]["event"]["released"]), (&true.into(), &false.into()), "{log}");
+    assert_eq!(log[0]["event"]["envelope"], said[0]["entry"]["event"]["envelope"], "another answer was decided on");
+    let hers = place.ok(&["audit", "show", "north", "--person", "ola", "--event", "gate-decided"]);
+    assert_eq!(hers.as_array().unwrap().len(), 1, "what ola decided is not found by her name: {hers}");
 }

@@ -15,8 +15,13 @@ fn restart(place: &mut Place) {
     place.wait_online(1);
 }
 
+/// What would be a bug beside it: a ledger of which the node knows that it is not the right one, and a check that says that all is well.
 fn acknowledge(place: &Place) {
+    let (code, said) = place.fails(&["audit", "verify", "north"]);
+    assert!(code == 1 && said.contains("the ledger is not the one that the node had"), "{said}");
     place.ok(&["audit", "acknowledge", "north", "--reason", "the disk was lost"]);
+    let verified = place.ok(&["audit", "verify", "north"]);
+    assert_eq!(verified["rollbacks"][0]["acknowledged"], "the disk was lost", "{verified}");
 }
 
 /// Has the hub, which runs, remember that it has seen so many entries more of every log.
@@ -78,8 +83,12 @@ fn an_old_copy_after_an_acknowledged_one_stops_the_node_again() {
     assert_eq!(refusal(&place, "rho=0.12"), "rolled-back");
     place.stop("north");
     acknowledge(&place);
+    fs::remove_file(place.path("north.log")).unwrap();
     restart(&mut place);
     assert_eq!(place.ask("rho=0.12", &[])["answered"], 1, "acknowledged");
+    let log = fs::read_to_string(place.path("north.log")).unwrap();
+    assert!(log.contains("a history of it that was acknowledged as lost"), "{log}");
+    assert!(!log.contains("answers nothing"), "a node that answers says that it does not: {log}");
     let second = copy(&mut place, "rho=0.13");
     restart(&mut place);
     assert_eq!(place.ask("rho=0.14", &[])["answered"], 1, "what was acknowledged stops the node again");

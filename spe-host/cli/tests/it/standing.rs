@@ -27,6 +27,8 @@ use crate::{
     question::{LOSS, PERMIT, Question, once, open, spent_pico},
 };
 
+mod at_once;
+
 /// When something happens outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
@@ -89,11 +91,15 @@ fn revocation(place: &Place, number: &str) -> Vec<u8> {
     revocation_from(place, Target::Permit(number.parse().unwrap()), Timestamp::now())
 }
 
-fn revocation_from(place: &Place, target: Target, effective_at: Timestamp) -> Vec<u8> {
+pub(crate) fn revocation_from(place: &Place, target: Target, effective_at: Timestamp) -> Vec<u8> {
+    revocation_of(place, target, (Timestamp::now(), effective_at))
+}
+
+fn revocation_of(place: &Place, target: Target, (issued_at, effective_at): (Timestamp, Timestamp)) -> Vec<u8> {
     let body = RevocationBody {
         format: "spe.revocation/1".into(),
         issuer: "Example data access body".into(),
-        issued_at: Timestamp::now(),
+        issued_at,
         effective_at,
         reason: "the conditions were not kept".into(),
         target,
@@ -102,7 +108,7 @@ fn revocation_from(place: &Place, target: Target, effective_at: Timestamp) -> Ve
 }
 
 /// Signs the place's permit anew with other words in it, as the file of that name.
-fn permit(place: &Place, name: &str, words: &[(&str, &str)]) {
+pub(crate) fn permit(place: &Place, name: &str, words: &[(&str, &str)]) {
     let mut text = std::fs::read_to_string(place.path("permit.toml")).unwrap();
     for (from, to) in words {
         assert!(text.contains(from), "the permit has no {from:?}");
@@ -114,13 +120,13 @@ fn permit(place: &Place, name: &str, words: &[(&str, &str)]) {
 }
 
 /// Numbers of the permits that the operator is shown, and how each stands.
-fn standings(place: &Place) -> BTreeMap<String, String> {
+pub(crate) fn standings(place: &Place) -> BTreeMap<String, String> {
     let permits = place.ok(&["node", "permits", "north"]);
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     permits.as_array().unwrap().iter().map(|permit| (text(&permit["number"]), text(&permit["standing"]))).collect()
 }
 
-fn refusal(given: Result<Given, Stop>) -> Refusal {
+pub(crate) fn refusal(given: Result<Given, Stop>) -> Refusal {
     match given {
         Err(Stop::Refused(refusal)) => refusal,
         Err(fault) => panic!("{fault:?}"),

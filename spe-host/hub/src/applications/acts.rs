@@ -70,7 +70,10 @@ impl Desk {
             let none = || Refusal::NotFound { what: format!("a part of node {node} of {}", dossier.id) };
             let part = dossier.part(node).ok_or_else(none)?;
             if !self.nodes.contains(node) {
-                return self.refuse(format!("act for node {node}: the person's roles do not name it"));
+                return self.refuse(format!(
+                    "act for node {node}: the person's roles do not name it; a decision names its own nodes, `part = [{{ dataset = \"…\", nodes = \
+                     [\"…\"] }}]`"
+                ));
             }
             let trusted = known.iter().find(|one| one.node == *node).map(|one| one.access_bodies.as_slice());
             if !trusted.unwrap_or_default().contains(&signer) {
@@ -137,6 +140,7 @@ pub(crate) fn decide(
         let event = filed(&desk.person, id, (What::Decision, Some(&part.node)), body.clone(), now);
         if !governance::has(db, &event)? {
             dated(decision.body(), &dossier, now)?;
+            permit.as_ref().map_or(Ok(()), |permit| issued(permit.body(), &dossier, part.permit()))?;
             may_decide(&desk, (id, part), permit.as_ref(), now)?;
             governance::append(db, &event)?;
         }
@@ -158,6 +162,31 @@ fn dated(decision: &DecisionBody, dossier: &Dossier, now: Timestamp) -> Result<(
         return wrong(format!("it is dated {at}, which is in the future: write when it was decided, and sign it anew"));
     }
     Ok(())
+}
+
+/// That a permit was issued after the application came, give or take what clocks may differ, and not before the one whose place it takes.
+///
+/// # Privacy
+/// Who opts out after `issued_at` is still in the data (Art. 71(3)): a permit that is dated back covers people who opted out while the
+/// application was on its way. Watched by `a_permit_is_not_dated_back`.
+fn issued(permit: &PermitBody, dossier: &Dossier, before: Option<&PermitBody>) -> Result<(), Refusal> {
+    let (at, came) = (permit.issued_at, dossier.submitted_at);
+    let wrong = |what: String| {
+        let why = format!(
+            "its issued_at is {at}, {what}: whoever opted out in between would be covered (Art. 71(3)); write when it is issued in \
+             `issued_at`, and sign it and its decision anew"
+        );
+        Err(Refusal::Malformed { document: "the permit".into(), why })
+    };
+    if came.duration_since(at) > CLOCK_SLACK {
+        return wrong(format!("and the application that it answers came to the hub at {came}"));
+    }
+    match before.filter(|before| at < before.issued_at) {
+        Some(before) => {
+            wrong(format!("and permit {}, whose place it takes, was issued at {}", before.number, before.issued_at))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The nodes that a decision is on: those that it names, or all that hold the dataset for this application.

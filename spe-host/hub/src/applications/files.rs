@@ -13,6 +13,7 @@ use spe_wire::governance::{self as wire, ApplicationLine, PublishedResult};
 
 use super::{dossier::Dossier, unknown};
 use crate::{
+    operators::MemberAct,
     records::Record,
     stop::Stop,
     store::governance::{self, Entry, Event, Unreadable, What},
@@ -78,10 +79,10 @@ impl Files {
         let about = self.dossiers.iter_mut().rfind(|one| one.id.as_str() == event.subject);
         let taken = match event.what {
             What::Submitted => Dossier::begin(event).map(|begun| self.dossiers.push(begun)),
-            What::Part | What::Notice | What::Decision | What::Added | What::Withdrawn => {
+            What::Part | What::Notice | What::Decision | What::Provided | What::Added | What::Withdrawn => {
                 about.ok_or_else(|| nothing().into()).and_then(|dossier| dossier.apply(event))
             }
-            What::Published | What::Agreement | What::Revoked | What::Recorded => opens(event),
+            What::Published | What::Agreement | What::Revoked | What::Recorded | What::Members => opens(event),
         };
         if let Err(why) = taken {
             self.lose(Unreadable::entry(number, event, &why));
@@ -162,6 +163,7 @@ fn opens(event: &Event) -> Result<(), Stop> {
         What::Recorded => drop(serde_json::from_slice::<Record>(&event.body)?),
         What::Revoked => drop(document::open::<RevocationBody>(&event.body)?),
         What::Agreement => drop(document::open::<AgreementBody>(&event.body)?),
+        What::Members => drop(serde_json::from_slice::<MemberAct>(&event.body)?),
         _ => {}
     }
     Ok(())

@@ -8,6 +8,7 @@ mod dossier;
 mod files;
 mod part;
 mod permits;
+mod provided;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ pub(crate) use self::{
     files::{Files, Lost, tell_unreadable},
     part::Part,
     permits::{lines_given, may_be_given, told},
+    provided::{answered, passed_on},
 };
 use crate::{
     roles::{Caller, PersonRole},

@@ -92,6 +92,7 @@ impl Part {
                 self.missing.clear();
                 advance(&mut self.procedure, Status::PreScreening, at)?;
             }
+            What::Provided => self.procedure.provide(),
             What::Withdrawn if !self.status(at).is_final() => advance(&mut self.procedure, Status::Withdrawn, at)?,
             _ => {}
         }
@@ -118,7 +119,12 @@ impl Part {
             advance(&mut self.procedure, Status::Processing, at)?;
         }
         if !self.procedure.now().status.is_final() {
-            advance(&mut self.procedure, Status::DecisionIssued, at)?;
+            match decision.body().outcome {
+                Outcome::Positive { .. } => {
+                    self.procedure.grant(at).map_err(Fault::while_("reading the log of governance"))?;
+                }
+                Outcome::Negative { .. } => advance(&mut self.procedure, Status::DecisionIssued, at)?,
+            }
         }
         self.given = Some(match (&decision.body().outcome, &filed.permit) {
             (Outcome::Positive { .. }, Some(envelope)) => {
@@ -271,8 +277,13 @@ impl Part {
         self.unreadable.is_empty() && self.history.iter().any(|(.., version)| holds(version))
     }
 
+    /// Until when somebody has to act; what was granted is owed as long as its permit is not over.
     pub(super) fn due(&self, now: Timestamp) -> Option<DueView> {
+        use PermitState::{Expired, Replaced, Revoked};
         let due = self.running(now)?;
+        if self.standing(now).is_some_and(|standing| matches!(standing.state, Expired | Replaced | Revoked)) {
+            return None;
+        }
         let who = if due.term == Term::Completion { Actor::Applicant } else { Actor::AccessBody };
         let last_day: Date = due.last_day;
         Some(DueView { last_day, article: due.term.article().into(), who, overdue: due.is_over(now) })

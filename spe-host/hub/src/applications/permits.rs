@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use spe_kernel::{
     document::{self, Opened},
-    ids::NodeName,
+    ids::{Digest, NodeName},
     permit::{PermitBody, PermitId, Version},
     refusal::Refusal,
 };
@@ -72,6 +72,15 @@ pub(crate) fn may_be_given(db: &Connection, PermitId { number, issuer }: &Permit
     let (given, unreadable) = given(db)?;
     let names = |body: &PermitBody| body.number == *number || body.original == *number;
     Ok(!unreadable.is_empty() || given.iter().any(|permit| permit.signer() == *issuer && names(permit.body())))
+}
+
+/// The application on which the permit of that digest was given for the part of `node`.
+pub(super) fn given_on(db: &Connection, node: &NodeName, permit: Digest) -> Result<Option<String>, Stop> {
+    let mut decided = governance::readable(db, What::Decision)?.into_iter();
+    let gives = |event: &Event| {
+        event.node.as_ref() == Some(node) && of(event).is_some_and(|(_, given)| given.digest() == permit)
+    };
+    Ok(decided.find(gives).map(|event| event.subject))
 }
 
 /// The line of each permit that was given.

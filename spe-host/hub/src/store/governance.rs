@@ -35,10 +35,14 @@ pub(crate) enum What {
     Revoked,
     /// The hub's operator recorded a number for the activity report; the body is JSON of it.
     Recorded,
+    /// What was granted is there: the data, or the answer to a data request; the body is the permit's number.
+    Provided,
+    /// The hub's operator invited or dismissed a member, or gave a person roles; the body is JSON of it.
+    Members,
 }
 
 impl What {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Submitted,
         Self::Part,
         Self::Notice,
@@ -49,6 +53,8 @@ impl What {
         Self::Agreement,
         Self::Revoked,
         Self::Recorded,
+        Self::Provided,
+        Self::Members,
     ];
 
     const fn name(self) -> &'static str {
@@ -63,6 +69,8 @@ impl What {
             Self::Agreement => "agreement",
             Self::Revoked => "revoked",
             Self::Recorded => "recorded",
+            Self::Provided => "provided",
+            Self::Members => "members",
         }
     }
 }
@@ -158,6 +166,18 @@ pub(crate) fn append_by(db: &Connection, event: &Event, account: Option<&Person>
 pub(crate) fn accounts(db: &Connection, subject: &str) -> Result<Vec<(Vec<u8>, String)>, Stop> {
     let sql = "SELECT body, account FROM governance WHERE subject = ?1 AND account IS NOT NULL ORDER BY number";
     rows(db, sql, [subject], |row| Ok((row.get("body")?, row.get("account")?)))
+}
+
+/// Everything that was done at the hub's machine, in order: the entry, and the account. As private as [`accounts`].
+pub(crate) fn operated(db: &Connection) -> Result<Vec<(Entry, String)>, Stop> {
+    let sql = "SELECT * FROM governance WHERE account IS NOT NULL ORDER BY number";
+    rows(db, sql, [], |row| Ok((read(row)?, row.get("account")?)))
+}
+
+/// Whether something of that kind is in the log about that node's part of `subject`.
+pub(crate) fn happened(db: &Connection, subject: &str, what: What, node: &NodeName) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM governance WHERE subject = ?1 AND what = ?2 AND node = ?3";
+    Ok(first(db, sql, [subject, what.name(), node.as_str()], |_| Ok(()))?.is_some())
 }
 
 /// How many applications a person has submitted.

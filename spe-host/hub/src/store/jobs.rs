@@ -66,6 +66,13 @@ fn happened(db: &Connection, job: &str, what: &str) -> Result<(), Stop> {
     Ok(())
 }
 
+/// The permit that a job is asked under, as it was signed.
+pub(crate) fn permit(db: &Connection, job: &JobId) -> Result<Vec<u8>, Stop> {
+    let sql = "SELECT permit FROM job WHERE id = ?1";
+    let found = first(db, sql, [job.as_str()], |row| Ok(row.get("permit")?))?;
+    Ok(found.ok_or_else(|| not_found(job.as_str()))?)
+}
+
 /// How many jobs of `person` still wait for a node.
 pub(crate) fn unfinished(db: &Connection, person: &PersonName) -> Result<u32, Stop> {
     let sql = "SELECT COUNT(DISTINCT job.id) FROM job JOIN asked ON asked.job = job.id

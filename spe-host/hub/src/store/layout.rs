@@ -7,7 +7,7 @@ use super::rows;
 use crate::stop::Stop;
 
 /// What [`upgrade`] makes.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// Version 2, from which the others are made.
 const TABLES: &str = "
@@ -78,7 +78,7 @@ const GOVERNANCE: &str = "
         hash TEXT PRIMARY KEY, member TEXT NOT NULL, until TEXT NOT NULL, used_at TEXT, key TEXT, certificate TEXT
     ) STRICT;
     -- What happened, in order; nothing is ever changed. what: submitted, part, notice, decision, added,
-    -- withdrawn, published, agreement, revoked or recorded.
+    -- withdrawn, published, agreement, revoked, recorded, provided or members.
     -- subject: the application, the job that was published, or whose agreement it is. body: the signed document, or JSON.
     CREATE TABLE governance (
         number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL,
@@ -123,6 +123,10 @@ pub(crate) fn upgrade(db: &Connection, found: i64) -> Result<i64, Stop> {
     if version == 7 {
         db.execute_batch(super::witness::NAMED)?;
         version = 8;
+    }
+    if version == 8 {
+        // Version 9: entries of the log that were provided, or about members. A program of before would take them for damaged ones.
+        version = 9;
     }
     if version != found {
         db.pragma_update(None, "user_version", version)?;

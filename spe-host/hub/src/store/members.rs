@@ -43,6 +43,14 @@ pub(crate) fn roles(db: &Connection, person: &PersonName) -> Result<Vec<Listed>,
     })
 }
 
+/// Refuses a person who is neither listed nor invited: most likely a slip of the pen.
+pub(crate) fn known(db: &Connection, person: &PersonName) -> Result<(), Stop> {
+    let sql = "SELECT role FROM member WHERE role = ?1 UNION ALL SELECT member FROM invitation WHERE member = ?1";
+    let who = Role::Person(person.clone()).to_string();
+    let found = first(db, sql, [&who], |_| Ok(()))?;
+    Ok(found.ok_or(Refusal::NotFound { what: format!("{who} (neither a member nor invited)") })?)
+}
+
 /// Replaces the roles of `person`.
 pub(crate) fn assign(db: &Connection, person: &PersonName, roles: &[Listed]) -> Result<(), Stop> {
     db.execute("DELETE FROM person_role WHERE person = ?1", [person.as_str()])?;

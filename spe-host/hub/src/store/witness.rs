@@ -66,7 +66,7 @@ pub(crate) struct Besides {
     pub(crate) shown: String,
 }
 
-/// Rows of evidence that are kept of one node: it cannot fill the disk by accusing itself.
+/// Rows of evidence of one kind that are kept of one node: it cannot fill the disk by accusing itself, nor hide one kind behind the other.
 const EVIDENCE_MAX: i64 = 1_000;
 
 /// A node's log with two histories.
@@ -132,7 +132,7 @@ pub(crate) fn remember_besides(db: &Connection, node: &NodeName, besides: &Besid
 /// Keeps two checkpoints of one log that exclude one another.
 pub(crate) fn accuse(db: &Connection, node: &NodeName, kind: &str, seen: &str, shown: &str) -> Result<(), Stop> {
     let sql = "INSERT INTO evidence (node, kind, seen, shown) SELECT ?1, ?2, ?3, ?4
-        WHERE (SELECT COUNT(*) FROM evidence WHERE node = ?1) < ?5 ON CONFLICT DO NOTHING";
+        WHERE (SELECT COUNT(*) FROM evidence WHERE node = ?1 AND kind = ?2) < ?5 ON CONFLICT DO NOTHING";
     db.execute(sql, params![node.as_str(), kind, seen, shown, EVIDENCE_MAX])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Applications on their way through the nodes' data access bodies, with the calendar in hand.
 
 use jiff::ToSpan;
+use rusqlite::Connection;
 use spe_hub::roles_of;
 use spe_kernel::{
     application::{ApplicationBody, Status},
@@ -13,8 +14,9 @@ use spe_kernel::{
 use spe_wire::governance::{Actor, ApplicationView, PartOutcome, PartView};
 
 use crate::{
-    federation::{Federation, Node, Person, secret},
+    federation::{Federation, Node, Person, founder, secret},
     papers::{application, body_of, granting, notice, now, permit_for, refusing, supplement},
+    permits::share,
 };
 
 fn part<'a>(view: &'a ApplicationView, node: &str) -> &'a PartView {
@@ -63,7 +65,7 @@ async fn assessor(federation: &Federation, node: &str) -> Person {
     let name = format!("assessor-{node}");
     let person = federation.person(&name).await;
     let role = format!("assessor@{node}").parse().unwrap();
-    roles_of(federation.dir.path(), &name.parse().unwrap(), Some(&[role])).unwrap();
+    roles_of(federation.dir.path(), &name.parse().unwrap(), Some((&[role], &founder()))).unwrap();
     person
 }
 
@@ -338,4 +340,42 @@ async fn an_application_that_cannot_be_is_refused_at_once() {
     let id = case.anna.hub.apply(two).await.unwrap();
     assert_eq!(case.anna.hub.application(&id).await.unwrap().parts.len(), 2, "it went where it was not meant for");
     assert!(matches!(case.assessors[1].hub.application(&id).await, Err(Refusal::NotFound { .. })));
+}
+
+/// What would be a bug: one decision, notice or application that is for several nodes, and holds at the first of them though it was refused at
+/// the second, or could not be written there.
+#[tokio::test]
+async fn what_is_for_several_nodes_is_done_for_all_of_them_or_for_none() {
+    let case = Case::new().await;
+    share(&case).await;
+    let (north, key) = (&case.assessors[0].hub, body_of("north"));
+    north.decide(&case.id, refusing(&case.envelope, &["south"], &key)).await.unwrap();
+    let both = ["north", "south"];
+    let permit = permit_for(&application(&case.anna, "app-1"), "permit-b", &both);
+    let why =
+        north.decide(&case.id, granting(&case.envelope, &both, &permit, &key)).await.expect_err("south is decided");
+    assert!(why.to_string().contains("the part of node south"), "{why}");
+    let complete = notice(&case.envelope, &both, Step::Complete, &key);
+    let why = north.notify(&case.id, complete).await.expect_err("south is decided");
+    assert!(why.to_string().contains("the part of node south"), "{why}");
+    let view = case.seen().await;
+    assert_eq!(part(&view, "north").status, Status::PreScreening, "half of it is done: {view:?}");
+    let db = Connection::open(case.federation.dir.path().join("hub.sqlite")).unwrap();
+    let rows = |which: &str| -> i64 {
+        db.query_row(&format!("SELECT COUNT(*) FROM governance WHERE {which}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows("node = 'north' AND what IN ('decision', 'notice')"), 0, "half of it is in the log");
+
+    // The parts of an application are written by name: south's is the last.
+    let full = "CREATE TRIGGER full BEFORE INSERT ON governance WHEN NEW.what = 'part' AND NEW.node = 'south'
+        BEGIN SELECT RAISE(ABORT, 'no place is left'); END";
+    db.execute_batch(full).unwrap();
+    let before = rows("1");
+    let another = sign(&application(&case.anna, "app-2"), &case.anna.key);
+    let why = case.anna.hub.apply(another.clone()).await.expect_err("a part of it could not be written");
+    assert!(matches!(why, Refusal::Internal { .. }), "{why}");
+    assert_eq!(rows("1"), before, "half of it is in the log");
+    db.execute_batch("DROP TRIGGER full").unwrap();
+    let id = case.anna.hub.apply(another).await.unwrap();
+    assert_eq!(case.anna.hub.application(&id).await.unwrap().parts.len(), 3);
 }

@@ -5,12 +5,12 @@ use spe_hub::{dismiss, invite, invite_by_token};
 use spe_kernel::refusal::Refusal;
 use spe_wire::{Connection, EnrolRequest, Enrolled, HubClient, Invitation, request::MemberKey};
 
-use crate::federation::{Federation, TODAY, role};
+use crate::federation::{Federation, TODAY, founder, role};
 
 /// An invitation that ends in a week.
 fn invited(federation: &Federation, member: &str) -> Invitation {
     let until = TODAY.parse::<jiff::Timestamp>().unwrap() + (7 * 24).hours();
-    invite_by_token(federation.dir.path(), &role(member), until).unwrap()
+    invite_by_token(federation.dir.path(), &role(member), None, until, &founder()).unwrap()
 }
 
 async fn hand_in(invitation: &Invitation, key: &MemberKey) -> Result<Enrolled, Refusal> {
@@ -65,7 +65,7 @@ async fn a_token_is_good_once_and_for_one_key() {
     federation.start(|_| {}).await;
     assert_eq!(hand_in(&invitation, &key).await.unwrap(), first, "a restart forgot it");
     refused(hand_in(&invitation, &MemberKey::generate().unwrap()).await, "was used at");
-    dismiss(federation.dir.path(), &role("node north")).unwrap();
+    dismiss(federation.dir.path(), &role("node north"), &founder()).unwrap();
     refused(hand_in(&invitation, &key).await, "does not know it");
 }
 
@@ -83,8 +83,15 @@ async fn a_token_that_is_over_or_for_another_is_refused_in_its_own_words() {
     refused(hand_in(&invitation, &key).await, "does not know it");
     (federation.set_time)(newer.until);
     refused(hand_in(&newer, &key).await, "ended at");
-    let latest = invite_by_token(federation.dir.path(), &role("node north"), newer.until + 1.hour()).unwrap();
+    let latest =
+        invite_by_token(federation.dir.path(), &role("node north"), None, newer.until + 1.hour(), &founder()).unwrap();
     hand_in(&latest, &key).await.expect("a new invitation is good");
-    assert!(invite(federation.dir.path(), &role("node north")).is_err(), "a member was invited twice");
-    assert!(invite_by_token(federation.dir.path(), &role("hub"), newer.until).is_err(), "a second hub was invited");
+    assert!(
+        invite(federation.dir.path(), &role("node north"), None, &founder()).is_err(),
+        "a member was invited twice"
+    );
+    assert!(
+        invite_by_token(federation.dir.path(), &role("hub"), None, newer.until, &founder()).is_err(),
+        "a second hub was invited"
+    );
 }

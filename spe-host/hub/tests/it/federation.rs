@@ -8,9 +8,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use spe_hub::{Calendar, Clock, Config, Hub, Winder, init, invite};
+use spe_hub::{Calendar, Clock, Config, Hub, Operator, Winder, init, invite};
 use spe_kernel::{
     agreement::{Act, AgreementBody},
+    audit,
     dataset::{ColumnSchema, ColumnType, DatasetSchema, Offer, TableSchema},
     disclosure::Catalogue,
     document::{Document, open, sign},
@@ -34,6 +35,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it never happened")
+}
+
+/// Whoever invites and dismisses members.
+pub(crate) fn founder() -> Operator {
+    let account = audit::Person { name: "account founder".into(), key: None, identity: None };
+    Operator { account, at: TODAY.parse().unwrap() }
 }
 
 pub(crate) struct Federation {
@@ -106,7 +113,7 @@ impl Federation {
     }
 
     pub(crate) fn invite(&self, role: &str) -> PathBuf {
-        invite(self.dir.path(), &role.parse().unwrap()).unwrap()
+        invite(self.dir.path(), &role.parse().unwrap(), None, &founder()).unwrap()
     }
 
     pub(crate) async fn person(&self, name: &str) -> Person {

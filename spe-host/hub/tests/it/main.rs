@@ -26,6 +26,7 @@ mod roles;
 mod rounds;
 mod rounds_ending;
 mod standing;
+mod terms;
 mod unreadable;
 mod upgrade;
 mod witness;

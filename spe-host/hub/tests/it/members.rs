@@ -1,10 +1,14 @@
 //! Who may call, and as whom.
 
-use spe_hub::{dismiss, invite};
+use jiff::ToSpan;
+use spe_hub::{Operator, dismiss, invite, invite_by_token, operated, roles_of};
 use spe_kernel::{dataset::ColumnType, disclosure::Catalogue, federation::Outcome, refusal::Refusal};
-use spe_wire::{Connection, HubClient, encode, pki::Authority, view::State};
+use spe_wire::{Connection, HubClient, encode, governance::Period, pki::Authority, tls::fingerprint, view::State};
 
-use crate::federation::{Federation, Node, Person, client, job_of, role, secret, soon};
+use crate::{
+    agreements::operator,
+    federation::{Federation, Node, Person, client, founder, job_of, role, secret, soon},
+};
 
 #[tokio::test]
 async fn a_certificate_that_is_not_listed_is_refused() {
@@ -45,7 +49,7 @@ async fn a_node_has_one_name_and_one_key() {
     let rekeyed = Catalogue { key: secret("new").public(), ..north.catalogue() };
     let refused = north.hub.offer(encode(&rekeyed)).await.expect_err("a pinned key was changed");
     assert!(matches!(&refused, Refusal::NotAllowed { what, .. } if what.contains("pinned")), "{refused}");
-    dismiss(federation.dir.path(), &role("node north")).unwrap();
+    dismiss(federation.dir.path(), &role("node north"), &founder()).unwrap();
     let again = client(&federation.invite("node north")).await;
     assert!(again.offer(encode(&rekeyed)).await.is_err(), "a new certificate unpinned the key");
     again.offer(north.offer()).await.expect("the old key under a new certificate");
@@ -98,7 +102,7 @@ async fn a_dismissed_node_decides_no_schema() {
     drop(squatter.hub.attend(encode(&disagreeing(&squatter))).await.unwrap());
     north.hub.offer(north.offer()).await.unwrap();
     assert!(shown(&anna, &north).await.is_empty(), "two schemas for one dataset");
-    dismiss(federation.dir.path(), &role("node squatter")).unwrap();
+    dismiss(federation.dir.path(), &role("node squatter"), &founder()).unwrap();
     north.hub.offer(north.offer()).await.unwrap();
     assert_eq!(shown(&anna, &north).await, ["census"], "a name that only a dismissed node used is free");
     let again = client(&federation.invite("node squatter")).await;
@@ -152,23 +156,97 @@ async fn a_dismissed_node_is_out_and_jobs_stop_waiting_for_it() {
     let mut work = north.attend().await;
     let job = anna.ask(0).await.unwrap();
     crate::federation::job_of(&mut work).await;
-    dismiss(federation.dir.path(), &role("node north")).unwrap();
+    dismiss(federation.dir.path(), &role("node north"), &founder()).unwrap();
     assert!(matches!(north.hub.report(&job, encode(&Refusal::Cancelled)).await, Err(Refusal::NotAllowed { .. })));
     let view = anna.hub.view(&job).await.unwrap();
     assert_eq!(view.state, State::Complete);
     assert!(view.nodes[0].outcome != Outcome::Offline, "the job waits for a node that will never come");
     assert!(matches!(anna.ask(1).await, Err(Refusal::DatasetUnknown { .. })));
-    assert!(dismiss(federation.dir.path(), &role("node north")).is_err());
+    assert!(dismiss(federation.dir.path(), &role("node north"), &founder()).is_err());
 }
 
 #[tokio::test]
 async fn an_invitation_is_not_repeated() {
     let federation = Federation::found().await;
     let bundle = federation.invite("person anna");
-    let error = invite(federation.dir.path(), &role("person anna")).expect_err("anna was invited twice");
+    let error =
+        invite(federation.dir.path(), &role("person anna"), None, &founder()).expect_err("anna was invited twice");
     assert!(error.to_string().contains("dismiss"), "{error}");
     client(&bundle).await.jobs().await.expect("the first invitation must stay good");
-    assert!(invite(federation.dir.path(), &role("hub")).is_err());
+    assert!(invite(federation.dir.path(), &role("hub"), None, &founder()).is_err());
     let found_again = spe_hub::init(federation.dir.path(), &["x".into()], "127.0.0.1:1".parse().unwrap());
     assert!(found_again.is_err(), "a federation was overwritten");
+}
+
+/// What would be a bug: somebody who was made an assessor, and nobody knows by whom; an act that is written down and was not done, or the other
+/// way round; a name that members or the public are given, also where the entry cannot be read.
+#[tokio::test]
+async fn who_makes_an_assessor_is_in_the_log_and_in_nothing_that_leaves() {
+    let mut federation = Federation::found().await;
+    let dir = federation.dir.path().to_owned();
+    let (_, bob) = (federation.node("north").await, federation.person("bob").await);
+    let kim = |hours: i64| Operator { account: operator(), at: founder().at + hours.hours() };
+    let roles = |text: &str| [text.parse().unwrap()];
+    let (anna, name) = (role("person anna"), "anna".parse().unwrap());
+    invite(&dir, &anna, Some(&roles("assessor@north")), &kim(1)).unwrap();
+    assert!(invite(&dir, &anna, Some(&roles("auditor")), &kim(2)).is_err(), "invited twice");
+    roles_of(&dir, &name, None).unwrap();
+    roles_of(&dir, &name, Some((&roles("auditor"), &kim(3)))).unwrap();
+    roles_of(&dir, &name, Some((&[], &kim(4)))).unwrap();
+    dismiss(&dir, &anna, &kim(5)).unwrap();
+    assert!(dismiss(&dir, &anna, &kim(6)).is_err(), "dismissed twice");
+    invite_by_token(&dir, &role("person eve"), None, kim(9).at, &kim(7)).unwrap();
+    // Again, the very same: another act.
+    dismiss(&dir, &role("person eve"), &kim(8)).unwrap();
+    invite_by_token(&dir, &role("person eve"), None, kim(9).at, &kim(9)).unwrap();
+    let acts = |account: &str| -> Vec<_> {
+        operated(&dir).unwrap().into_iter().filter(|act| act.account == account).collect()
+    };
+    let did: Vec<_> = acts("account kim").into_iter().map(|act| act.did).collect();
+    let expected = [
+        "person anna invited with a folder: assessor@north",
+        "person anna given roles: auditor",
+        "person anna given roles: no role",
+        "person anna dismissed",
+        "person eve invited with a token: applicant, data-user",
+        "person eve dismissed",
+        "person eve invited with a token: applicant, data-user",
+    ];
+    assert_eq!(did, expected);
+    assert_eq!(acts("account kim")[1].at, Some(kim(3).at));
+    assert_eq!(acts("account founder").len(), 2, "north and bob");
+
+    // Neither is done without the other.
+    let db = rusqlite::Connection::open(dir.join("hub.sqlite")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON governance BEGIN SELECT RAISE(ABORT, 'no place is left'); END";
+    db.execute_batch(full).unwrap();
+    let mallory = role("person mallory");
+    assert!(invite(&dir, &mallory, None, &kim(10)).is_err());
+    assert!(invite_by_token(&dir, &mallory, None, kim(20).at, &kim(10)).is_err());
+    assert!(roles_of(&dir, &"bob".parse().unwrap(), Some((&roles("auditor"), &kim(10)))).is_err());
+    assert!(dismiss(&dir, &role("person bob"), &kim(10)).is_err());
+    db.execute_batch("DROP TRIGGER full").unwrap();
+    assert!(dismiss(&dir, &mallory, &kim(10)).is_err(), "a member of whom the log knows nothing");
+    assert_eq!(roles_of(&dir, &"bob".parse().unwrap(), None).unwrap().len(), 2, "roles of which the log knows nothing");
+    bob.hub.jobs().await.expect("dismissed, and the log knows nothing of it");
+
+    // A store of the version before, and an entry that cannot be read.
+    federation.stop().await;
+    let damage = "DROP TRIGGER governance_is_not_changed; UPDATE governance SET body = CAST('{}' AS BLOB) WHERE number = \
+        (SELECT MAX(number) FROM governance WHERE account = 'account kim'); PRAGMA user_version = 8";
+    db.execute_batch(damage).unwrap();
+    federation.start(|_| {}).await;
+    let all = acts("account kim");
+    let (last, others) = all.split_last().unwrap();
+    assert!(last.did.starts_with("UNREADABLE") && others.iter().all(|act| !act.did.contains("UNREADABLE")), "{all:?}");
+    let ca = fingerprint(&dir.join("authority/ca.pem")).unwrap();
+    let stranger = HubClient::stranger(&spe_hub::Config::read(&dir).unwrap().public, ca).await.unwrap();
+    let register = stranger.register().await.unwrap();
+    assert_eq!(register.unreadable[0].about, "hub members");
+    let mut given = serde_json::to_string(&register).unwrap();
+    given += &serde_json::to_string(&stranger.activity(Period::default()).await.unwrap()).unwrap();
+    given += &serde_json::to_string(&bob.hub.applications().await.unwrap()).unwrap();
+    for hidden in ["kim", "anna", "eve", "founder"] {
+        assert!(!given.contains(hidden), "{hidden:?} is told: {given}");
+    }
 }

@@ -14,7 +14,7 @@ use spe_wire::{Assignment, Incoming, PassedOn, Ruling, encode, governance::Appli
 
 use crate::{
     applications::Case,
-    federation::{Person, assigned},
+    federation::{Person, assigned, founder},
     papers::{application, body_of, granting, now, permit_for, refusing},
 };
 
@@ -107,9 +107,9 @@ async fn a_number_is_one_permit_s_and_a_line_goes_on() {
 }
 
 /// North's data access body is south's, too; what south offers then.
-async fn share(case: &Case) -> Catalogue {
+pub(crate) async fn share(case: &Case) -> Catalogue {
     let both = ["assessor@north", "assessor@south"].map(|role| role.parse().unwrap());
-    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some(&both)).unwrap();
+    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some((&both, &founder()))).unwrap();
     let at_south = Catalogue { access_bodies: vec![body_of("north").public()], ..case.nodes[2].catalogue() };
     case.nodes[2].hub.offer(encode(&at_south)).await.unwrap();
     at_south

@@ -3,14 +3,15 @@
 use jiff::ToSpan;
 use spe_hub::Record;
 use spe_kernel::{
-    document::{Document, sign},
+    decision::{DecisionBody, Outcome},
+    document::{Document, open, sign},
     notice::Step,
     permit::{Article, PermitBody, Status},
     refusal::Refusal,
     revocation::{RevocationBody, Target},
 };
 use spe_wire::{
-    HubClient, encode,
+    HubClient, Ruling, encode,
     governance::{Activity, PartOutcome, Period},
     tls::fingerprint,
 };
@@ -206,4 +207,27 @@ async fn the_activity_report_counts_what_happened_in_its_period() {
     assert_eq!(value(&report, "average number of days between application and permit", "data permits"), Some("10.0"));
     let text = serde_json::to_string(&report).unwrap();
     assert!(!text.contains("anna") && NODES.iter().all(|node| !text.contains(&format!("assessor-{node}"))));
+}
+
+/// What would be a bug: an applicant, or a data access body, by whose words nobody can read the register any more.
+#[tokio::test]
+async fn a_register_is_read_whatever_is_in_it() {
+    let case = Case::new().await;
+    let mut long = application(&case.anna, "app-2");
+    long.applicant.name = "x".repeat(60_000);
+    let envelope = sign(&long, &case.anna.key);
+    let id = case.anna.hub.apply(envelope.clone()).await.unwrap();
+    (case.federation.set_time)(now() + 240.hours());
+    let Ruling { decision, .. } = refusing(&envelope, &["middle"], &body_of("middle"));
+    let mut body = open::<DecisionBody>(&decision).unwrap().body().clone();
+    let Outcome::Negative { reasons, .. } = &mut body.outcome else { panic!("a refusal") };
+    reasons[0].text = "y".repeat(2_500_000);
+    let ruling = Ruling { decision: sign(&body, &body_of("middle")), permit: None };
+    case.assessors[1].hub.decide(&id, ruling).await.unwrap();
+    let register = public(&case).await.register().await.unwrap();
+    assert_eq!((register.entries.len(), register.older), (2, 0));
+    let entry = register.entries.iter().find(|entry| entry.application == id).unwrap();
+    assert!(entry.applicant.starts_with("xxx") && entry.applicant.ends_with("(shortened)"), "{}", entry.applicant);
+    let size = serde_json::to_vec(&register).unwrap().len();
+    assert!(size < 20_000, "{size} bytes: a few of those fill what goes in one piece");
 }

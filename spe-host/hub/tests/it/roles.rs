@@ -12,7 +12,7 @@ use spe_wire::{
     EnrolRequest, HubClient, Ruling, Submission, encode, governance::Period, request::MemberKey, tls::fingerprint,
 };
 
-use crate::federation::{Federation, client, secret};
+use crate::federation::{Federation, client, founder, secret};
 
 /// Asks for one thing, and says what the hub said.
 fn ask(hub: &HubClient, endpoint: Endpoint, member: &str) -> BoxFuture<'static, Result<(), Refusal>> {
@@ -85,11 +85,11 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
         let name = format!("person {role}");
         let hub = client(&federation.invite(&name)).await;
         let node = role.is_for_nodes().then(|| "north".parse().unwrap());
-        roles_of(dir, &role.name().parse().unwrap(), Some(&[Listed { role, node }])).unwrap();
+        roles_of(dir, &role.name().parse().unwrap(), Some((&[Listed { role, node }], &founder()))).unwrap();
         callers.push((Some(role), name, hub));
     }
     let idle = client(&federation.invite("person idle")).await;
-    roles_of(dir, &"idle".parse().unwrap(), Some(&[])).unwrap();
+    roles_of(dir, &"idle".parse().unwrap(), Some((&[], &founder()))).unwrap();
     callers.push((None, "person idle".to_owned(), idle));
     for endpoint in Endpoint::ALL.iter().copied() {
         for (role, name, hub) in &callers {
@@ -110,7 +110,8 @@ async fn roles_change_while_the_hub_runs() {
     let federation = Federation::found().await;
     let anna = federation.person("anna").await;
     anna.hub.jobs().await.expect("an invited researcher may list jobs");
-    roles_of(federation.dir.path(), &"anna".parse().unwrap(), Some(&["auditor".parse().unwrap()])).unwrap();
+    roles_of(federation.dir.path(), &"anna".parse().unwrap(), Some((&["auditor".parse().unwrap()], &founder())))
+        .unwrap();
     let refused = anna.hub.jobs().await.expect_err("a role that was taken away still opens");
     assert!(refused.to_string().contains("data-user"), "the refusal does not say who may: {refused}");
     let auditor: Vec<Listed> = roles_of(federation.dir.path(), &"anna".parse().unwrap(), None).unwrap();

@@ -9,7 +9,7 @@ use spe_wire::{
 
 use crate::{
     answers::Claim,
-    federation::{assigned, plan, plan_in, role, soon},
+    federation::{assigned, founder, plan, plan_in, role, soon},
     fit::{Fit, PATIENCE, START, Worker, level, people},
 };
 
@@ -164,7 +164,7 @@ async fn a_second_word_does_not_begin_the_time_anew() {
 async fn a_dismissed_node_is_waited_for_no_longer_than_a_silent_one() {
     let mut fit = Fit::new(&["north", "south"], 2).await;
     fit.answer(0, 1, 0, START).await.unwrap();
-    dismiss(fit.federation.dir.path(), &role("node south")).unwrap();
+    dismiss(fit.federation.dir.path(), &role("node south"), &founder()).unwrap();
     fit.pass(PATIENCE).await;
     assert_eq!(fit.next(0).await.merged.nodes, 1);
     assert!(matches!(outcome(&fit.view().await, 1), Outcome::Refused { why: Refusal::NotAllowed { .. }, .. }));

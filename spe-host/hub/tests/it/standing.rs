@@ -16,6 +16,7 @@ use spe_wire::{
 
 use crate::{
     applications::Case,
+    federation::founder,
     papers::{application, body_of, decided_at, granting, now, permit_for, refusing},
     register::public,
 };
@@ -129,7 +130,7 @@ async fn what_became_of_a_permit_is_shown_to_those_whom_it_concerns_and_to_the_p
 async fn a_permit_that_leaves_a_part_out_replaces_the_one_there() {
     let case = Case::new().await;
     let both = ["assessor@north", "assessor@south"].map(|role| role.parse().unwrap());
-    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some(&both)).unwrap();
+    roles_of(case.federation.dir.path(), &"assessor-north".parse().unwrap(), Some((&both, &founder()))).unwrap();
     let mut at_south = case.nodes[2].catalogue();
     at_south.access_bodies = vec![body_of("north").public()];
     case.nodes[2].hub.offer(encode(&at_south)).await.unwrap();
@@ -163,6 +164,25 @@ async fn a_decision_is_made_between_the_application_and_now() {
     let ahead =
         decided_at(&refusing(&case.envelope, &["south"], &body_of("south")), now() + 59.minutes(), &body_of("south"));
     case.assessors[2].hub.decide(&case.id, ahead).await.expect("a clock that is a little ahead");
+}
+
+/// What would be a bug: a permit with the date of a template, which covers everybody who has opted out since then.
+#[tokio::test]
+async fn a_permit_is_not_dated_back() {
+    let case = Case::new().await;
+    let (north, key, body) = (&case.assessors[0].hub, body_of("north"), application(&case.anna, "app-1"));
+    let at = |issued_at: Timestamp| PermitBody { issued_at, ..permit_for(&body, "permit-1", &["north"]) };
+    let give = |permit: &PermitBody| north.decide(&case.id, granting(&case.envelope, &["north"], permit, &key));
+    let why = give(&at(now() - 61.minutes())).await.expect_err("a permit of before the application");
+    assert!(matches!(why, Refusal::Malformed { .. }) && why.to_string().contains("came to the hub at"), "{why}");
+    // What clocks may differ.
+    let first = at(now() - 59.minutes());
+    give(&first).await.expect("a clock that is a little behind");
+    let second = changing(&first, Status::Amended, permit_for(&body, "permit-2", &["north"]));
+    let back = PermitBody { issued_at: now() - 60.minutes(), ..second.clone() };
+    let why = give(&back).await.expect_err("an amendment of before the permit that it amends");
+    assert!(why.to_string().contains("permit permit-1, whose place it takes"), "{why}");
+    give(&second).await.expect("an amendment of now");
 }
 
 /// What would be a bug: a hub that is restarted with a clock that was set back, and for which what it has written down is yet to come.

@@ -22,7 +22,7 @@ use spe_wire::{
 use tracing::{Event, Metadata, Subscriber, field, span};
 
 use crate::{
-    agreements::operator,
+    agreements::{hubs, operator},
     applications::Case,
     federation::{Federation, assigned, job_of},
     papers::{application, body_of, granting, now, permit_for, refusing},
@@ -260,7 +260,7 @@ async fn a_log_from_the_future_is_told_and_kept() {
     let step = Move::Offer { terms: Terms::of(TERMS.as_bytes()), until: Some(until) };
     agree(&dir, &north.name, step, &operator()).unwrap();
     let stated = north.hub.agree(Vec::new()).await.unwrap();
-    let offer = open::<AgreementBody>(stated.last().unwrap()).unwrap().digest();
+    let offer = open::<AgreementBody>(hubs(stated, &north).last().unwrap()).unwrap().digest();
     north.hub.agree(vec![north.states(2, Act::Accept { offer })]).await.unwrap();
     federation.stop().await;
     let opened = || {

@@ -90,6 +90,41 @@ async fn a_store_of_version_2_goes_on_and_forgets_nothing_that_can_be_read() {
     assert_eq!(columns(federation.dir.path()), columns(fresh.dir.path()), "an upgraded store differs from a new one");
 }
 
+/// What would be a bug: a history that a node's operator acknowledged by its number, and that has no name, or another one, after the upgrade: the
+/// node would be stopped by it again.
+#[tokio::test]
+async fn histories_that_version_7_numbered_keep_their_number_as_their_name() {
+    let mut federation = Federation::found().await;
+    federation.stop().await;
+    let dir = federation.dir.path();
+    let db = Connection::open(dir.join("hub.sqlite")).unwrap();
+    db.execute_batch(
+        "DROP TABLE besides;
+         CREATE TABLE besides (
+             node TEXT PRIMARY KEY, number INTEGER NOT NULL, size INTEGER NOT NULL, root TEXT NOT NULL, shown TEXT NOT NULL
+         ) STRICT;
+         INSERT INTO besides VALUES ('north', 3, 41, 'a root', 'a checkpoint'), ('south', 12, 7, 'another', 'and shown');
+         PRAGMA user_version = 7;",
+    )
+    .unwrap();
+    drop(db);
+    Hub::open(Config::read(dir).unwrap()).expect("the store was not upgraded");
+    let db = Connection::open(dir.join("hub.sqlite")).unwrap();
+    let mut query = db.prepare("SELECT node, name, size, root, shown FROM besides ORDER BY node").unwrap();
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    let found: Vec<(String, String, u32, String, String)> =
+        query.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap();
+    let kept = |node: &str, name: &str, size, root: &str, shown: &str| {
+        (node.to_owned(), name.to_owned(), size, root.to_owned(), shown.to_owned())
+    };
+    assert_eq!(
+        found,
+        [kept("north", "3", 41, "a root", "a checkpoint"), kept("south", "12", 7, "another", "and shown")]
+    );
+    let fresh = Federation::found().await;
+    assert_eq!(columns(dir), columns(fresh.dir.path()), "an upgraded store differs from a new one");
+}
+
 #[tokio::test]
 async fn a_store_of_a_later_version_is_left_alone() {
     let mut federation = Federation::found().await;

@@ -3,8 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Agreement, Party, Standing, Terms};
-use crate::{document::Opened, ids::Digest, refusal::Refusal};
+use super::{Act, Agreement, AgreementBody, Party, REASON_BYTES_MAX, Standing, Terms};
+use crate::{
+    document::{Opened, malformed},
+    ids::Digest,
+    refusal::Refusal,
+};
 
 /// What a party decides.
 #[derive(Debug, Clone)]
@@ -33,10 +37,11 @@ impl Agreement {
     /// What `party` states by that at `now`.
     ///
     /// # Errors
-    /// [`Refusal::NothingToState`]: it would change nothing, or is the other party's to do; [`Refusal::OtherTerms`].
+    /// [`Refusal::NothingToState`]: it would change nothing, or is the other party's to do; [`Refusal::OtherTerms`];
+    /// [`Refusal::Malformed`]: a reason that is too long, or not on one line.
     pub fn decide(&self, party: Party, step: Move, now: Timestamp) -> Result<Act, Refusal> {
         match (step, party) {
-            (Move::Offer { terms, until }, Party::Hub) => Ok(terms.offered(now, until)),
+            (Move::Offer { terms, until }, Party::Hub) => self.offer(terms.offered(now, until)),
             (Move::Offer { .. }, Party::Node) => Err(self.nothing("an offer is the hub's to make")),
             (Move::Accept { terms }, Party::Node) => self.acceptance(terms, now),
             (Move::Accept { .. }, Party::Hub) => Err(self.nothing("the node accepts, not the hub")),
@@ -44,7 +49,7 @@ impl Agreement {
                 let offer = self.lasting()?;
                 match self.suspended_by(party) {
                     true => Err(self.nothing(format!("{} has suspended it already", self.name(party)))),
-                    false => Ok(Act::Suspend { offer, reason }),
+                    false => Ok(Act::Suspend { offer, reason: on_one_line(reason)? }),
                 }
             }
             (Move::Resume, _) => {
@@ -58,7 +63,20 @@ impl Agreement {
                     (false, false) => Err(self.nothing("it is not suspended")),
                 }
             }
-            (Move::Terminate(reason), _) => Ok(Act::Terminate { offer: self.lasting()?, reason }),
+            (Move::Terminate(reason), _) => Ok(Act::Terminate { offer: self.lasting()?, reason: on_one_line(reason)? }),
+        }
+    }
+
+    /// The same again changes nothing, unless it is to begin anew what was suspended or ended.
+    fn offer(&self, act: Act) -> Result<Act, Refusal> {
+        let what = |act: &Act| match *act {
+            Act::Offer { terms, until, .. } => Some((terms, until)),
+            _ => None,
+        };
+        let latest = self.latest_offer().and_then(|offer| what(&offer.body().act));
+        match self.stops().is_empty() && latest.is_some() && latest == what(&act) {
+            true => Err(self.nothing("the hub's latest offer has the same terms and the same end")),
+            false => Ok(act),
         }
     }
 
@@ -66,7 +84,11 @@ impl Agreement {
         let offer = self.latest_offer().ok_or_else(|| self.nothing("the hub has offered nothing yet"))?;
         terms.map_or(Ok(()), |terms| terms.are_those_of(offer))?;
         if self.accepted().is_some_and(|known| known.digest() == offer.digest()) {
+            self.lasting()?;
             return Err(self.nothing("the hub's latest offer is accepted already; only another can be"));
+        }
+        if self.was_ended_after(offer) {
+            return Err(self.nothing("the hub has ended it since its latest offer; it can offer anew"));
         }
         match offer.body().act {
             Act::Offer { until: Some(until), .. } if until <= now => {
@@ -90,6 +112,12 @@ impl Agreement {
         }
     }
 
+    /// Whether the hub has stated an end after that offer: whoever accepts it then takes part in nothing.
+    fn was_ended_after(&self, offer: &Opened<AgreementBody>) -> bool {
+        let ends = |one: &&Opened<AgreementBody>| matches!(one.body().act, Act::Terminate { .. });
+        self.of(Party::Hub).filter(ends).any(|one| one.body().number >= offer.body().number)
+    }
+
     fn suspended_by(&self, party: Party) -> bool {
         matches!(self.stop(party), Some(Standing::Suspended { .. }))
     }
@@ -97,6 +125,16 @@ impl Agreement {
     fn nothing(&self, why: impl Into<String>) -> Refusal {
         Refusal::NothingToState { node: self.node().clone(), why: why.into() }
     }
+}
+
+/// The other party is told why in some words on one line.
+fn on_one_line(reason: String) -> Result<String, Refusal> {
+    let why = match reason.len() {
+        size if size > REASON_BYTES_MAX => format!("reason has {size} bytes; the limit is {REASON_BYTES_MAX}"),
+        _ if reason.chars().any(char::is_control) => "reason has a line break or another control character".into(),
+        _ => return Ok(reason),
+    };
+    Err(malformed::<AgreementBody>(why))
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use crate::{
     refusal::Refusal,
 };
 
-/// The agreement as it stands at `now`: what was accepted last, from when and until when. One that a party has suspended or ended permits
-/// nothing since then; where both have, since the first of them did.
+/// The agreement as it stands at `now`: what was accepted last, from when and until when; not before it was accepted, nor before a suspension
+/// was lifted. One that a party has suspended or ended permits nothing since then; where both have, since the first of them did. One that never
+/// held is a prohibition.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]: nothing was agreed on.
@@ -23,8 +24,11 @@ pub fn odrl(agreement: &Agreement, now: Timestamp) -> Result<Value, Refusal> {
     let Act::Offer { terms, terms_sha256, from, until } = offer.body().act else { return Err(nothing()) };
     let second = agreement.changes().into_iter().find(|change| change.statement.digest() == offer.digest());
     let accepted = second.and_then(|change| change.second).ok_or_else(nothing)?;
-    let ends = until.into_iter().chain(agreement.stopped_since()).map(|end| constraint("dateTime", "lt", instant(end)));
-    let constraints: Vec<Value> = std::iter::once(constraint("dateTime", "gteq", instant(from))).chain(ends).collect();
+    let (since, stopped) = agreement.last_unstopped();
+    let start = since.into_iter().chain([accepted.body().signed_at]).fold(from, Timestamp::max);
+    let rule = if stopped.is_some_and(|stopped| stopped <= start) { "prohibition" } else { "permission" };
+    let ends = until.into_iter().chain(stopped).map(|end| constraint("dateTime", "lt", instant(end)));
+    let constraints: Vec<Value> = std::iter::once(constraint("dateTime", "gteq", instant(start))).chain(ends).collect();
     Ok(json!({
         "@context": [
             "http://www.w3.org/ns/odrl.jsonld",
@@ -37,7 +41,7 @@ pub fn odrl(agreement: &Agreement, now: Timestamp) -> Result<Value, Refusal> {
         "dct:issued": instant(accepted.body().signed_at),
         "assigner": party("hub", agreement.key(Party::Hub), "hub"),
         "assignee": party("node", agreement.key(Party::Node), agreement.node().as_str()),
-        "permission": [{
+        rule: [{
             "target": { "@type": "Asset", "uid": federation(agreement.key(Party::Hub)) },
             "action": "use",
             "constraint": constraints,

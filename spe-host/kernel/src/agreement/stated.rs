@@ -43,20 +43,19 @@ pub struct Change<'a> {
     pub second: Option<&'a Opened<AgreementBody>>,
 }
 
-const PARTIES: [Party; 2] = [Party::Hub, Party::Node];
-
-/// How a party has stopped it.
-struct Stopped {
-    /// Since when, without a resumption in between.
-    since: Timestamp,
-    /// Its last word.
-    standing: Standing,
-}
-
 /// The order of a party's statements. Two have one number where the party's store was put back in between: their digests decide, so that
 /// whoever has the same statements reads the same from them.
-fn turn(statement: &&Opened<AgreementBody>) -> (u32, Digest) {
+pub(super) fn turn(statement: &&Opened<AgreementBody>) -> (u32, Digest) {
     (statement.body().number, statement.digest())
+}
+
+/// How many statements of a party there may be when it makes this one: it can always suspend and end.
+const fn places(act: &Act) -> usize {
+    match act {
+        Act::Terminate { .. } => STATEMENTS_MAX,
+        Act::Suspend { .. } => STATEMENTS_MAX - 1,
+        _ => STATEMENTS_MAX - 2,
+    }
 }
 
 impl Agreement {
@@ -103,9 +102,10 @@ impl Agreement {
             // One is enough: another says nothing new.
             (_, Act::Countersign { statement: of }) if self.countersignable(party, *of)?.is_some() => return Ok(false),
             (_, Act::Countersign { .. }) => {}
-            _ if self.own(party) >= STATEMENTS_MAX => {
+            (_, act) if self.own(party) >= places(act) => {
                 return Err(malformed::<AgreementBody>(format!(
-                    "its signer has made {STATEMENTS_MAX} statements on it, and no more are taken"
+                    "its signer has made {} statements on it, of {STATEMENTS_MAX}; the last two are for a suspension and an end",
+                    self.own(party)
                 )));
             }
             _ => {}
@@ -178,7 +178,13 @@ impl Agreement {
         self.of(party).map(|statement| statement.body().number).max().unwrap_or(0).saturating_add(1)
     }
 
-    fn of(&self, party: Party) -> impl Iterator<Item = &Opened<AgreementBody>> {
+    /// When `party` signs its next statement at `now`: never before its last one, so that of its statements the later is the later by number and
+    /// by time, unless its store was put back in between.
+    pub fn signed_at(&self, party: Party, now: Timestamp) -> Timestamp {
+        self.of(party).map(|statement| statement.body().signed_at).fold(now, Timestamp::max)
+    }
+
+    pub(super) fn of(&self, party: Party) -> impl Iterator<Item = &Opened<AgreementBody>> {
         self.statements.iter().filter(move |(by, _)| *by == party).map(|(_, statement)| statement)
     }
 
@@ -190,7 +196,7 @@ impl Agreement {
     }
 
     /// What the other party signed under `statement`.
-    fn second(&self, statement: &Opened<AgreementBody>) -> Option<&Opened<AgreementBody>> {
+    pub(super) fn second(&self, statement: &Opened<AgreementBody>) -> Option<&Opened<AgreementBody>> {
         let accepted = matches!(statement.body().act, Act::Offer { .. });
         let under = |one: &&Opened<AgreementBody>| match one.body().act {
             Act::Accept { offer } => accepted && offer == statement.digest(),
@@ -229,6 +235,12 @@ impl Agreement {
         offers.max_by_key(turn)
     }
 
+    /// The hub's offer, if it has made one and no other.
+    pub fn only_offer(&self) -> Option<&Opened<AgreementBody>> {
+        let mut offers = self.of(Party::Hub).filter(|one| matches!(one.body().act, Act::Offer { .. }));
+        offers.next().filter(|_| offers.next().is_none())
+    }
+
     /// What is agreed on: of the offers that the node has accepted, the hub's latest. So neither goes back alone to what was agreed on
     /// before.
     pub fn accepted(&self) -> Option<&Opened<AgreementBody>> {
@@ -248,57 +260,6 @@ impl Agreement {
             _ if now < *from => Standing::NotYet { from: *from },
             _ => Standing::Live { terms: *terms },
         }
-    }
-
-    /// What keeps it from being live: each party's suspension or end of it that is in force, an end first: what is ended is ended, whatever
-    /// the other party says.
-    pub fn stops(&self) -> Vec<Standing> {
-        let mut stops: Vec<_> = PARTIES.into_iter().filter_map(|party| self.stop(party)).collect();
-        stops.sort_by_key(|one| !matches!(one, Standing::Terminated { .. }));
-        stops
-    }
-
-    /// A party's last word, where it is a suspension or an end.
-    pub(super) fn stop(&self, party: Party) -> Option<Standing> {
-        Some(self.stopped(party)?.standing)
-    }
-
-    /// Since when what is agreed on has been stopped without a break: by the party that stopped it first, where both did.
-    pub(super) fn stopped_since(&self) -> Option<Timestamp> {
-        PARTIES.into_iter().filter_map(|party| self.stopped(party)).map(|stopped| stopped.since).min()
-    }
-
-    /// How a party stopped what is agreed on, if it did.
-    ///
-    /// # Security
-    /// Its stops count that name what is agreed on, and all that it has stated after it offered or accepted that: a suspension by the hub is
-    /// not got rid of by accepting an offer from before it. Watched by `an_offer_from_before_a_suspension_does_not_lift_it`.
-    fn stopped(&self, party: Party) -> Option<Stopped> {
-        let agreed = self.accepted()?;
-        let opening = if party == Party::Hub { agreed } else { self.second(agreed)? };
-        let counts = |one: &Opened<AgreementBody>, offer: &Digest| {
-            *offer == agreed.digest() || one.body().number >= opening.body().number
-        };
-        let mut all: Vec<_> = self.of(party).collect();
-        all.sort_by_key(turn);
-        let mut stopped: Option<Stopped> = None;
-        for statement in all {
-            let (by, at) = (self.name(party), statement.body().signed_at);
-            let since = stopped.as_ref().map_or(at, |stopped| stopped.since.min(at));
-            match &statement.body().act {
-                Act::Terminate { offer, reason } if counts(statement, offer) => {
-                    let standing = Standing::Terminated { by, at, reason: reason.clone() };
-                    return Some(Stopped { since, standing });
-                }
-                Act::Suspend { offer, reason } if counts(statement, offer) => {
-                    let standing = Standing::Suspended { by, at, reason: reason.clone() };
-                    stopped = Some(Stopped { since, standing });
-                }
-                Act::Resume { offer } if counts(statement, offer) => stopped = None,
-                _ => {}
-            }
-        }
-        stopped
     }
 
     /// Nothing, if it is live at `now`.

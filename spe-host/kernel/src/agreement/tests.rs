@@ -87,14 +87,14 @@ fn what_is_ended_stays_ended_until_another_offer_is_accepted() {
 fn a_party_states_so_much_and_no_more() {
     let (mut agreement, offer) = agreed();
     let suspend = |number| Act::Suspend { offer, reason: format!("{number}") };
-    for number in 2..=1_000 {
+    for number in 2..=999 {
         let statement = said(&key(Party::Hub), number, suspend(number));
         let second = countersigned(Party::Node, number, statement.digest());
         assert_eq!((agreement.add(statement), agreement.add(second)), (Ok(true), Ok(true)));
     }
-    let refused = agreement.add(said(&key(Party::Hub), 1_001, suspend(1_001)));
+    let refused = agreement.add(said(&key(Party::Hub), 1_000, suspend(1_000)));
     assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{refused:?}");
-    assert_eq!(agreement.add(said(&key(Party::Hub), 1_000, suspend(1_000))), Ok(false), "one that is known");
+    assert_eq!(agreement.add(said(&key(Party::Hub), 999, suspend(999))), Ok(false), "one that is known");
     let ending = Act::Terminate { offer, reason: "we leave".into() };
     assert_eq!(agreement.add(said(&key(Party::Node), 2_000, ending)), Ok(true), "the node cannot leave");
 }
@@ -231,7 +231,7 @@ fn meaning(start: &Agreement, statements: Vec<Opened<AgreementBody>>) -> impl Pa
     }
     let changes: Vec<_> = one.changes().iter().map(|change| change.statement.digest()).collect();
     let offers = [one.latest_offer(), one.accepted()].map(|offer| offer.map(Opened::digest));
-    (read(&one), changes, offers, one.standing(at(9)), one.stopped_since())
+    (read(&one), changes, offers, one.standing(at(9)), one.last_unstopped())
 }
 
 fn permutations<T: Clone>(all: &[T]) -> Vec<Vec<T>> {
@@ -280,7 +280,7 @@ fn terms_are_known_by_both_digests() {
     let offer = said(&key(Party::Hub), 1, terms.offered(at(1), None));
     assert_eq!(terms.are_those_of(&offer), Ok(()));
     let other = Terms::of(b"other terms").are_those_of(&offer).unwrap_err().to_string();
-    assert!(other.contains("sha256:") && other.contains("ask the hub's operator"), "{other}");
+    assert!(other.contains("sha256:") && other.contains("the hub's operator has the text"), "{other}");
     let Act::Offer { terms, from, until, .. } = offer.body().act else { panic!("an offer") };
     let false_sha = Act::Offer { terms, terms_sha256: Some(Sha256::of(b"other terms")), from, until };
     assert!(

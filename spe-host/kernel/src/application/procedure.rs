@@ -103,7 +103,8 @@ pub enum Term {
     ProlongedDecision(Track),
     /// For the applicant to complete the application, from being asked: 4 weeks.
     Completion,
-    /// For the data to be there, from the permit, Art. 68(7): 2 months.
+    /// For the data to be there, from the permit: 2 months. Art. 68(7) counts from when the data access body has the data, which here stays
+    /// with its holder: what is shown is never later.
     Data,
     /// For the answer to a data request, from its approval: 3 months.
     Answer,
@@ -175,6 +176,8 @@ pub struct Procedure {
     track: Track,
     stages: Vec<Stage>,
     prolonged: bool,
+    /// Since when what was granted is owed: the data, or the answer.
+    owed_since: Option<Timestamp>,
 }
 
 /// A move that is not one.
@@ -211,7 +214,8 @@ pub enum ProcedureError {
 impl Procedure {
     /// An application that arrived at `at`.
     pub fn submitted(track: Track, at: Timestamp) -> Self {
-        Self { track, stages: vec![Stage { status: Status::Submitted, since: at }], prolonged: false }
+        let stages = vec![Stage { status: Status::Submitted, since: at }];
+        Self { track, stages, prolonged: false, owed_since: None }
     }
 
     /// Its statuses, the first first.
@@ -241,6 +245,21 @@ impl Procedure {
         Ok(())
     }
 
+    /// Decides positively at `at`: from now on the data is owed (Art. 68(7)), or the answer (Art. 69).
+    ///
+    /// # Errors
+    /// As [`Procedure::advance`].
+    pub fn grant(&mut self, at: Timestamp) -> Result<(), ProcedureError> {
+        self.advance(Status::DecisionIssued, at)?;
+        self.owed_since = Some(at);
+        Ok(())
+    }
+
+    /// What was granted is there. Where nothing was, nothing changes.
+    pub const fn provide(&mut self) {
+        self.owed_since = None;
+    }
+
     /// Prolongs the term for the decision, once.
     ///
     /// # Errors
@@ -265,11 +284,15 @@ impl Procedure {
         last.or(self.stages.first()).map_or(Timestamp::UNIX_EPOCH, |stage| stage.since)
     }
 
-    /// What is due next, and when; nothing once it is final.
+    /// What is due next, and when: the decision; what the applicant was asked for; what was granted, until it is there.
     pub fn due(&self) -> Option<Due> {
         let Stage { status, since } = self.now();
         let (term, start) = match status {
-            Status::DecisionIssued | Status::Withdrawn => return None,
+            Status::DecisionIssued => match self.track {
+                Track::Permit | Track::Accelerated => (Term::Data, self.owed_since?),
+                Track::Request => (Term::Answer, self.owed_since?),
+            },
+            Status::Withdrawn => return None,
             Status::AwaitingAdditionalInformation => (Term::Completion, since),
             _ if self.prolonged => (Term::ProlongedDecision(self.track), self.complete_since()),
             _ => (Term::Decision(self.track), self.complete_since()),

@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! spe.optout/2 ⇥ dataset ⇥ key columns ⇥ version of the pseudonym key ⇥ its check value ⇥ chain
-//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,…[:category,…] ⇥ version:pseudonym ⇥ source ⇥ chain
+//! recorded_at ⇥ effective_at ⇥ opts-out|comes-back ⇥ everything|purpose,…[:category,…] ⇥ version:pseudonym ⇥ source[ ⇥ account] ⇥ chain
 //! ```
 //!
-//! Format 1 had no versions: all that it says is of version 1.
+//! Format 1 had no versions: all that it says is of version 1. Entries of before there were accounts have none.
 //!
 //! Beside it stands the head, one line: how many bytes were acknowledged, and the chain after them. The list alone would not show
 //! that its last lines are gone.
 
 use jiff::Timestamp;
 
-use super::{Channel, Choice, Entry, Subject, from_hex, hex};
+use super::{Channel, Choice, Entry, Subject, from_hex, hex, is_tame};
 use crate::{
     ids::{DatasetName, Digest},
     keys::Scheme,
@@ -260,13 +260,18 @@ fn body(entry: &Entry) -> String {
         Choice::ComesBack => "comes-back",
     };
     let Entry { subject, version, scope, effective_at, recorded_at, channel, .. } = entry;
-    format!("{recorded_at}\t{effective_at}\t{choice}\t{scope}\t{version}:{}\t{}", hex(subject), channel.as_str())
+    let by = channel.by().map(|account| format!("\t{account}")).unwrap_or_default();
+    format!("{recorded_at}\t{effective_at}\t{choice}\t{scope}\t{version}:{}\t{}{by}", hex(subject), channel.as_str())
 }
 
 /// The entry in `line`, and the chain after it; `None` when the line is not whole, or not the one that follows `before`.
 fn entry(line: &[u8], before: Digest) -> Option<(Entry, Digest)> {
     let (body, chain) = open(line, before)?;
-    let [recorded_at, effective_at, choice, scope, subject, channel] = fields(body)?;
+    let (body, by) = match body.match_indices('\t').nth(5) {
+        Some((at, _)) => (body.get(..at)?, Some(body.get(at + 1..).filter(|by| is_tame(by))?)),
+        None => (body, None),
+    };
+    let [recorded_at, effective_at, choice, scope, subject, source] = fields(body)?;
     let choice = match choice {
         "opts-out" => Choice::OptsOut,
         "comes-back" => Choice::ComesBack,
@@ -280,7 +285,7 @@ fn entry(line: &[u8], before: Digest) -> Option<(Entry, Digest)> {
         scope: scope.parse().ok()?,
         effective_at: effective_at.parse().ok()?,
         recorded_at: recorded_at.parse().ok()?,
-        channel: channel.parse().ok()?,
+        channel: Channel { by: by.map(str::to_owned), ..source.parse().ok()? },
     };
     Some((entry, chain))
 }

@@ -154,6 +154,16 @@ impl Line {
         })
     }
 
+    /// From when until when the permit of that digest is in force, as far as is known: until its end, its replacement or its revocation,
+    /// whichever is first. Both are the same of one that never was. `None` if it is not one of the line.
+    pub fn in_force(&self, digest: Digest) -> Option<(Timestamp, Timestamp)> {
+        let version = self.versions.iter().find(|v| v.digest == digest)?;
+        let from = version.takes_effect();
+        let replaced_at = self.replacement(version, Timestamp::MAX).map(Version::takes_effect);
+        let ends = [replaced_at, self.revoked_at].into_iter().flatten();
+        Some((from, ends.fold(version.valid_until, Timestamp::min).max(from)))
+    }
+
     /// Which one has taken the place of `version` by `now`: the first that did.
     fn replacement(&self, version: &Version, now: Timestamp) -> Option<&Version> {
         let followers = self.versions.iter().filter(|v| v.follows(version) && v.takes_effect() <= now);

@@ -47,16 +47,16 @@ fn data(body: &PermitBody, plan: &Plan, schema: &DatasetSchema, node: &NodeName)
                 return Err(Refusal::ColumnNotInPermit { dataset: dataset.clone(), column });
             };
             let declared = schema.table(&input.table).and_then(|table| table.category);
-            let mut covering =
-                covering.iter().filter(|d| declared.is_none_or(|category| category == d.category)).peekable();
-            if let (None, Some(category)) = (covering.peek(), declared) {
+            let is_of = |d: &&&PermitData| declared.is_none_or(|category| category == d.category);
+            let fitting: Vec<_> = covering.iter().filter(is_of).collect();
+            if let (true, Some(category)) = (fitting.is_empty(), declared) {
                 return forbid(format!(
-                    "table {} of dataset {dataset} is declared as data of category {category} (Art. 51(1)), and it covers column {column} as \
-                     data of category {}; another permit may, with that column in an entry of `data` with category = \"{category}\"",
+                    "table {} of dataset {dataset} is declared as data of category {category} (Art. 51(1)), and the permit covers column {column} \
+                     as data of category {}; another permit may, with that column in an entry of `data` with category = \"{category}\"",
                     input.table, first.category
                 ));
             }
-            if body.article == Article::Permit && !covering.any(|d| d.pseudonymised) {
+            if body.article == Article::Permit && !fitting.iter().any(|d| d.pseudonymised) {
                 return forbid(format!(
                     "it gives anonymised access to dataset {dataset}, and a module of one's own reads pseudonymised records; a data \
                      request (Art. 69) may ask approved questions of it"

@@ -89,8 +89,18 @@ fn is_odrl_agreement(policy: &Value) {
 
 /// The ends that a permission has.
 fn ends(policy: &Value) -> Vec<String> {
+    times(policy, "lt")
+}
+
+/// Since when it is permitted.
+fn start(policy: &Value) -> String {
+    let [start] = times(policy, "gteq").try_into().expect("one");
+    start
+}
+
+fn times(policy: &Value, operator: &str) -> Vec<String> {
     let all = policy["permission"][0]["constraint"].as_array().unwrap().iter();
-    let before = all.filter(|one| one["leftOperand"] == "dateTime" && one["operator"] == "lt");
+    let before = all.filter(|one| one["leftOperand"] == "dateTime" && one["operator"] == operator);
     before.map(|one| one["rightOperand"]["@value"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -136,6 +146,11 @@ fn what_is_suspended_or_ended_permits_nothing_from_then_on() {
     assert_eq!(ends(&suspended), ["2028-06-01T00:00:00Z", "2026-06-03T09:00:00Z"], "{suspended}");
     case.says(&hub(), 4, Act::Resume { offer });
     assert_eq!(ends(&case.odrl()), ["2028-06-01T00:00:00Z"], "it was resumed");
+    assert_eq!(
+        start(&case.odrl()),
+        "2026-06-04T09:00:00Z",
+        "it says that the use was permitted while it was suspended"
+    );
     case.says(&node(), 5, Act::Terminate { offer, reason: reason() });
     let ended = case.odrl();
     assert_eq!(
@@ -175,7 +190,26 @@ fn a_permission_ends_when_the_first_party_stops_it() {
     case.says(&node(), 3, suspend(offer, repairs));
     case.says(&hub(), 10, suspend(offer, audit));
     case.says(&node(), 12, Act::Resume { offer });
-    assert_eq!(ends(&case.odrl()).last().unwrap(), "2026-06-10T09:00:00Z");
+    let policy = case.odrl();
+    assert_eq!(ends(&policy).last().unwrap(), "2026-06-03T09:00:00Z", "one or the other had suspended it since then");
+    assert_eq!(start(&policy), "2026-06-02T09:00:00Z", "it was accepted on the 2nd");
+    case.says(&hub(), 14, Act::Resume { offer });
+    assert_eq!((start(&case.odrl()).as_str(), ends(&case.odrl()).len()), ("2026-06-14T09:00:00Z", 1));
+    // Both stop it anew: the last time in which it was permitted is that since then.
+    case.says(&hub(), 20, terminate(offer, end));
+    assert_eq!(start(&case.odrl()), "2026-06-14T09:00:00Z");
+    assert_eq!(ends(&case.odrl()).last().unwrap(), "2026-06-20T09:00:00Z");
+}
+
+/// What would be a bug: an export that permits what was suspended before it was accepted, and never held.
+#[test]
+fn what_never_held_is_a_prohibition() {
+    let mut case = Case::agreed();
+    let second = case.says(&hub(), 5, Terms::of(b"others").offered(at("2026-06-05T00:00:00Z"), None));
+    case.says(&hub(), 6, Act::Suspend { offer: case.offer, reason: "an audit".into() });
+    case.says(&node(), 7, Act::Accept { offer: second });
+    let policy = case.odrl();
+    assert!(policy.get("permission").is_none() && policy["prohibition"][0]["action"] == "use", "{policy}");
 }
 
 /// What would be a bug: a statement of this program that the published schema refuses, or the other way round.

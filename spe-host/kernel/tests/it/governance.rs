@@ -257,6 +257,25 @@ fn revoke(body: Value, key: &SecretKey) -> Result<Revocation, Refusal> {
     Revocation::verify(&document::sign(&body, key), &[body_key().public()])
 }
 
+/// What would be a bug: a revocation that is to hold at once and waits for a clock that is behind; one that is to come and holds before its
+/// time.
+#[test]
+fn what_holds_at_once_holds_by_every_clock() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let (behind, to_come) = (at("2030-01-01T09:59:40Z"), at("2030-01-01T10:00:01Z"));
+    let (before, issued) = (at("2029-12-31T00:00:00Z"), at("2030-01-01T10:00:00Z"));
+    for (effective_at, since) in [(issued, behind), (before, before), (to_come, to_come)] {
+        let target = json!({ "person": { "name": "eve", "until": "2030-03-01T00:00:00Z" } });
+        let mut body = revocation(target);
+        (body["issued_at"], body["effective_at"]) = (json!(issued), json!(effective_at));
+        let excluded = revoke(body, &body_key()).unwrap();
+        assert_eq!(excluded.body().since(behind), since, "effective at {effective_at}");
+        let out = excluded.excludes(&"eve".parse().unwrap(), None, body_key().public(), behind);
+        assert_eq!(out, effective_at <= issued, "effective at {effective_at}");
+        assert!(excluded.excludes(&"eve".parse().unwrap(), None, body_key().public(), to_come));
+    }
+}
+
 /// What would be a bug: a person who is kept out longer, or shorter, than was decided, or by whom it was not.
 #[test]
 fn a_person_is_excluded_for_a_time_by_one_data_access_body() {

@@ -72,6 +72,23 @@ fn of_a_line_one_permit_is_in_force() {
     assert_eq!(line.standing(Digest::of(b"stranger"), at(FIRST.0)), None);
 }
 
+/// What would be a bug: a permit that is shown as in force before it was issued, or after another had taken its place, whatever ended later.
+#[test]
+fn a_permit_was_in_force_from_its_issue_to_the_first_of_its_ends() {
+    let late = "2030-02-01T00:00:00Z";
+    let first = Version { issued_at: at(late), ..version("p-1", Status::Granted, None, FIRST) };
+    let second = version("p-2", Status::Amended, Some("p-1"), SECOND);
+    let ends = |revoked_at: Option<&str>| {
+        let line = Line::new(vec![first.clone(), second.clone()], revoked_at.map(at));
+        [&first, &second].map(|version| line.in_force(version.digest).unwrap())
+    };
+    assert_eq!(ends(None), [(at(late), at(SECOND.0)), (at(SECOND.0), at(SECOND.1))]);
+    let (early, after) = ("2030-03-01T00:00:00Z", "2030-09-01T00:00:00Z");
+    assert_eq!(ends(Some(after)), [(at(late), at(SECOND.0)), (at(SECOND.0), at(after))]);
+    assert_eq!(ends(Some(early)), [(at(late), at(early)), (at(SECOND.0), at(SECOND.0))], "the second never was");
+    assert_eq!(Line::default().in_force(first.digest), None);
+}
+
 /// A node that never saw the amendment in between refuses the first all the same.
 #[test]
 fn a_permit_is_replaced_by_any_later_one_of_its_line() {

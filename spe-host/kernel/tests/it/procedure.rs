@@ -52,6 +52,37 @@ fn terms_are_those_of_the_regulation() {
     assert_eq!(request.prolong(), Err(ProcedureError::NotProlongable));
 }
 
+/// What would be a bug: a permit after which nobody has to make the data available, or an approved request that needs no answer; a term that
+/// goes on when that was done, or that begins though nothing was granted.
+#[test]
+fn what_was_granted_is_owed_until_it_is_there() {
+    let assessed = |track| {
+        let mut procedure = Procedure::submitted(track, at("2030-01-01T00:00:00Z"));
+        assert!(procedure.grant(at("2030-01-31T12:00:00Z")).is_err(), "granted, and nobody assessed it");
+        procedure.advance(Status::PreScreening, at("2030-01-01T00:00:00Z")).unwrap();
+        procedure.advance(Status::Processing, at("2030-01-02T00:00:00Z")).unwrap();
+        procedure
+    };
+    for (track, term, day) in [
+        (Track::Permit, Term::Data, "2030-03-31"),
+        (Track::Accelerated, Term::Data, "2030-03-31"),
+        (Track::Request, Term::Answer, "2030-04-30"),
+    ] {
+        let mut granted = assessed(track);
+        granted.provide();
+        assert_eq!(granted.due().unwrap().term, Term::Decision(track), "there before it was granted");
+        granted.grant(at("2030-01-31T12:00:00Z")).unwrap();
+        assert_eq!(granted.now().status, Status::DecisionIssued);
+        let due = granted.due().expect("nothing is owed after a positive decision");
+        assert_eq!((due.term, due.last_day.to_string().as_str()), (term, day));
+        granted.provide();
+        assert_eq!(granted.due(), None, "owed though it is there");
+        let mut refused = assessed(track);
+        refused.advance(Status::DecisionIssued, at("2030-01-31T12:00:00Z")).unwrap();
+        assert_eq!(refused.due(), None, "owed though nothing was granted");
+    }
+}
+
 #[test]
 fn statuses_have_the_names_of_the_infrastructure() {
     for status in Status::ALL {

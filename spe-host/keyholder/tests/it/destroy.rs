@@ -8,7 +8,7 @@ use spe_kernel::{
 };
 use spe_keyholder::{Ordered, Rotated, Store, Which, destroy};
 
-use crate::support::{Place, holds, named};
+use crate::support::{Place, holds, named, operator};
 
 fn care() -> DatasetName {
     "care".parse().unwrap()
@@ -28,7 +28,7 @@ async fn destroyed_keys_are_in_no_file_and_nobody_gets_them() {
     let others = south.keys(&care(), None).await.unwrap();
     let (data, digests) = keys.data.expose();
     assert!(holds(place.home(), data) && holds(place.home(), digests), "the search finds nothing at all");
-    let envelope = destroy(place.home(), &"north".parse().unwrap(), &care(), Which::All, order()).unwrap();
+    let envelope = destroy(place.home(), &"north".parse().unwrap(), &care(), Which::All, order(), &operator()).unwrap();
     assert!(!holds(place.home(), data) && !holds(place.home(), digests), "key bytes are still in the folder");
     assert!(holds(place.home(), others.data.expose().0), "another node's keys are gone");
     for refused in [north.keys(&care(), None).await.err(), north.keys(&care(), Some(1)).await.err()] {
@@ -47,7 +47,7 @@ async fn destroyed_keys_are_in_no_file_and_nobody_gets_them() {
     assert_eq!(body.deleted[0].id, keys.data.check_value(&care()), "the certificate is about another key");
     assert_eq!(body.deleted[1].id, keys.pseudonyms.check);
     assert!(Deletion::verify(&envelope, &[SecretKey::from_seed(&[1; 32]).public()]).is_err());
-    let again = destroy(place.home(), &"north".parse().unwrap(), &care(), Which::All, order()).unwrap();
+    let again = destroy(place.home(), &"north".parse().unwrap(), &care(), Which::All, order(), &operator()).unwrap();
     assert_eq!(again, envelope, "a second order gives another certificate");
     assert_eq!(Store::open(place.home()).unwrap().certificates().unwrap().len(), 1);
 }
@@ -59,10 +59,10 @@ async fn an_old_data_key_is_destroyed_alone() {
     let north = place.node("north");
     let old = north.keys(&care(), None).await.unwrap();
     let node = "north".parse().unwrap();
-    let refused = destroy(place.home(), &node, &care(), Which::DataKey(1), order()).unwrap_err();
+    let refused = destroy(place.home(), &node, &care(), Which::DataKey(1), order(), &operator()).unwrap_err();
     assert!(refused.to_string().contains("newest"), "{refused}");
-    Store::open(place.home()).unwrap().rotate(&care(), None, Rotated::DataKey).unwrap();
-    let envelope = destroy(place.home(), &node, &care(), Which::DataKey(1), order()).unwrap();
+    Store::open(place.home()).unwrap().rotate(&care(), None, Rotated::DataKey, &operator()).unwrap();
+    let envelope = destroy(place.home(), &node, &care(), Which::DataKey(1), order(), &operator()).unwrap();
     assert_eq!(Deletion::verify(&envelope, &[place.key]).unwrap().body().deleted.len(), 1);
     assert!(!holds(place.home(), old.data.expose().0));
     assert!(matches!(north.keys(&care(), Some(1)).await, Err(Refusal::NotFound { .. })));
@@ -76,10 +76,11 @@ async fn an_order_says_by_whom_and_why() {
     place.node("north").keys(&care(), None).await.unwrap();
     let node = "north".parse().unwrap();
     for wrong in [Ordered { by: " ".into(), ..order() }, Ordered { reason: "x".repeat(501), ..order() }] {
-        let refused = destroy(place.home(), &node, &care(), Which::All, wrong).unwrap_err().to_string();
+        let refused = destroy(place.home(), &node, &care(), Which::All, wrong, &operator()).unwrap_err().to_string();
         assert!(refused.contains("1 to 500 bytes"), "{refused}");
     }
-    let unknown = destroy(place.home(), &node, &"unknown".parse().unwrap(), Which::All, order()).unwrap_err();
+    let unknown =
+        destroy(place.home(), &node, &"unknown".parse().unwrap(), Which::All, order(), &operator()).unwrap_err();
     assert!(unknown.to_string().contains("such a key"), "{unknown}");
     place.node("east").keys(&care(), None).await.unwrap();
 }

@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use spe_kernel::{ids::DatasetName, refusal::Refusal};
-use spe_keyholder::{Rotated, Store, dismiss, import};
+use spe_kernel::{deletion::Deletion, ids::DatasetName, refusal::Refusal};
+use spe_keyholder::{Ordered, Rotated, Store, Which, destroy, dismiss, import};
 use spe_wire::{
     keyholder::KeyHolderClient,
     pki::{Authority, Role},
 };
 
-use crate::support::{Place, holds, named};
+use crate::support::{Place, holds, named, operator};
 
 fn care() -> DatasetName {
     "care".parse().unwrap()
@@ -73,7 +73,7 @@ async fn strangers_and_other_nodes_get_nothing() {
     (listed.cert, listed.key) = (other.join("cert.pem"), other.join("key.pem"));
     let refused = KeyHolderClient::new(&listed).unwrap().keys(&care(), Some(1)).await.err();
     assert!(matches!(refused, Some(Refusal::Unavailable { .. })), "the hub's authority is another zone: {refused:?}");
-    dismiss(place.home(), &"north".parse().unwrap()).unwrap();
+    dismiss(place.home(), &"north".parse().unwrap(), &operator()).unwrap();
     let refused = north.keys(&care(), Some(1)).await.err();
     assert!(matches!(refused, Some(Refusal::NotAllowed { .. })), "a dismissed node: {refused:?}");
     KeyHolderClient::new(&place.invite("north", "north-again")).unwrap().keys(&care(), Some(1)).await.unwrap();
@@ -107,9 +107,9 @@ async fn older_versions_stay_after_a_rotation_and_a_restart() {
     let first = north.keys(&care(), None).await.unwrap();
     let old = north.pseudonyms(&care(), 1, &named(&["ada"])).await.unwrap();
     let mut store = Store::open(place.home()).unwrap();
-    assert!(store.rotate(&"unknown".parse().unwrap(), None, Rotated::DataKey).is_err());
-    assert_eq!(store.rotate(&care(), None, Rotated::DataKey).unwrap(), [("north".parse().unwrap(), 2)]);
-    assert_eq!(store.rotate(&care(), None, Rotated::Pseudonyms).unwrap(), [("north".parse().unwrap(), 2)]);
+    assert!(store.rotate(&"unknown".parse().unwrap(), None, Rotated::DataKey, &operator()).is_err());
+    assert_eq!(store.rotate(&care(), None, Rotated::DataKey, &operator()).unwrap(), [("north".parse().unwrap(), 2)]);
+    assert_eq!(store.rotate(&care(), None, Rotated::Pseudonyms, &operator()).unwrap(), [("north".parse().unwrap(), 2)]);
     drop(store);
     place.start().await;
     let second = north.keys(&care(), None).await.unwrap();
@@ -130,10 +130,45 @@ async fn an_old_key_file_is_taken_over_once() {
     let file = place.dir.path().join("pseudonym.key");
     std::fs::write(&file, [7; 31]).unwrap();
     let node = "north".parse().unwrap();
-    assert!(import(place.home(), &node, &care(), &file).unwrap_err().to_string().contains("32 bytes"));
+    assert!(import(place.home(), &node, &care(), &file, &operator()).unwrap_err().to_string().contains("32 bytes"));
     std::fs::write(&file, [7; 32]).unwrap();
-    import(place.home(), &node, &care(), &file).unwrap();
+    import(place.home(), &node, &care(), &file, &operator()).unwrap();
     let before = spe_kernel::keys::PseudonymKey::from_bytes([7; 32]).pseudonyms(&care(), &named(&["ada"]));
     assert_eq!(north.pseudonyms(&care(), 1, &named(&["ada"])).await.unwrap(), before);
-    assert!(import(place.home(), &node, &care(), &file).unwrap_err().to_string().contains("already"));
+    assert!(import(place.home(), &node, &care(), &file, &operator()).unwrap_err().to_string().contains("already"));
+}
+
+/// What would be a bug: an act at the key holder of which nobody knows whose it was; an account that a deletion certificate gives away.
+#[tokio::test]
+async fn what_operators_do_has_their_account_and_certificates_do_not() {
+    let place = Place::new().await;
+    place.node("north").keys(&care(), None).await.unwrap();
+    let node = "north".parse().unwrap();
+    let old = place.dir.path().join("pseudonym.key");
+    std::fs::write(&old, [7; 32]).unwrap();
+    import(place.home(), &node, &"ward".parse().unwrap(), &old, &operator()).unwrap();
+    assert!(import(place.home(), &node, &care(), &old, &operator()).is_err(), "a key was replaced");
+    Store::open(place.home()).unwrap().rotate(&care(), None, Rotated::Pseudonyms, &operator()).unwrap();
+    let order = || Ordered { by: "data protection officer".into(), reason: "it is over".into() };
+    let mut envelopes = Vec::new();
+    for _ in 0..2 {
+        envelopes.push(destroy(place.home(), &node, &care(), Which::All, order(), &operator()).unwrap());
+    }
+    dismiss(place.home(), &node, &operator()).unwrap();
+    assert!(dismiss(place.home(), &node, &operator()).is_err(), "dismissed twice");
+    let acts = Store::open(place.home()).unwrap().acts().unwrap();
+    assert!(acts.iter().all(|act| act.account == "account kim" && act.node == "north"), "{acts:?}");
+    let did: Vec<_> = acts.iter().map(|act| (act.did.as_str(), act.dataset.as_str(), act.what.as_str())).collect();
+    let expected = [
+        ("invited", "", ""),
+        ("imported", "ward", "pseudonyms 1"),
+        ("rotated", "care", "pseudonyms 2"),
+        ("destroyed", "care", "all keys"),
+        ("dismissed", "", ""),
+    ];
+    assert_eq!(did, expected, "what was refused, or done before, is no act");
+    for envelope in envelopes {
+        let body = Deletion::verify(&envelope, &[place.key]).unwrap().body().clone();
+        assert!(!serde_json::to_string(&body).unwrap().contains("kim"), "the certificate names the account");
+    }
 }

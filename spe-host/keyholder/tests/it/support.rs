@@ -2,11 +2,16 @@
 
 use std::{fs, path::Path};
 
-use spe_kernel::{dsse::PublicKey, keys::Identifiers};
+use spe_kernel::{audit::Person, dsse::PublicKey, keys::Identifiers};
 use spe_keyholder::{Config, init, invite, serve};
 use spe_wire::{Connection, keyholder::KeyHolderClient};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+
+/// Whoever types the key holder's commands.
+pub(crate) fn operator() -> Person {
+    Person { name: "account kim".into(), key: None, identity: None }
+}
 
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
@@ -50,7 +55,7 @@ impl Place {
     pub(crate) fn invite(&self, node: &str, folder: &str) -> Connection {
         let out = self.dir.path().join(folder);
         fs::create_dir(&out).unwrap();
-        invite(self.home(), &node.parse().unwrap(), &out).unwrap();
+        invite(self.home(), &node.parse().unwrap(), &out, &operator()).unwrap();
         Connection::read(&out.join("connection.toml")).unwrap()
     }
 

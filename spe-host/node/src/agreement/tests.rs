@@ -297,6 +297,28 @@ fn what_has_passed_is_told_once_a_connection_and_all_of_it() {
     }
 }
 
+/// What would be a bug: a node that by itself accepts terms that its operator has left unaccepted, because its folder was lost; one that does not
+/// take back what it has stated itself.
+#[test]
+fn a_node_that_lost_its_folder_accepts_nothing_by_itself_and_has_its_own_again() {
+    let world = World::new("lost");
+    let folder = world.statements();
+    let book = world.book(&folder);
+    let agreed = world.agreed(&book);
+    let suspends = |_: &_| Ok(Act::Suspend { offer: agreed, reason: "repairs".into() });
+    book.state(suspends, &Who::Node, at(2)).expect("stated");
+    let harsh = world.says(2, Terms::of(b"harsh terms").offered(at(1), None));
+    let offers = vec![fs::read(folder.join(format!("{}.json", agreed.hex()))).expect("the first offer"), harsh];
+    let own: Vec<_> = world.files("json").iter().map(|file| fs::read(file).expect("a statement")).collect();
+    fs::remove_dir_all(&folder).expect("lost");
+
+    let (agreement, signed) = book.answer(&offers, at(3)).expect("heard");
+    assert!(!signed && agreement.accepted().is_none(), "it accepted one of two offers by itself");
+    let (agreement, _) = book.answer(&own, at(4)).expect("heard");
+    assert_eq!(agreement.standing(at(5)).name(), "suspended", "its own suspension is gone");
+    assert_eq!(agreement.next_number(Party::Node), 3, "a number would be given twice");
+}
+
 /// What would be a bug: a node that takes what another than its hub signed, or that stops for a countersignature which is none.
 #[test]
 fn a_false_countersignature_of_the_hub_is_left_out_and_a_forged_one_refused() {

@@ -1,19 +1,16 @@
-//! The jobs that a node was given and has not answered.
+//! The jobs that a node was given and has not answered: nothing waits whose permit or person stands no more.
 
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use spe_kernel::{
-    ids::{JobId, PersonName},
-    refusal::Refusal,
-    rounds::NextRound,
-};
+use spe_kernel::{ids::JobId, refusal::Refusal, rounds::NextRound};
 use spe_wire::Submission;
 use tokio::sync::Notify;
 
 use super::unavailable;
+use crate::leave::{Leave, Share};
 
 /// Jobs that may wait, and what their envelopes may take in memory: the hub is not trusted to be modest. Later rounds, which are paid for, may
 /// take as much again, and what waits for an officer, perhaps for weeks, half of it.
@@ -29,14 +26,14 @@ struct Room {
 }
 
 impl Room {
-    /// What one person may have of it: half, so that nobody keeps out all others.
+    /// What one [`Share`] is of it: half, so that nobody keeps out all others.
     const fn share(self) -> Self {
         Self { jobs: self.jobs.div_ceil(2), bytes: self.bytes.div_ceil(2) }
     }
 
     /// Whether `more` has room beside what is there.
-    fn has<'a>(self, there: impl Iterator<Item = &'a (JobId, Work)>, more: &Work) -> bool {
-        let (jobs, bytes) = there.fold((1, more.bytes()), |(jobs, bytes), (_, work)| (jobs + 1, bytes + work.bytes()));
+    fn has<'a>(self, there: impl Iterator<Item = &'a Work>, more: &Work) -> bool {
+        let (jobs, bytes) = there.fold((1, more.bytes()), |(jobs, bytes), work| (jobs + 1, bytes + work.bytes()));
         jobs <= self.jobs && bytes <= self.bytes
     }
 }
@@ -45,8 +42,10 @@ impl Room {
 pub(super) struct Work {
     pub(super) submission: Submission,
     pub(super) next: Option<NextRound>,
-    /// Whose job it is, as its permit names the person; none of a later round, which is paid for.
-    pub(super) person: Option<PersonName>,
+    /// What its standing depends on.
+    pub(super) leave: Leave,
+    /// Whose part of the room it takes; nobody's, if it is a later round, which is paid for.
+    pub(super) share: Option<Share>,
 }
 
 impl Work {
@@ -61,11 +60,16 @@ impl Work {
     }
 }
 
+/// Whether the permit and the person of a job still stand.
+type Stands = Box<dyn Fn(&Leave) -> Result<(), Refusal> + Send + Sync>;
+
 /// The jobs that wait, and the one under way.
-#[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
+    stands: Stands,
     changed: Notify,
+    /// There are jobs that stand no more.
+    over: Notify,
     /// Something did not reach the hub, or not come from it.
     pub(super) lost: Notify,
     /// The node stops.
@@ -77,49 +81,89 @@ struct State {
     waiting: VecDeque<(JobId, Work)>,
     /// Jobs that an officer has to decide about.
     parked: Vec<(JobId, Work)>,
+    /// Jobs that stand no more, and why, of which nobody was told yet.
+    over: VecDeque<(JobId, Work, Refusal)>,
     running: Option<JobId>,
     cancelled: bool,
     closed: bool,
 }
 
 impl State {
-    fn all(&self) -> impl Iterator<Item = &(JobId, Work)> {
-        self.waiting.iter().chain(&self.parked)
+    fn all(&self) -> impl Iterator<Item = (&JobId, &Work)> {
+        let over = self.over.iter().map(|(job, work, _)| (job, work));
+        self.waiting.iter().chain(&self.parked).map(|(job, work)| (job, work)).chain(over)
+    }
+
+    /// Has a job that stands no more told so; but for the one under way, which answers for itself when that is due.
+    fn refuse(&mut self, job: JobId, work: Work, why: Refusal) {
+        if self.running.as_ref() != Some(&job) {
+            self.over.push_back((job, work, why));
+        }
+    }
+
+    fn works(&self) -> impl Iterator<Item = &Work> {
+        self.all().map(|(_, work)| work)
+    }
+
+    fn parked(&self) -> impl Iterator<Item = &Work> {
+        self.parked.iter().map(|(_, work)| work)
     }
 }
 
-/// Those of the person of `work`.
-fn own<'a>(all: impl Iterator<Item = &'a (JobId, Work)>, work: &Work) -> impl Iterator<Item = &'a (JobId, Work)> {
-    let person = work.person.clone();
-    all.filter(move |(_, other)| other.person == person)
+/// Those of the same share.
+fn own<'a>(all: impl Iterator<Item = &'a Work>, share: &Share) -> impl Iterator<Item = &'a Work> {
+    all.filter(move |other| other.share.as_ref() == Some(share))
 }
 
 impl Queue {
+    /// An empty one of jobs of which `stands` says whether they still stand.
+    pub(super) fn new(stands: impl Fn(&Leave) -> Result<(), Refusal> + Send + Sync + 'static) -> Self {
+        Self {
+            state: Mutex::default(),
+            stands: Box::new(stands),
+            changed: Notify::new(),
+            over: Notify::new(),
+            lost: Notify::new(),
+            closing: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one call on a collection, so a panic elsewhere leaves nothing half-done.
+        // What a panic elsewhere could leave out, the hub offers again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job that is running already is put behind itself: it will find its own answer.
+    /// A job that is running already is put behind itself: it will find its own answer. One that stands no more waits for no turn:
+    /// [`Queue::next_over`].
     ///
     /// # Security
     /// Who holds a permit may fill half of the room, and no more. Watched by `nobody_keeps_out_all_others` beside this.
     ///
+    /// # Privacy
+    /// That a job is refused before its turn depends on permit, job, revocations and time only (**data-blind refusal**). What is under way
+    /// is told when it is due, however often it is offered. Watched by `what_stands_no_more_waits_for_no_turn` beside this.
+    ///
     /// # Errors
-    /// There is no room, or this person has a share of it already.
+    /// There is no room, or its share is full.
     pub(super) fn put(&self, job: &JobId, work: Work) -> Result<(), Refusal> {
         let mut state = self.state();
         if state.all().any(|(waiting, other)| waiting == job && other.round() == work.round()) {
             return Ok(());
         }
         let room = if work.next.is_some() { WITH_ROUNDS } else { WAITING };
-        if !room.has(state.all(), &work) {
+        if !room.has(state.works(), &work) {
             return Err(unavailable("the node, which has as many jobs waiting as it takes,"));
         }
-        if work.person.is_some() && !room.share().has(own(state.all(), &work), &work) {
-            return Err(unavailable(
-                "the node, which has as many jobs of this person waiting as it takes of one person,",
-            ));
+        if let Err(why) = (self.stands)(&work.leave) {
+            state.refuse(job.clone(), work, why);
+            self.over.notify_one();
+            return Ok(());
+        }
+        if let Some(share) = &work.share
+            && !room.share().has(own(state.works(), share), &work)
+        {
+            let whose = share.whose();
+            return Err(unavailable(&format!("the node, which has as many jobs {whose} waiting as it takes,")));
         }
         // A round goes before jobs that have not begun: the other nodes wait for it.
         match work.next {
@@ -135,6 +179,7 @@ impl Queue {
         let mut state = self.state();
         state.waiting.retain(|(waiting, _)| waiting != job);
         state.parked.retain(|(waiting, _)| waiting != job);
+        state.over.retain(|(over, ..)| over != job);
         let running = state.running.as_ref() == Some(job);
         state.cancelled |= running;
         running
@@ -151,13 +196,16 @@ impl Queue {
         if state.parked.iter().any(|(parked, other)| *parked == job && other.round() == work.round()) {
             return Ok(());
         }
-        if !PARKED.has(state.parked.iter(), &work) {
+        if !PARKED.has(state.parked(), &work) {
             return Err(unavailable("an officer of the node, for whom as many jobs wait already as it keeps,"));
         }
-        if work.person.is_some() && !PARKED.share().has(own(state.parked.iter(), &work), &work) {
-            return Err(unavailable(
-                "an officer of the node, for whom as many jobs of this person wait already as it keeps of one person,",
-            ));
+        if let Some(share) = &work.share
+            && !PARKED.share().has(own(state.parked(), share), &work)
+        {
+            let whose = share.whose();
+            return Err(unavailable(&format!(
+                "an officer of the node, for whom as many jobs {whose} wait already as it keeps,"
+            )));
         }
         if !state.cancelled {
             state.parked.push((job, work));
@@ -165,12 +213,39 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts what was set aside to the others: what is not decided yet is set aside again.
+    /// Puts what was set aside to the others, after an officer or a data access body has decided something: what is not decided yet is set
+    /// aside again, and what stands no more waits for no turn.
+    ///
+    /// # Privacy
+    /// As of [`Queue::put`].
     pub(super) fn unpark(&self) {
         let mut state = self.state();
-        let parked = std::mem::take(&mut state.parked);
-        state.waiting.extend(parked);
+        let (waiting, parked) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.parked));
+        for (job, work) in waiting {
+            match (self.stands)(&work.leave) {
+                Ok(()) => state.waiting.push_back((job, work)),
+                Err(why) => state.refuse(job, work, why),
+            }
+        }
+        for (job, work) in parked {
+            match (self.stands)(&work.leave) {
+                Ok(()) => state.waiting.push_back((job, work)),
+                Err(why) => state.over.push_back((job, work, why)),
+            }
+        }
         self.changed.notify_one();
+        self.over.notify_one();
+    }
+
+    /// The next that stands no more, and is to be told so without waiting for its turn.
+    pub(super) async fn next_over(&self) -> (JobId, Work, Refusal) {
+        loop {
+            let next = self.state().over.pop_front();
+            if let Some(next) = next {
+                return next;
+            }
+            self.over.notified().await;
+        }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
@@ -202,60 +277,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn work(bytes: usize) -> Work {
-        Work { submission: Submission { job: vec![0; bytes], permit: Vec::new() }, next: None, person: None }
-    }
-
-    fn of(person: &str, bytes: usize) -> Work {
-        Work { person: Some(person.parse().expect("a name")), ..work(bytes) }
-    }
-
-    fn job(name: &str) -> JobId {
-        name.parse().expect("a name")
-    }
-
-    /// What would be a bug: a hub that fills the node's memory; jobs that wait for an officer for weeks and take the room of all others.
-    #[test]
-    fn what_has_no_room_is_refused() {
-        let queue = Queue::default();
-        queue.put(&job("first"), work(WAITING.bytes / 2)).expect("room");
-        queue.put(&job("first"), work(WAITING.bytes)).expect("it waits already");
-        let full = queue.put(&job("second"), work(WAITING.bytes / 2 + 1)).expect_err("more than there is room for");
-        assert!(full.to_string().contains("try again later"), "{full}");
-        assert!(!queue.cancel(&job("first")));
-        queue.put(&job("second"), work(WAITING.bytes)).expect("room");
-        assert!(!queue.cancel(&job("second")));
-        queue.park(job("third"), work(PARKED.bytes - 1)).expect("room");
-        queue.park(job("third"), work(PARKED.bytes)).expect("it waits for an officer already");
-        assert_eq!(queue.state().parked.len(), 1, "a job that was offered again fills the officers' room");
-        let full = queue.park(job("fourth"), work(2)).expect_err("officers have enough");
-        assert!(full.to_string().contains("an officer"), "{full}");
-        queue.put(&job("fifth"), work(WAITING.bytes / 2)).expect("what waits for an officer takes half at most");
-    }
-
-    /// What would be a bug: one person with a permit whose jobs keep all others out, by number or by size, or who is not told that it is their share;
-    /// one whose share never comes back; a round, which was paid for, that is refused because its person asks so much.
-    #[test]
-    fn nobody_keeps_out_all_others() {
-        let queue = Queue::default();
-        for number in 0..WAITING.jobs / 2 {
-            queue.put(&job(&format!("a-{number}")), of("anna", 1)).expect("half of it is anna's");
-        }
-        queue.put(&job("a-0"), of("anna", 1)).expect("it waits already");
-        let full = queue.put(&job("a"), of("anna", 1)).expect_err("more than half of the room").to_string();
-        assert!(full.contains("of this person") && full.contains("try again later"), "{full}");
-        queue.put(&job("round"), Work { person: None, ..work(1) }).expect("nobody's share");
-        queue.put(&job("b"), of("bob", WAITING.bytes / 2)).expect("half of it is bob's");
-        queue.put(&job("b-2"), of("bob", 1)).expect_err("more than half of the bytes");
-        queue.put(&job("c"), of("carl", 1)).expect("anna and bob have it all");
-        queue.cancel(&job("a-1"));
-        queue.put(&job("a"), of("anna", 1)).expect("a place of hers is free");
-        queue.park(job("b"), of("bob", PARKED.bytes / 2)).expect("half of it is bob's");
-        let full = queue.park(job("b-2"), of("bob", 1)).expect_err("more than half of the officers' room").to_string();
-        assert!(full.contains("an officer") && full.contains("of this person"), "{full}");
-        queue.park(job("c"), of("carl", PARKED.bytes / 2)).expect("bob has it all");
-    }
-}
+mod tests;

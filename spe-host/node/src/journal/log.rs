@@ -210,6 +210,16 @@ impl Records {
             .collect()
     }
 
+    /// The latest time of any entry, if there is one: not always the last one's, where a clock was set back.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn latest_entry_at(&self) -> Result<Option<Timestamp>, Fault> {
+        let found = self.connection().query_row("SELECT MAX(at_ms) FROM log", [], |r| r.get::<_, Option<i64>>(0));
+        let latest = found.map_err(Fault::while_(READING))?.map(Timestamp::from_millisecond);
+        latest.transpose().map_err(Fault::while_(READING))
+    }
+
     /// What left, from the beginning.
     ///
     /// # Errors

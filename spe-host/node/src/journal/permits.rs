@@ -63,9 +63,9 @@ pub struct PermitReport {
     pub valid_from: String,
     /// Its end.
     pub valid_until: String,
-    /// In force here from when on.
+    /// In force from when on: valid, and issued.
     pub active_from: String,
-    /// And until when, if that is over or known: its end, its replacement, or its revocation.
+    /// And until when, as far as is known: its end, its replacement, or its revocation, whichever is first.
     pub active_until: String,
     /// When a job first named it here, or the hub told of it.
     pub first_seen_at: String,
@@ -122,7 +122,7 @@ impl Records {
             let siblings = seen.iter().filter(|other| other.line == one.line).map(|other| &other.version);
             let revoked_at = revoked(one.line.issuer, &numbers(&one.line, siblings.clone()));
             let line = Line::new(siblings.cloned().collect(), revoked_at);
-            one.report(line.standing(one.version.digest, now), revoked_at)
+            one.report(&line, revoked_at, now)
         };
         Ok(seen.iter().map(report).collect())
     }
@@ -130,19 +130,18 @@ impl Records {
 
 impl SeenPermit {
     /// `revoked_at`: since when its line is revoked, or will be.
-    fn report(&self, standing: Option<Standing>, revoked_at: Option<Timestamp>) -> PermitReport {
-        let Version { number, valid_from, valid_until, .. } = &self.version;
-        let ends = revoked_at.filter(|end| end < valid_until);
-        let end = ends.unwrap_or(*valid_until);
-        let until_then = if ends.is_some() { " until revoked" } else { "" };
-        let (standing, until) = match standing {
-            None => ("unknown".to_owned(), *valid_until),
-            Some(Standing::InForce(status)) => (format!("{}{until_then}", status_text(status)), end),
-            Some(Standing::NotYet { .. }) => (format!("not-yet{until_then}"), end),
-            Some(Standing::Replaced { by, since }) => (format!("replaced by {by}"), since),
-            Some(Standing::Expired { since }) => ("expired".to_owned(), since),
-            Some(Standing::Revoked { since }) => ("revoked".to_owned(), since),
+    fn report(&self, line: &Line, revoked_at: Option<Timestamp>, now: Timestamp) -> PermitReport {
+        let Version { digest, number, valid_from, valid_until, .. } = &self.version;
+        let until_then = if revoked_at.is_some_and(|end| end < *valid_until) { " until revoked" } else { "" };
+        let standing = match line.standing(*digest, now) {
+            None => "unknown".to_owned(),
+            Some(Standing::InForce(status)) => format!("{}{until_then}", status_text(status)),
+            Some(Standing::NotYet { .. }) => format!("not-yet{until_then}"),
+            Some(Standing::Replaced { by, .. }) => format!("replaced by {by}"),
+            Some(Standing::Expired { .. }) => "expired".to_owned(),
+            Some(Standing::Revoked { .. }) => "revoked".to_owned(),
         };
+        let (from, until) = line.in_force(*digest).unwrap_or((*valid_from, *valid_until));
         PermitReport {
             line: self.line.number.to_string(),
             number: number.to_string(),
@@ -150,7 +149,7 @@ impl SeenPermit {
             standing,
             valid_from: valid_from.to_string(),
             valid_until: valid_until.to_string(),
-            active_from: valid_from.to_string(),
+            active_from: from.to_string(),
             active_until: until.to_string(),
             first_seen_at: self.first_seen_at.to_string(),
             last_seen_at: self.last_seen_at.to_string(),

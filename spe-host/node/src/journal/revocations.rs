@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use spe_kernel::{
-    audit::{ActorId, Event, Person, Who},
+    audit::{Event, Person, Who},
     document::Document,
     dsse::{self, PublicKey},
     fault::Fault,
@@ -44,18 +44,18 @@ const READING: &str = "reading the revocations";
 pub(crate) type Mark = (Digest, String);
 
 impl Records {
-    /// Keeps a revocation, and logs it; whether it is new.
+    /// Keeps a revocation, and logs it as an act of `who`; whether it is new.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn revoke(&self, revocation: &Revocation, envelope: &[u8]) -> Result<bool, Fault> {
+    pub fn revoke(&self, revocation: &Revocation, envelope: &[u8], who: &Who) -> Result<bool, Fault> {
         const KEEP: &str = "INSERT OR IGNORE INTO revocation (digest, envelope) VALUES (?1, ?2)";
         let document = revocation.digest();
         self.in_one(|db| {
             let values = params![document.as_bytes(), envelope];
             let new = db.execute(KEEP, values).map_err(Fault::while_(WRITING))? == 1;
             if new {
-                log::append(db, ActorId::node(), event(db, revocation, document)?)?;
+                log::append(db, log::actor(db, who)?, event(db, revocation, document)?)?;
             }
             Ok(new)
         })

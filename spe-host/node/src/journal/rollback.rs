@@ -6,6 +6,7 @@
 //! the right files back or acknowledged it. Watched by `an_old_copy_of_the_folder_answers_nothing` in `spe-host/cli/tests/it/audit.rs`.
 
 use rusqlite::params;
+use serde::Serialize;
 use spe_kernel::{
     audit::{Event, Who},
     fault::Fault,
@@ -25,6 +26,17 @@ CREATE TRIGGER rollback_stays BEFORE DELETE ON rollback BEGIN SELECT RAISE(ABORT
 
 const READING: &str = "looking up whether an old ledger was put back";
 const WRITING: &str = "noting that an old ledger was put back";
+
+/// That the records were found not to be those that the node had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rollback {
+    /// When it was found, RFC 3339.
+    pub found_at: String,
+    /// What was found.
+    pub why: String,
+    /// Why the node goes on all the same, in its operator's words; none as long as it answers nothing.
+    pub acknowledged: Option<String>,
+}
 
 /// Who shows that the records are not those that the node had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +91,19 @@ impl Records {
             .prepare_cached("SELECT why FROM rollback WHERE reason IS NULL ORDER BY found_at")
             .map_err(Fault::while_(READING))?;
         let rows = statement.query_map([], |r| r.get(0)).map_err(Fault::while_(READING))?;
+        rows.collect::<Result<_, _>>().map_err(Fault::while_(READING))
+    }
+
+    /// All that was ever found of these records, acknowledged or not, oldest first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn rollbacks(&self) -> Result<Vec<Rollback>, Fault> {
+        const FOUND: &str = "SELECT found_at, why, reason FROM rollback ORDER BY found_at";
+        let db = self.connection();
+        let mut statement = db.prepare_cached(FOUND).map_err(Fault::while_(READING))?;
+        let row = |r: &rusqlite::Row<'_>| Ok(Rollback { found_at: r.get(0)?, why: r.get(1)?, acknowledged: r.get(2)? });
+        let rows = statement.query_map([], row).map_err(Fault::while_(READING))?;
         rows.collect::<Result<_, _>>().map_err(Fault::while_(READING))
     }
 

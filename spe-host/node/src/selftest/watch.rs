@@ -129,7 +129,7 @@ impl Watch {
 
     /// What was seen of the job that gave `given`.
     pub fn seen(self, site: &Site, plan: &Plan, given: Result<Given, Stop>) -> Seen {
-        let left_at = site.now();
+        let left_at = site.clock();
         let (kind, bytes, refusal) = match given {
             Ok(Given::Answer(released)) => message(&released, None),
             Ok(Given::Finished(finished)) => message(&finished, None),

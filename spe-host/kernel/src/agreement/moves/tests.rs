@@ -1,5 +1,7 @@
 //! What a party can decide, and what it finds changed.
 
+use jiff::SignedDuration;
+
 use super::{super::REASON_BYTES_MAX, *};
 use crate::{
     agreement::{
@@ -7,6 +9,7 @@ use crate::{
         tests::{at, key},
     },
     document::{Document, open, sign},
+    ids::NodeName,
 };
 
 fn none() -> Agreement {
@@ -17,13 +20,17 @@ fn none() -> Agreement {
 fn does(agreement: &mut Agreement, party: Party, step: Move) -> Result<(), Refusal> {
     let number = agreement.next_number(party);
     let act = agreement.decide(party, step, at(10))?;
-    // Never at the same moment: what both state is one statement if it is the same, word for word.
-    let signed_at = at(if party == Party::Hub { 9 } else { 10 });
+    let signed_at = next(agreement);
     let body =
         AgreementBody { format: AgreementBody::FORMAT.into(), node: agreement.node().clone(), number, signed_at, act };
     body.check()?;
     agreement.add(open(&sign(&body, &key(party))).unwrap())?;
     Ok(())
+}
+
+/// Later than all before it.
+fn next(agreement: &Agreement) -> Timestamp {
+    at(10) + SignedDuration::from_secs(i64::try_from(agreement.statements().len()).unwrap())
 }
 
 fn terms(text: &str) -> Move {
@@ -79,6 +86,7 @@ fn what_would_change_nothing_is_not_stated() {
     for (stops, other) in [(hub, node), (node, hub)] {
         let mut agreement = agreed();
         assert!(why(&mut agreement, node, Move::Accept { terms: None }).contains("accepted already"));
+        assert!(why(&mut agreement, hub, terms("first")).contains("the same terms"));
         assert!(why(&mut agreement, stops, Move::Resume).contains("not suspended"));
         does(&mut agreement, stops, suspends()).unwrap();
         assert!(why(&mut agreement, stops, suspends()).contains("already"));
@@ -97,9 +105,10 @@ fn what_would_change_nothing_is_not_stated() {
                 assert!(told.contains(&format!("{} ended it", agreement.name(stops))), "{told}");
             }
         }
-        assert!(why(&mut agreement, node, Move::Accept { terms: None }).contains("accepted already"));
-        does(&mut agreement, hub, terms("second")).unwrap();
-        does(&mut agreement, node, accepts("second")).unwrap();
+        assert!(why(&mut agreement, node, Move::Accept { terms: None }).contains("can offer anew"));
+        // The same terms, anew.
+        does(&mut agreement, hub, terms("first")).unwrap();
+        does(&mut agreement, node, accepts("first")).unwrap();
         assert_eq!(standing(&agreement), "live");
     }
 }
@@ -127,9 +136,18 @@ fn forces(agreement: &mut Agreement, party: Party, act: Act) {
 }
 
 fn numbered(agreement: &mut Agreement, party: Party, number: u32, act: Act) {
-    let (format, node) = (AgreementBody::FORMAT.into(), agreement.node().clone());
-    let body = AgreementBody { format, node, number, signed_at: at(10), act };
-    agreement.add(open(&sign(&body, &key(party))).unwrap()).unwrap();
+    let one = signed((agreement.node(), party), (number, next(agreement)), act);
+    agreement.add(one).unwrap();
+}
+
+/// The party's next statement.
+fn said(agreement: &Agreement, party: Party, act: Act) -> Opened<AgreementBody> {
+    signed((agreement.node(), party), (agreement.next_number(party), next(agreement)), act)
+}
+
+fn signed((node, by): (&NodeName, Party), (number, signed_at): (u32, Timestamp), act: Act) -> Opened<AgreementBody> {
+    let (format, node) = (AgreementBody::FORMAT.into(), node.clone());
+    open(&sign(&AgreementBody { format, node, number, signed_at, act }, &key(by))).unwrap()
 }
 
 /// What would be a bug: an end that does not count, since who states it has lost count of its own statements.
@@ -156,7 +174,11 @@ fn an_offer_from_before_a_suspension_does_not_lift_it() {
         let first = agreement.accepted().unwrap().digest();
         does(&mut agreement, Party::Hub, terms("second")).unwrap();
         does(&mut agreement, Party::Hub, stop).unwrap();
-        does(&mut agreement, Party::Node, accepts("second")).unwrap_or_else(|why| panic!("{why}"));
+        let second = agreement.latest_offer().unwrap().digest();
+        if stands == "terminated" {
+            assert!(why(&mut agreement, Party::Node, accepts("second")).contains("can offer anew"));
+        }
+        forces(&mut agreement, Party::Node, Act::Accept { offer: second });
         assert_eq!(standing(&agreement), stands, "an offer from before it lifted it");
         forces(&mut agreement, Party::Node, Act::Accept { offer: first });
         assert_eq!(standing(&agreement), stands, "an offer from long before it lifted it");
@@ -170,6 +192,59 @@ fn an_offer_from_before_a_suspension_does_not_lift_it() {
         does(&mut agreement, Party::Node, suspends()).unwrap();
         does(&mut agreement, Party::Node, accepts("fourth")).unwrap();
         assert_eq!(standing(&agreement), "live", "who suspends and then accepts other terms takes part");
+    }
+}
+
+/// A party whose store was put back from a copy gives numbers twice, and hears later of what it had stated before.
+///
+/// What would be a bug: a suspension, or an end, that the party's own forgotten words lift, and that everybody then takes for lifted.
+#[test]
+fn what_a_party_has_forgotten_lifts_nothing() {
+    for party in [Party::Hub, Party::Node] {
+        let copy = agreed();
+        let mut lost = copy.clone();
+        does(&mut lost, party, suspends()).unwrap();
+        does(&mut lost, party, Move::Resume).unwrap();
+        if party == Party::Hub {
+            does(&mut lost, Party::Hub, terms("second")).unwrap();
+            does(&mut lost, Party::Node, accepts("second")).unwrap();
+        }
+        assert_eq!(standing(&lost), "live");
+        let offer = copy.accepted().unwrap().digest();
+        let later = next(&lost) + SignedDuration::from_secs(1);
+        let acts = [
+            (Act::Suspend { offer, reason: "a breach".into() }, "suspended"),
+            (Act::Terminate { offer, reason: "a breach".into() }, "terminated"),
+        ];
+        for (act, stands) in acts {
+            let anew = signed((copy.node(), party), (copy.next_number(party), later), act);
+            let mut both = lost.clone();
+            assert_eq!(both.add(anew), Ok(true));
+            assert_eq!(standing(&both), stands, "{party:?}: forgotten words lift what was stated since");
+            assert_eq!(both.signed_at(party, at(1)), later, "what follows is not later");
+            if stands == "suspended" {
+                let act = both.decide(party, Move::Resume, later).unwrap();
+                let at = (both.next_number(party), both.signed_at(party, at(1)));
+                both.add(signed((copy.node(), party), at, act)).unwrap();
+                assert_eq!(standing(&both), "live", "{party:?}: it cannot be resumed any more");
+            }
+        }
+    }
+}
+
+/// What would be a bug: a party that has said so much that it can no longer stop.
+#[test]
+fn whoever_has_said_much_can_still_suspend_and_end() {
+    for party in [Party::Hub, Party::Node] {
+        let mut agreement = agreed();
+        let offer = agreement.accepted().unwrap().digest();
+        while agreement.add(said(&agreement, party, Act::Resume { offer })).is_ok() {}
+        assert!(does(&mut agreement, party, suspends()).is_ok(), "{party:?} cannot suspend it");
+        assert_eq!(standing(&agreement), "suspended");
+        assert!(does(&mut agreement, party, ends()).is_ok(), "{party:?} cannot end it");
+        assert_eq!(standing(&agreement), "terminated");
+        let more = said(&agreement, party, Act::Terminate { offer, reason: "once more".into() });
+        assert!(agreement.add(more).is_err(), "there is no limit");
     }
 }
 
@@ -201,6 +276,11 @@ fn a_reason_is_some_words_on_one_line() {
             let refused = does(&mut agreed(), party, Move::Suspend(reason)).unwrap_err().to_string();
             assert!(refused.contains(why), "{refused}");
         }
+        // Of an earlier version, which took any words: it is read, and counts.
+        let mut agreement = agreed();
+        let offer = agreement.accepted().unwrap().digest();
+        forces(&mut agreement, party, Act::Suspend { offer, reason: format!("two\nlines{}", "x".repeat(3_000)) });
+        assert_eq!(standing(&agreement), "suspended");
         let mut agreement = agreed();
         // What takes most room in JSON.
         does(&mut agreement, party, Move::Terminate("\"".repeat(REASON_BYTES_MAX))).unwrap();

@@ -170,6 +170,33 @@ fn sources_are_short_and_one_line() {
     }
 }
 
+/// What would be a bug: an entry of which nobody can say who made it, though the account was known; an account's name that stops a choice or
+/// breaks a line; a register of before that cannot be read or gone on with.
+#[test]
+fn who_entered_a_choice_is_read_and_need_not_be_there() {
+    let mut disk = sample();
+    let by = |account: &str| Decision {
+        channel: letter().entered_by(account),
+        ..decision(Choice::OptsOut, &[RESEARCH], None)
+    };
+    for account in ["account kim", "a\tb\nc", &"é".repeat(40), " \n"] {
+        disk.add(&[ADA, BEN], &by(account), Clock::Says(at(4))).unwrap();
+    }
+    let read = disk.entries();
+    let accounts: Vec<_> = read.iter().map(|entry| entry.channel.by()).collect();
+    let cut = "é".repeat(32);
+    let told = [Some("account kim"), Some("a b c"), Some(cut.as_str()), None].into_iter().flat_map(|by| [by; 2]);
+    assert_eq!(accounts, [None; 5].into_iter().chain(told).collect::<Vec<_>>());
+    assert!(read.iter().all(|entry| entry.channel.as_str() == letter().as_str()), "the source is another one");
+    // It is chained like all else.
+    let text = String::from_utf8(disk.log.clone()).unwrap();
+    let forged = Disk { log: text.replace("account kim", "account eve").into_bytes(), ..disk.clone() };
+    assert!(forged.damage().unwrap().contains("not as it was written"));
+    let (log, head) = disk.read().unwrap().carried(&header(), |_, _| None);
+    let carried = History::read(&log, &head).unwrap();
+    assert!(carried.entries() == read, "a rotation forgets who entered them");
+}
+
 /// What would be a bug: a rotation after which somebody who opted out is back, a time that is another one, or an old register that
 /// cannot be read any more.
 #[test]

@@ -68,6 +68,24 @@ impl LogFiles {
         SignedCheckpoint::open(&note, key).ok()
     }
 
+    /// Copies what its checkpoint needs, and nothing that an earlier one has left beside it.
+    ///
+    /// # Errors
+    /// No checkpoint that `key` signed; a file that is missing, or cannot be written.
+    pub fn copy(&self, key: PublicKey, to: &Path) -> Result<(), Fault> {
+        const COPYING: &str = "copying the files of the audit log";
+        let none = || Fault::new(COPYING, format!("{} has no checkpoint that {key} signed", self.folder.display()));
+        let signed = self.checkpoint(&self.key(key)?).ok_or_else(none)?;
+        let tiles = tlog::tiles(0, signed.checkpoint().size).into_iter().map(|tile| tile.to_string());
+        for name in tiles {
+            let (from, target) = (self.folder.join(&name), to.join(&name));
+            let made = target.parent().map_or(Ok(()), fs::create_dir_all);
+            let copied = made.and_then(|()| fs::copy(&from, &target).map(drop));
+            copied.map_err(|why| Fault::new(COPYING, format!("{}: {why}; try it again", from.display())))?;
+        }
+        replace(&to.join("checkpoint"), signed.note().as_bytes())
+    }
+
     /// Whether every file of a log of that size is there in its length.
     fn is_whole(&self, size: u64) -> bool {
         let length = |tile: &Tile| fs::metadata(self.folder.join(tile.to_string())).map(|m| m.len());

@@ -5,6 +5,7 @@ use rusqlite::params;
 use spe_kernel::{
     audit::{Entry, Event, RETENTION_DAYS_MIN, Who},
     fault::Fault,
+    refusal::{Refusal, Stop},
 };
 
 use super::{READING, Records, WRITING, actor, append};
@@ -17,17 +18,17 @@ impl Records {
     ///
     /// # Errors
     /// A time within the last `days` days, which are at least a year: Art. 73(1)(e).
-    pub fn prune_log(&self, before: Timestamp, days: u32, by: &Who) -> Result<u64, Fault> {
+    pub fn prune_log(&self, before: Timestamp, days: u32, by: &Who) -> Result<u64, Stop> {
         let days = days.max(RETENTION_DAYS_MIN);
         let newest = Timestamp::now().as_millisecond().saturating_sub(i64::from(days) * DAY_MS);
         if before.as_millisecond() > newest {
-            let why = format!(
-                "entries of the last {days} days are kept: Regulation (EU) 2025/327, Art. 73(1)(e) asks for at least a year, \
+            let what = format!(
+                "be pruned of entries of the last {days} days: Regulation (EU) 2025/327, Art. 73(1)(e) asks for at least a year, \
                  and log_retention_days in node.toml for {days} days"
             );
-            return Err(Fault::new("pruning the audit log", why));
+            return Err(Refusal::NotAllowed { who: "the audit log".into(), what }.into());
         }
-        self.in_one(|db| {
+        let pruned = self.in_one(|db| {
             let old = "SELECT idx, body FROM log WHERE at_ms < ?1 AND body IS NOT NULL";
             let mut statement = db.prepare(old).map_err(Fault::while_(READING))?;
             let read = |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?, r.get::<_, Vec<u8>>(1)?));
@@ -43,7 +44,8 @@ impl Records {
             }
             append(db, actor(db, by)?, Event::LogPruned { before, entries })?;
             Ok(entries)
-        })
+        })?;
+        Ok(pruned)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use spe_kernel::{
-    audit::{Person, Who},
+    audit::{Entry, Person, Who},
     document,
     dsse::SecretKey,
     ids::Digest,
@@ -55,7 +55,7 @@ fn an_excluded_person_does_not_come_back_under_another_name() {
     admitted(&records, "ada-planted", 13, None, &body_key(2));
     admitted(&records, "bob", 14, None, &body_key(1));
     let (revocation, envelope) = excluded(now + SignedDuration::from_hours(24));
-    assert!(records.revoke(&revocation, &envelope).expect("recorded"));
+    assert!(records.revoke(&revocation, &envelope, &Who::Node).expect("recorded"));
     let document = revocation.digest();
     let marks: Vec<_> = records.excluded(std::slice::from_ref(&revocation)).expect("marks").into_iter().collect();
     let mut expected = [first, second, "https://login 7".into()].map(|mark| (document, mark));
@@ -73,4 +73,27 @@ fn an_excluded_person_does_not_come_back_under_another_name() {
     drop(records);
     let bytes = std::fs::read(&file.0).expect("the file");
     assert!(!bytes.windows(11).any(|eleven| eleven == b"ada-planted"), "the name is still in the file");
+}
+
+/// What would be a bug: a revocation at the desk of which nobody knows who handed it in, or one that came over the hub and has a person.
+#[test]
+fn a_revocation_is_logged_as_an_act_of_who_handed_it_in() {
+    let file = File::new("revoked-by");
+    let records = Records::open(&file.0).expect("a file");
+    let until = Timestamp::now() + SignedDuration::from_hours(24);
+    let mut actors = Vec::new();
+    for (hours, who) in [(0, Who::account("kim")), (1, Who::Node)] {
+        let (revocation, envelope) = excluded(until + SignedDuration::from_hours(hours));
+        assert!(records.revoke(&revocation, &envelope, &who).expect("recorded"));
+        // The same again, by somebody else, is no other act.
+        assert!(!records.revoke(&revocation, &envelope, &Who::account("eve")).expect("known"));
+        let entries = records.entries(0, 100).expect("entries");
+        let body = entries.last().and_then(|(_, body)| body.as_deref()).expect("an entry");
+        actors.push(serde_json::from_slice::<Entry>(body).expect("an entry").actor);
+    }
+    let people = records.people().expect("people");
+    let name = |actor| people.iter().find(|(id, _)| id == actor).map(|(_, person)| person.name.as_str());
+    let [kim, node] = actors.as_slice() else { panic!("two") };
+    assert_eq!((name(kim), name(node), node.as_str()), (Some("account kim"), None, "node"));
+    assert!(people.iter().all(|(_, person)| !person.name.contains("eve")), "{people:?}");
 }
