@@ -2,12 +2,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use spe_kernel::admission::CLOCK_SLACK;
+use spe_kernel::onward::{Behind, Onward};
 
 use crate::{stop::Stop, store::governance};
 
@@ -20,13 +20,7 @@ use crate::{stop::Stop, store::governance};
 #[derive(Clone)]
 pub struct Calendar {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    shown: Arc<Mutex<Shown>>,
-}
-
-/// The latest time that was shown, and whether the operator knows that the clock is far behind it.
-struct Shown {
-    latest: Timestamp,
-    told: bool,
+    shown: Arc<Onward>,
 }
 
 impl Calendar {
@@ -51,49 +45,30 @@ impl Calendar {
     }
 
     fn of(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        let shown = Shown { latest: Timestamp::MIN, told: false };
-        Self { clock: Arc::new(clock), shown: Arc::new(Mutex::new(shown)) }
+        Self { clock: Arc::new(clock), shown: Arc::new(Onward::not_before(Timestamp::MIN)) }
     }
 
     /// Now: never earlier than it was said before.
     pub fn now(&self) -> Timestamp {
-        let clock = (self.clock)();
-        let now = self.not_before(clock);
-        if let Some(still) = self.noticed(clock) {
-            tracing::error!("{still}");
+        let (now, behind) = self.shown.at((self.clock)());
+        if let Some(behind) = behind {
+            tracing::error!("{}", StandsStill(behind));
         }
         now
     }
 
     /// The latest of `time` and all that was said before, which is said from then on.
     pub(crate) fn not_before(&self, time: Timestamp) -> Timestamp {
-        let mut shown = self.shown();
-        shown.latest = shown.latest.max(time);
-        shown.latest
-    }
-
-    /// That it stands still, as the clock is further behind than clocks are: once, until the clock is right again.
-    fn noticed(&self, clock: Timestamp) -> Option<StandsStill> {
-        let mut shown = self.shown();
-        let behind = shown.latest.duration_since(clock) > CLOCK_SLACK;
-        let known = std::mem::replace(&mut shown.told, behind);
-        (behind && !known).then_some(StandsStill { clock, latest: shown.latest })
-    }
-
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.raise(time)
     }
 }
 
 /// What the operator is told of a clock that is far behind.
-struct StandsStill {
-    clock: Timestamp,
-    latest: Timestamp,
-}
+struct StandsStill(Behind);
 
 impl fmt::Display for StandsStill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clock, latest } = self;
+        let Self(Behind { clock, latest }) = self;
         write!(
             f,
             "the clock shows {clock}, and this hub was at {latest} before: it stands still there until the clock has caught up, so that permits \
@@ -107,35 +82,5 @@ impl fmt::Display for StandsStill {
 impl fmt::Debug for Calendar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Calendar({})", self.now())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::ToSpan;
-
-    use super::*;
-
-    /// What would be a bug: permits and terms that end for good, and nobody is told why; a line for each question meanwhile; one for what
-    /// clocks differ.
-    #[test]
-    fn a_clock_far_behind_is_told_once() {
-        let start: Timestamp = "2026-03-02T09:00:00Z".parse().expect("a time");
-        let (calendar, set) = Calendar::by_hand(start);
-        let noticed = |clock: Timestamp| {
-            set(clock);
-            calendar.not_before(clock);
-            calendar.noticed(clock).map(|still| still.to_string())
-        };
-        assert_eq!(noticed(start + 1.hours()), None);
-        assert_eq!(noticed(start), None, "a clock that was put right by an hour");
-        let said = noticed(start - 1.minutes()).expect("nobody is told that it stands still");
-        for part in ["2026-03-02T08:59:00Z", "2026-03-02T10:00:00Z", "set it right", "hub.sqlite"] {
-            assert!(said.contains(part), "{part} is not in it: {said}");
-        }
-        assert_eq!(noticed(start - 2.minutes()), None, "it is told again and again");
-        assert_eq!(noticed(start + 1.hours()), None);
-        assert!(noticed(start - 1.minutes()).is_some(), "it happened again, and nobody is told");
-        assert_eq!(calendar.now(), start + 1.hours());
     }
 }

@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod notice;
 pub mod officer;
+pub mod onward;
 pub mod optout;
 pub mod pace;
 pub mod permit;
