@@ -73,7 +73,7 @@ pub(crate) struct VerdictArgs {
     dir: PathBuf,
     /// What is decided about: the first characters of its digest, as `spe node desk list` shows it
     matter: String,
-    /// Who decides: a name under [[officers]] in the node's policy.toml
+    /// Who decides: an officer, as the node's policy.toml names them
     #[arg(long, value_name = "NAME")]
     officer: PersonName,
     /// The officer's secret key file
