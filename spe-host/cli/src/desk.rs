@@ -113,7 +113,7 @@ fn revoke(dir: &Path, file: &Path, output: Output) -> Result<()> {
         Target::Permit(number) => is_known(dir, number.as_str(), &revocation.signer().to_string())?,
         Target::Person(_) => true,
     };
-    match ask(dir, Ask::Revoke { who: operator(), revocation: envelope })? {
+    match ask(dir, Ask::Revoke { who: Some(operator()), revocation: envelope })? {
         Told::Revoked => {}
         other => return unexpected(other),
     }

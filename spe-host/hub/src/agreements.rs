@@ -1,8 +1,13 @@
 //! Participation agreements, the hub's side: offers, what nodes state, and whether jobs may go to a node.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use spe_kernel::{
     agreement::{Act, Agreement, AgreementBody, Move, Party, Standing, Terms},
@@ -83,8 +88,16 @@ impl Stated {
 }
 
 impl Hub {
-    /// One exchange of a node. Its signatures are verified beside the store, which others need meanwhile.
+    /// One exchange of a node. Its signatures are verified beside the store, which others need meanwhile. It is gone through with whether the
+    /// caller waits for it or not, so that nobody has a turn without the rest after it.
     pub(crate) async fn agreed(&self, peer: Peer, sent: Vec<Vec<u8>>) -> Result<(Vec<Vec<u8>>, NodeName), Stop> {
+        let hub = self.clone();
+        tokio::spawn(async move { hub.in_turn(peer, sent).await })
+            .await
+            .map_err(Fault::while_("exchanging statements"))?
+    }
+
+    async fn in_turn(&self, peer: Peer, sent: Vec<Vec<u8>>) -> Result<(Vec<Vec<u8>>, NodeName), Stop> {
         let authorised = self.store.read(move |db| authorise(db, peer, Endpoint::Agree)?.node());
         let node = authorised.await?;
         let turn = self.turns.of(peer.fingerprint.unwrap_or_else(|| Digest::of(&[]))).await;
@@ -92,19 +105,24 @@ impl Hub {
         let opening = spawn_blocking(move || (Stated::open(sent), start.elapsed()));
         let (stated, opened) = opening.await.map_err(Fault::while_("opening statements"))?;
         let (key, now) = (Arc::clone(&self.witness), self.calendar.now());
-        let exchanging = |stated| {
-            self.store.write(move |db| {
-                let start = Instant::now();
-                let node = authorise(db, peer, Endpoint::Agree)?.node()?;
-                Ok((exchange(db, &node, stated, &key, now)?, start.elapsed()))
-            })
-        };
+        // What is refused changes nothing, and has kept the store busy all the same.
+        let busy = Arc::new(Mutex::new(opened));
         let done = match stated {
-            Ok(stated) => exchanging(stated).await,
+            Ok(stated) => {
+                let busy = Arc::clone(&busy);
+                let exchanging = self.store.write(move |db| {
+                    let start = Instant::now();
+                    let node = authorise(db, peer, Endpoint::Agree)?.node()?;
+                    let done = exchange(db, &node, stated, &key, now);
+                    *busy.lock().unwrap_or_else(PoisonError::into_inner) += start.elapsed();
+                    done
+                });
+                exchanging.await
+            }
             Err(why) => Err(why.into()),
         };
-        turn.rest(opened + done.as_ref().map_or(opened, |(_, took)| *took));
-        Ok((done?.0, node))
+        turn.rest(*busy.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((done?, node))
     }
 }
 
@@ -190,10 +208,22 @@ fn exchange(
     kept(db, node, key.public())
 }
 
-/// Jobs no longer wait for a node whose agreement was ended.
+/// How long jobs wait for a node that is suspended.
+const SUSPENDED_MAX: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// Nothing, if jobs may wait for the node at `now`: it takes part, or may again soon without another offer.
+fn awaited(agreement: &Agreement, now: Timestamp) -> Result<(), Refusal> {
+    match agreement.standing(now) {
+        Standing::Suspended { at, .. } if now.duration_since(at) <= SUSPENDED_MAX => Ok(()),
+        Standing::NotYet { .. } => Ok(()),
+        _ => agreement.live(now),
+    }
+}
+
+/// Jobs no longer wait for a node whose agreement was ended, is over, or has been suspended for long.
 fn settle(db: &Connection, node: &NodeName, agreement: &Agreement, now: Timestamp) -> Result<(), Stop> {
-    match (agreement.standing(now), agreement.live(now)) {
-        (Standing::Terminated { .. }, Err(why)) => jobs::give_up(db, node, &why),
+    match awaited(agreement, now) {
+        Err(why) if agreement.accepted().is_some() => jobs::give_up(db, node, &why),
         _ => Ok(()),
     }
 }
@@ -208,17 +238,14 @@ pub(crate) fn live(
     Ok(read(db, node, hub)?.and_then(|agreement| agreement.live(now)))
 }
 
-/// Whether jobs for `node` are taken at `now`: it is live, or may be again without another offer.
+/// Whether jobs for `node` are taken at `now`.
 pub(crate) fn may_wait(
     db: &Connection,
     node: &NodeName,
     hub: PublicKey,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Stop> {
-    Ok(read(db, node, hub)?.and_then(|agreement| match agreement.standing(now) {
-        Standing::Suspended { .. } | Standing::NotYet { .. } => Ok(()),
-        _ => agreement.live(now),
-    }))
+    Ok(read(db, node, hub)?.and_then(|agreement| awaited(&agreement, now)))
 }
 
 /// How an agreement stands; of one that cannot be read, why.

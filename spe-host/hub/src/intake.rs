@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// Bytes of the reason of a revocation, which every node is told.
-const REASON_BYTES_MAX: usize = 2_000;
+/// Bytes of the reason of a revocation, which every node is told: far more than one has, so that none is refused for its words.
+const REASON_BYTES_MAX: usize = 64 << 10;
 
 /// Accepts a job and returns the nodes to be told; none if the same bytes were accepted before.
 ///

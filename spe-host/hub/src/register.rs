@@ -1,6 +1,6 @@
 //! The public register, and how results get into it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rusqlite::Connection;
@@ -23,35 +23,43 @@ const RESULT_MONTHS: i32 = 18;
 
 /// The register as of now.
 pub(crate) fn read(db: &Connection, now: Timestamp) -> Result<Register, Stop> {
-    Ok(of(&Files::all(db)?, results(db)?, now))
+    let mut register = of(&Files::all(db)?, results(db)?, now);
+    fit(&mut register);
+    Ok(register)
 }
 
-/// The register of those applications and results.
+/// The register of those applications and results, whole.
+pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestamp) -> Register {
+    let entries = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
+    let unreadable = files.lost.iter().map(Lost::told).collect();
+    Register { at: now, entries, other_results: results, left_out: 0, unreadable }
+}
+
+/// Leaves out of it what does not go in one piece.
 ///
 /// # Security
-/// It goes in one piece, which has a limit. Texts that others wrote are shortened in it, and if all the same it has too much, the oldest are left
-/// out and counted: nobody makes it unreadable. Watched by `a_register_is_read_whatever_is_in_it`.
-pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestamp) -> Register {
-    let mut entries: Vec<Entry> = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
-    let mut older: usize =
-        entries.iter_mut().map(|entry| keep_newest(&mut entry.results, GOVERNANCE_BYTES_MAX / 8)).sum();
-    older += keep_newest(&mut entries, GOVERNANCE_BYTES_MAX / 2) + keep_newest(&mut results, GOVERNANCE_BYTES_MAX / 4);
-    let unreadable = files.lost.iter().map(Lost::told).collect();
-    Register { at: now, entries, other_results: results, older, unreadable }
+/// Texts that others wrote are shortened in it, and if all the same it has too much, the oldest are left out and counted: nobody makes it
+/// unreadable. Watched by `a_register_is_read_whatever_is_in_it` and, beside this, `the_oldest_are_left_out_and_counted`.
+fn fit(register: &mut Register) {
+    let of_entries = |entry: &mut Entry| keep_newest(&mut entry.results, GOVERNANCE_BYTES_MAX / 8);
+    let mut left_out: usize = register.entries.iter_mut().map(of_entries).sum();
+    left_out += keep_newest(&mut register.entries, GOVERNANCE_BYTES_MAX / 2);
+    left_out += keep_newest(&mut register.other_results, GOVERNANCE_BYTES_MAX / 4);
+    register.left_out = left_out;
 }
 
-/// Takes away the oldest, which are first, until the others have at most so many bytes as JSON. Says how many.
+/// Keeps the newest, which are last, as long as they have at most so many bytes as JSON together; what is too large for that is passed over.
+/// Says how many are left out.
 fn keep_newest<T: Serialize>(all: &mut Vec<T>, bytes: usize) -> usize {
-    let size = |one: &T| serde_json::to_vec(one).map_or(usize::MAX, |json| json.len());
-    let mut left = bytes;
-    let fit = all.iter().rev().take_while(|one| {
-        let rest = left.checked_sub(size(one));
-        left = rest.unwrap_or(0);
-        rest.is_some()
-    });
-    let older = all.len() - fit.count();
-    all.drain(..older);
-    older
+    let (mut left, before) = (bytes, all.len());
+    let mut fits = |one: &T| {
+        let size = serde_json::to_vec(one).map_or(usize::MAX, |json| json.len());
+        left.checked_sub(size).inspect(|rest| left = *rest).is_some()
+    };
+    let mut kept: Vec<T> = mem::take(all).into_iter().rev().filter(|one| fits(one)).collect();
+    kept.reverse();
+    *all = kept;
+    before - all.len()
 }
 
 /// Characters of a text in the register that somebody wrote.
@@ -201,11 +209,23 @@ mod tests {
     #[test]
     fn the_oldest_are_left_out_and_counted() {
         let all = || ["one", "two", "three", "four"].map(str::to_owned).to_vec();
-        for (bytes, older) in [(100, 0), (23, 0), (22, 1), (18, 1), (17, 2), (13, 2), (12, 3), (6, 3), (5, 4), (0, 4)] {
+        let kept = |bytes: usize| {
             let mut kept = all();
-            assert_eq!(keep_newest(&mut kept, bytes), older, "{bytes} bytes: {kept:?}");
-            assert_eq!(kept, all()[older..], "{bytes} bytes");
+            let left_out = keep_newest(&mut kept, bytes);
+            assert_eq!(left_out + kept.len(), 4, "{bytes} bytes");
+            kept.join(" ")
+        };
+        for (bytes, expected) in [
+            (100, "one two three four"),
+            (23, "one two three four"),
+            (22, "two three four"),
+            (13, "three four"),
+            (5, "two"),
+            (0, ""),
+        ] {
+            assert_eq!(kept(bytes), expected, "{bytes} bytes");
         }
+        assert_eq!(kept(11), "two four", "one that is too large takes all older ones with it");
         let long = shortened(&"é".repeat(5_000));
         assert!(long.chars().count() < 1_100 && long.ends_with("(shortened)"), "{long}");
         assert_eq!(shortened("é"), "é");

@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use spe_kernel::{
-    agreement::{Act, Agreement, AgreementBody, Party},
+    agreement::{Act, Agreement, AgreementBody, Party, Standing},
     audit::{Event, Statement, Who},
     document::{self, Document, Opened},
     dsse::{PublicKey, SecretKey},
@@ -271,6 +271,16 @@ impl Site {
         Ok(agreement.live(self.now())?)
     }
 
+    /// Whether what it knows is that the hub has suspended it.
+    fn is_suspended_by_hub(&self, hub: Option<PublicKey>) -> bool {
+        let folder = self.vault_dir.with_file_name(FOLDER);
+        let read = |hub| Book::new(&folder, (&self.name, &self.key), hub).read().ok();
+        hub.and_then(read).is_some_and(|agreement| {
+            let hubs = agreement.name(Party::Hub);
+            matches!(agreement.standing(self.now()), Standing::Suspended { by, .. } if by == hubs)
+        })
+    }
+
     /// As [`Self::takes_part`], for a job that the hub has sent. Where it does not, the hub is heard first: it sends jobs as soon as it has
     /// resumed what it had suspended, and the node may not know that yet.
     ///
@@ -281,14 +291,13 @@ impl Site {
         client: &HubClient,
         hub: Option<PublicKey>,
     ) -> Result<(), Stop> {
-        match self.takes_part(hub) {
-            Err(Stop::Refused(Refusal::AgreementNotLive { .. })) => {
-                // What cannot be heard changes nothing.
-                self.exchange_agreement(client, hub, &mut Passed::default()).await.ok();
-                self.takes_part(hub)
-            }
-            known => known,
+        let known = self.takes_part(hub);
+        if known.is_ok() || !self.is_suspended_by_hub(hub) {
+            return known;
         }
+        // What cannot be heard changes nothing.
+        self.exchange_agreement(client, hub, &mut Passed::default()).await.ok();
+        self.takes_part(hub)
     }
 
     /// Tells the hub of that key what has not `passed` yet, keeps and countersigns what the hub states, and writes both down. The disk is

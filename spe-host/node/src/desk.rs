@@ -67,8 +67,9 @@ pub enum Ask {
     Permits,
     /// Ends permits, or excludes a person.
     Revoke {
-        /// Who hands it in.
-        who: Person,
+        /// Who hands it in; none by a program of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<Person>,
         /// DSSE envelope of a revocation.
         revocation: String,
     },
@@ -125,7 +126,7 @@ pub fn act(site: &Site, ask: Ask) -> Told {
             site.records().record_incident(&Who::Person(who), number, taken).map(Told::Incident)
         }
         Ask::Revoke { who, revocation } => {
-            site.revoke_by(revocation.as_bytes(), &Who::Person(who)).map(|()| Told::Revoked)
+            site.revoke_by(revocation.as_bytes(), &who.map_or(Who::Node, Who::Person)).map(|()| Told::Revoked)
         }
     };
     if is_logged {

@@ -69,6 +69,8 @@ impl Site {
         }
         if !over.is_empty() {
             self.publish(false);
+            // What waits for an officer under them waits no more.
+            self.stir();
         }
         Ok(over.len())
     }

@@ -233,9 +233,9 @@ pub struct Register {
     pub entries: Vec<Entry>,
     /// Results under permits that were given on no application here.
     pub other_results: Vec<PublishedResult>,
-    /// Applications and results that are older than those, and not in it: a register goes in one piece. 0, as a rule.
+    /// Applications and results, the oldest or the largest, that are not in it: a register goes in one piece. 0, as a rule.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub older: usize,
+    pub left_out: usize,
     /// What the hub cannot read of its own log, so that it is missing above. Empty, as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,

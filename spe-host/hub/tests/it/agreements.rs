@@ -117,6 +117,14 @@ async fn a_suspension_ends_with_the_party_that_made_it() {
     for waiting in [job, asked] {
         assert_eq!(job_of(&mut work).await, waiting, "a job was lost with the suspension");
     }
+
+    // For a while, and not for ever.
+    agree(federation.dir.path(), &north.name, Move::Suspend("an audit".into()), &operator()).unwrap();
+    let job = anna.ask(2).await.unwrap();
+    (federation.set_time)(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 8));
+    north.hub.agree(Vec::new()).await.unwrap();
+    let view = anna.hub.view(&job).await.unwrap();
+    assert!(refused_by(&view, &north).to_string().contains("suspended it"), "it waits for ever: {view:?}");
 }
 
 /// What would be a bug: a node that has lost its folder, and does not hear from the hub that it has suspended its participation itself.

@@ -48,8 +48,8 @@ async fn a_stopping_hub_ends_streams_and_nodes_come_again() {
     let mut work = north.attend().await;
     let job = anna.ask(0).await.unwrap();
     let mut views = anna.hub.watch(&job).await.unwrap();
+    assert_eq!(job_of(&mut work).await, job);
     federation.stop().await;
-    job_of(&mut work).await;
     assert!(!matches!(work.next().await, Ok(Some(_))), "work after the end");
     while let Ok(Some(_)) = views.next().await {}
     federation.start(|_| {}).await;

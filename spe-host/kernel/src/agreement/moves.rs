@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Act, Agreement, AgreementBody, Party, REASON_BYTES_MAX, Standing, Terms};
+use super::{Act, Agreement, AgreementBody, Party, REASON_BYTES_MAX, STATEMENTS_MAX, Standing, Terms};
 use crate::{
     document::{Opened, malformed},
     ids::Digest,
@@ -40,8 +40,20 @@ impl Agreement {
     /// [`Refusal::NothingToState`]: it would change nothing, or is the other party's to do; [`Refusal::OtherTerms`];
     /// [`Refusal::Malformed`]: a reason that is too long, or not on one line.
     pub fn decide(&self, party: Party, step: Move, now: Timestamp) -> Result<Act, Refusal> {
+        let act = self.act(party, step, now)?;
+        match self.own(party) < places(&act) {
+            true => Ok(act),
+            false => Err(self.nothing(format!(
+                "{} has made {} statements on it, of {STATEMENTS_MAX}; the last two are kept for a suspension and an end",
+                self.name(party),
+                self.own(party)
+            ))),
+        }
+    }
+
+    fn act(&self, party: Party, step: Move, now: Timestamp) -> Result<Act, Refusal> {
         match (step, party) {
-            (Move::Offer { terms, until }, Party::Hub) => self.offer(terms.offered(now, until)),
+            (Move::Offer { terms, until }, Party::Hub) => self.offer(terms.offered(now, until), now),
             (Move::Offer { .. }, Party::Node) => Err(self.nothing("an offer is the hub's to make")),
             (Move::Accept { terms }, Party::Node) => self.acceptance(terms, now),
             (Move::Accept { .. }, Party::Hub) => Err(self.nothing("the node accepts, not the hub")),
@@ -68,13 +80,14 @@ impl Agreement {
     }
 
     /// The same again changes nothing, unless it is to begin anew what was suspended or ended.
-    fn offer(&self, act: Act) -> Result<Act, Refusal> {
+    fn offer(&self, act: Act, now: Timestamp) -> Result<Act, Refusal> {
         let what = |act: &Act| match *act {
-            Act::Offer { terms, until, .. } => Some((terms, until)),
+            Act::Offer { terms, terms_sha256, until, .. } => Some((terms, terms_sha256, until)),
             _ => None,
         };
-        let latest = self.latest_offer().and_then(|offer| what(&offer.body().act));
-        match self.stops().is_empty() && latest.is_some() && latest == what(&act) {
+        let begins_later = |act: &Act| matches!(act, Act::Offer { from, .. } if *from > now);
+        let latest = self.latest_offer().map(|offer| &offer.body().act).filter(|act| !begins_later(act));
+        match self.stops().is_empty() && latest.is_some_and(|latest| what(latest) == what(&act)) {
             true => Err(self.nothing("the hub's latest offer has the same terms and the same end")),
             false => Ok(act),
         }
@@ -124,6 +137,15 @@ impl Agreement {
 
     fn nothing(&self, why: impl Into<String>) -> Refusal {
         Refusal::NothingToState { node: self.node().clone(), why: why.into() }
+    }
+}
+
+/// How many statements a party may have made when it states this: it can always suspend and end.
+const fn places(act: &Act) -> usize {
+    match act {
+        Act::Terminate { .. } => STATEMENTS_MAX,
+        Act::Suspend { .. } => STATEMENTS_MAX - 1,
+        _ => STATEMENTS_MAX - 2,
     }
 }
 

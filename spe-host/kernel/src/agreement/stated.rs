@@ -49,15 +49,6 @@ pub(super) fn turn(statement: &&Opened<AgreementBody>) -> (u32, Digest) {
     (statement.body().number, statement.digest())
 }
 
-/// How many statements of a party there may be when it makes this one: it can always suspend and end.
-const fn places(act: &Act) -> usize {
-    match act {
-        Act::Terminate { .. } => STATEMENTS_MAX,
-        Act::Suspend { .. } => STATEMENTS_MAX - 1,
-        _ => STATEMENTS_MAX - 2,
-    }
-}
-
 impl Agreement {
     /// One on which nothing was stated yet.
     pub const fn new(node: NodeName, hub_key: PublicKey, node_key: PublicKey) -> Self {
@@ -102,10 +93,9 @@ impl Agreement {
             // One is enough: another says nothing new.
             (_, Act::Countersign { statement: of }) if self.countersignable(party, *of)?.is_some() => return Ok(false),
             (_, Act::Countersign { .. }) => {}
-            (_, act) if self.own(party) >= places(act) => {
+            _ if self.own(party) >= STATEMENTS_MAX => {
                 return Err(malformed::<AgreementBody>(format!(
-                    "its signer has made {} statements on it, of {STATEMENTS_MAX}; the last two are for a suspension and an end",
-                    self.own(party)
+                    "its signer has made {STATEMENTS_MAX} statements on it, and no more are taken"
                 )));
             }
             _ => {}
@@ -169,7 +159,7 @@ impl Agreement {
     }
 
     /// How many statements the party has made of its own accord.
-    fn own(&self, party: Party) -> usize {
+    pub(super) fn own(&self, party: Party) -> usize {
         self.of(party).filter(|one| !one.body().act.is_countersignature()).count()
     }
 
@@ -252,11 +242,11 @@ impl Agreement {
     pub fn standing(&self, now: Timestamp) -> Standing {
         let Some(agreed) = self.accepted() else { return Standing::Open };
         let Act::Offer { terms, from, until, .. } = &agreed.body().act else { return Standing::Open };
-        if let Some(stop) = self.stops().into_iter().next() {
-            return stop;
-        }
-        match until {
-            Some(until) if *until <= now => Standing::Over { until: *until },
+        let stop = self.stops().into_iter().next();
+        match (stop, until) {
+            (Some(end @ Standing::Terminated { .. }), _) => end,
+            (_, Some(until)) if *until <= now => Standing::Over { until: *until },
+            (Some(stop), _) => stop,
             _ if now < *from => Standing::NotYet { from: *from },
             _ => Standing::Live { terms: *terms },
         }

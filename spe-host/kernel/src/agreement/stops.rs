@@ -88,7 +88,7 @@ impl Agreement {
         let opening = if party == Party::Hub { agreed } else { self.second(agreed)? };
         let counts = |one: &Opened<AgreementBody>, offer: &Digest| {
             let (one, opening) = (one.body(), opening.body());
-            *offer == agreed.digest() || one.number >= opening.number || one.signed_at >= opening.signed_at
+            *offer == agreed.digest() || one.number >= opening.number || one.signed_at > opening.signed_at
         };
         let mut all: Vec<_> = self.of(party).collect();
         all.sort_by_key(turn);

@@ -87,14 +87,14 @@ fn what_is_ended_stays_ended_until_another_offer_is_accepted() {
 fn a_party_states_so_much_and_no_more() {
     let (mut agreement, offer) = agreed();
     let suspend = |number| Act::Suspend { offer, reason: format!("{number}") };
-    for number in 2..=999 {
+    for number in 2..=1_000 {
         let statement = said(&key(Party::Hub), number, suspend(number));
         let second = countersigned(Party::Node, number, statement.digest());
         assert_eq!((agreement.add(statement), agreement.add(second)), (Ok(true), Ok(true)));
     }
-    let refused = agreement.add(said(&key(Party::Hub), 1_000, suspend(1_000)));
+    let refused = agreement.add(said(&key(Party::Hub), 1_001, suspend(1_001)));
     assert!(matches!(refused, Err(Refusal::Malformed { .. })), "{refused:?}");
-    assert_eq!(agreement.add(said(&key(Party::Hub), 999, suspend(999))), Ok(false), "one that is known");
+    assert_eq!(agreement.add(said(&key(Party::Hub), 1_000, suspend(1_000))), Ok(false), "one that is known");
     let ending = Act::Terminate { offer, reason: "we leave".into() };
     assert_eq!(agreement.add(said(&key(Party::Node), 2_000, ending)), Ok(true), "the node cannot leave");
 }
