@@ -138,10 +138,10 @@ fn text(register: &Register) -> String {
         }
     }
     let mut lost: String = register.unreadable.iter().map(unreadable).collect();
-    if register.left_out > 0 {
+    if let Some(left_out) = register.left_out {
         lost.push_str(&format!(
             "{} applications and results, the oldest or largest, are not in it: ask the hub's operator\n",
-            register.left_out
+            left_out
         ));
     }
     let published = register.entries.iter().flat_map(|entry| &entry.results).chain(&register.other_results).count();

@@ -1,6 +1,6 @@
 //! The public register, and how results get into it.
 
-use std::{collections::BTreeMap, mem};
+use std::{collections::BTreeMap, mem, num::NonZeroUsize};
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rusqlite::Connection;
@@ -32,7 +32,7 @@ pub(crate) fn read(db: &Connection, now: Timestamp) -> Result<Register, Stop> {
 pub(crate) fn of(files: &Files, mut results: Vec<PublishedResult>, now: Timestamp) -> Register {
     let entries = files.dossiers.iter().map(|dossier| entry(dossier, &mut results, now)).collect();
     let unreadable = files.lost.iter().map(Lost::told).collect();
-    Register { at: now, entries, other_results: results, left_out: 0, unreadable }
+    Register { at: now, entries, other_results: results, left_out: None, unreadable }
 }
 
 /// Leaves out of it what does not go in one piece.
@@ -45,7 +45,7 @@ fn fit(register: &mut Register) {
     let mut left_out: usize = register.entries.iter_mut().map(of_entries).sum();
     left_out += keep_newest(&mut register.entries, GOVERNANCE_BYTES_MAX / 2);
     left_out += keep_newest(&mut register.other_results, GOVERNANCE_BYTES_MAX / 4);
-    register.left_out = left_out;
+    register.left_out = NonZeroUsize::new(left_out);
 }
 
 /// Keeps the newest, which are last, as long as they have at most so many bytes as JSON together; what is too large for that is passed over.

@@ -117,7 +117,7 @@ impl Standing {
     ///
     /// # Security
     /// A revocation that is to hold at once does, whatever the node's clock shows: [`spe_kernel::revocation::RevocationBody::since`]. Watched
-    /// by `what_holds_at_once_does_where_the_clock_is_behind` in `spe-host/cli/tests/it/standing.rs`.
+    /// by `what_holds_at_once_does_where_the_clock_is_behind` in `spe-host/cli/tests/it/standing/at_once.rs`.
     ///
     /// # Errors
     /// [`Refusal::PermitExpired`], [`Refusal::PermitRevoked`] or [`Refusal::PersonExcluded`].

@@ -1,6 +1,6 @@
 //! What persons and the public see of applications, decisions and results.
 
-use std::fmt;
+use std::{fmt, num::NonZeroUsize};
 
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
@@ -233,17 +233,12 @@ pub struct Register {
     pub entries: Vec<Entry>,
     /// Results under permits that were given on no application here.
     pub other_results: Vec<PublishedResult>,
-    /// Applications and results, the oldest or the largest, that are not in it: a register goes in one piece. 0, as a rule.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub left_out: usize,
+    /// Applications and results, the oldest or the largest, that are not in it: a register goes in one piece. None, as a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<NonZeroUsize>,
     /// What the hub cannot read of its own log, so that it is missing above. Empty, as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// An application in the register.

@@ -154,16 +154,16 @@ impl Queue {
         if !room.has(state.works(), &work) {
             return Err(unavailable("the node, which has as many jobs waiting as it takes,"));
         }
-        if let Err(why) = (self.stands)(&work.leave) {
-            state.refuse(job.clone(), work, why);
-            self.over.notify_one();
-            return Ok(());
-        }
         if let Some(share) = &work.share
             && !room.share().has(own(state.works(), share), &work)
         {
             let whose = share.whose();
             return Err(unavailable(&format!("the node, which has as many jobs {whose} waiting as it takes,")));
+        }
+        if let Err(why) = (self.stands)(&work.leave) {
+            state.refuse(job.clone(), work, why);
+            self.over.notify_one();
+            return Ok(());
         }
         // A round goes before jobs that have not begun: the other nodes wait for it.
         match work.next {

@@ -93,7 +93,7 @@ impl Service for Stub {
     }
     async fn register(&self, _: Peer) -> Result<Register, Refusal> {
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
-        Ok(Register { at, entries: Vec::new(), other_results: Vec::new(), left_out: 0, unreadable: Vec::new() })
+        Ok(Register { at, entries: Vec::new(), other_results: Vec::new(), left_out: None, unreadable: Vec::new() })
     }
     async fn activity(&self, _: Peer, period: Period) -> Result<Activity, Refusal> {
         Ok(Activity { period, indicators: Vec::new() })

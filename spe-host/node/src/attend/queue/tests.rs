@@ -83,6 +83,18 @@ fn nobody_keeps_out_all_others() {
     queue.park(job("c"), of("carl", PARKED.bytes / 2)).expect("bob has it all");
 }
 
+/// What would be a bug: one person with a permit that is over, whose jobs take all the room until each has been told.
+#[test]
+fn what_stands_no_more_has_its_share_and_no_more() {
+    let over = |leave: &Leave| Err(Refusal::PermitRevoked { number: leave.number.clone(), since: "now".into() });
+    let queue = Queue::new(over);
+    queue.put(&job("a"), of("anna", WAITING.bytes / 2)).expect("half of it is anna's");
+    let full = queue.put(&job("a-2"), of("anna", 1)).expect_err("more than half of the room").to_string();
+    assert!(full.contains("of this person"), "{full}");
+    queue.put(&job("b"), of("bob", WAITING.bytes / 2)).expect("anna has it all");
+    assert_eq!(queue.state().over.len(), 2);
+}
+
 /// Those that are told that they stand no more, until there is no other.
 async fn told(queue: &Queue) -> Vec<String> {
     let mut told = Vec::new();
