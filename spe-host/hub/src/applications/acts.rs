@@ -167,8 +167,8 @@ fn dated(decision: &DecisionBody, dossier: &Dossier, now: Timestamp) -> Result<(
 /// That a permit was issued after the application came, give or take what clocks may differ, and not before the one whose place it takes.
 ///
 /// # Privacy
-/// Who opts out after `issued_at` is still in the data (Art. 71(3)): a permit that is dated back covers people who opted out while the
-/// application was on its way. Watched by `a_permit_is_not_dated_back`.
+/// Who opts out after `issued_at` is still in the data (Art. 71(3)): one that is dated back to before its application would cover people who
+/// had opted out when it came. Of those who opt out until it is decided, nobody can tell here (`docs/optout.md`). Watched by `a_permit_is_not_dated_back`.
 fn issued(permit: &PermitBody, dossier: &Dossier, before: Option<&PermitBody>) -> Result<(), Refusal> {
     let (at, came) = (permit.issued_at, dossier.submitted_at);
     let wrong = |what: String| {
